@@ -1,0 +1,65 @@
+# Each target sets up what it needs under .venv, once; it is made anew when a lock or pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := tests/data/demo
+OUTPUT ?= demo-output
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit bench lock clean
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine: catalogs, pictures and a table
+	@$(BIN)/skyfan run --engine local $(DEMO) --output $(OUTPUT) --outputs preview
+
+test: lint unit  ## what a change must pass: ruff, mypy and the default tests
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	@$(BIN)/pytest
+
+bench: $(VENV)/.dev  ## every figure of the README, measured on this machine
+	@for b in benchmarks/*/; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+
+# The machine's pip serves an environment that has none: Debian's python3 without python3-venv cannot make one with pip.
+define venv
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "skyfan needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Try: make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv --clear --without-pip $(VENV)
+endef
+pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then p="$(BIN)/python -m pip"; \
+  else p="$(PYTHON) -m pip --python $(BIN)/python"; fi; $$p --disable-pip-version-check
+install = $(pip) install --quiet --require-hashes --only-binary :all: -r
+editable = $(pip) install --quiet --no-deps --no-build-isolation --editable .
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	$(venv)
+	@echo "setting up $(VENV) for the demo" && $(install) requirements/run.txt && $(editable)
+	@touch $@
+
+# dev.txt holds all of run.txt, so that one install serves both.
+$(VENV)/.dev: requirements/dev.txt pyproject.toml
+	$(venv)
+	@echo "setting up $(VENV) for tests" && $(install) requirements/dev.txt && $(editable)
+	@touch $(VENV)/.run $@
+
+# dev first: it is the larger problem, and run.txt is then a part of its answer.
+UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Linux and macOS
+	$(venv)
+	@$(install) requirements/lock.txt
+	@$(UV) pyproject.toml requirements/build.in --extra test --extra lint --output-file requirements/dev.txt
+	@$(UV) pyproject.toml requirements/build.in --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(UV) requirements/lock.in --output-file requirements/lock.txt
+
+clean:  ## remove the environment and everything made
+	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis invoke/skyfan.egg-info
