@@ -37,8 +37,8 @@ define venv
 endef
 pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then p="$(BIN)/python -m pip"; \
   else p="$(PYTHON) -m pip --python $(BIN)/python"; fi; $$p --disable-pip-version-check
-install = $(pip) install --quiet --require-hashes --only-binary :all: -r
-editable = $(pip) install --quiet --no-deps --no-build-isolation --editable .
+install = $(pip) install --quiet --quiet --require-hashes --only-binary :all: -r
+editable = $(pip) install --quiet --quiet --no-deps --no-build-isolation --editable .
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	$(venv)
