@@ -1,4 +1,4 @@
-"""What can go wrong. The class name becomes Lambda's errorType; the message is for whoever started the run."""
+"""What can go wrong. The class name becomes Lambda's errorType; the message is for the person who waits."""
 
 
 class SummaryError(Exception):

@@ -1,0 +1,1 @@
+"""skyfan: source extraction fanned out over a sky archive."""

@@ -1,0 +1,127 @@
+"""A run's folder on disk, laid out as in the bucket: results, failure records, logs, and run.json."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from . import uris
+from .errors import RunConflictError, UsageError
+from .task import Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder <output>/runs/<run> and the place of each input's result in it."""
+
+    output: Path
+    """Absolute."""
+    task: Task
+    results: str
+    """SKYFAN_OUTPUT with the output folder in the bucket's place: what the workers get."""
+
+    @property
+    def folder(self) -> Path:
+        return self.output / "runs" / self.task.run
+
+    @property
+    def catalogs(self) -> Path:
+        """The folder that holds the results: everything of SKYFAN_OUTPUT before {key}."""
+        head = self.results.partition("{key}")[0]
+        return uris.result_path(head, self.task.run, "")
+
+    def open(self, function: str) -> bool:
+        """Makes the folder (True), or checks that the run that is there has the same configuration (False).
+
+        Raises RunConflictError that names each key that differs.
+        """
+        asked = self.task.configuration(function)
+        path = self.folder / "run.json"
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
+            write(path, asked)
+            return True
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} cannot be read ({error}): choose another --run, or remove it"
+            ) from error
+        if differing := _differences(there, asked):
+            raise RunConflictError(
+                f"run {self.task.run!r} in {self.output} was started with another configuration: "
+                f"{'; '.join(differing)}. Give the new one its own name with --run, or ask for the old one."
+            )
+        return False
+
+    def disown(self) -> None:
+        """Forgets the configuration of a run that never began, so that a corrected one can have its name."""
+        (self.folder / "run.json").unlink(missing_ok=True)
+
+    def result(self, uri: str) -> Path:
+        """Where the result of this input lies, once it is done."""
+        return uris.result_path(self.results, self.task.run, uris.key(uri))
+
+    def is_done(self, uri: str) -> bool:
+        """Whether there is a result that is not older than the input. An S3 object's age is not asked for."""
+        try:
+            made = self.result(uri).stat().st_mtime_ns
+        except OSError:
+            return False
+        path = uris.local_path(uri)
+        try:
+            return path is None or path.stat().st_mtime_ns <= made
+        except OSError:
+            return True  # the input is gone, its result is not
+
+    def failure(self, uri: str) -> Path:
+        """Where the failure record of this input lies, if its last try failed."""
+        return self.folder / "failures" / f"{uris.key(uri)}.json"
+
+    def record_failure(self, uri: str, record: dict[str, Any]) -> Path:
+        path = self.failure(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, record)
+        return path
+
+    def clear_failure(self, uri: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.failure(uri).unlink()
+
+    def new_log(self) -> IO[str]:
+        """A new log file, named after the time in UTC, one for each call of an engine."""
+        folder = self.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
+        return (folder / f"{stamp}.log").open("x", encoding="utf-8")
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Writes JSON whole or not at all: a reader, or a run after a crash, never meets half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    then, now = _flat(there), _flat(asked)
+    return [
+        f"{key} was {_shown(then, key)} and is now {_shown(now, key)}"
+        for key in sorted({**then, **now})
+        if then.get(key) != now.get(key)
+    ]
+
+
+def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in configuration.items() if key != "config"}
+    return {**rest, **{f"config {key}": value for key, value in configuration.get("config", {}).items()}}
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "not set"

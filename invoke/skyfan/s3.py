@@ -1,0 +1,56 @@
+"""S3 for the command line, through obstore: one place that knows endpoints, regions and who pays."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from .errors import InputError
+
+ACCESS: dict[str, dict[str, Any]] = {
+    "anonymous": {"skip_signature": True},
+    "signed": {},
+    "requester-pays": {"request_payer": True},
+}
+
+
+def store(bucket: str, access: str = "anonymous") -> S3Store:
+    """A client of one bucket. Honours AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL, and AWS_REGION."""
+    options: dict[str, Any] = dict(ACCESS[access])
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        options |= {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+    return S3Store(bucket, region=region, retry_config=retry, **options)
+
+
+def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
+    """URIs of all objects under s3://bucket/prefix/, in the order of S3, a page at a time."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        for page in obstore.list(store(bucket, access), prefix or None):
+            for item in page:
+                yield f"s3://{bucket}/{item['path']}"
+    except BaseError as error:
+        raise _told(uri, error) from error
+
+
+def read(uri: str, access: str = "anonymous") -> bytes:
+    """All bytes of one object."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    try:
+        return bytes(obstore.get(store(bucket, access), key).bytes())
+    except BaseError as error:
+        raise _told(uri, error) from error
+
+
+def _told(uri: str, error: BaseError) -> InputError:
+    if isinstance(error, NotFoundError):
+        return InputError(f"{uri} does not exist")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return InputError(f"{uri} may not be read: try --access signed or --access requester-pays")
+    return InputError(f"{uri}: the storage failed: {str(error).strip().splitlines()[0]}")
