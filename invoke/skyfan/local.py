@@ -1,8 +1,8 @@
 """The local engine: the same handler as in Lambda, under Lambda's rules, on worker processes of this machine.
 
-A fresh process is a cold start and stays warm for the next file; it is killed over its memory size or its time
-limit; a failed file is tried again after a pause, while others go on; the last failure leaves a record. One thread
-looks after everything, and no more than the files in flight are held in memory.
+A fresh process is a cold start and stays warm for the next file; it is killed over its memory size or its
+time limit; a failed file is tried again after a pause, while others go on; the last failure leaves a record.
+One thread looks after everything, and no more than the files in flight are held in memory.
 """
 
 import heapq

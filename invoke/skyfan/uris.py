@@ -8,7 +8,7 @@ from .errors import InputError
 
 
 def from_path(path: str | os.PathLike[str]) -> str:
-    """The file:// URI of a local path, made absolute; links are kept, so the key is the path that was given."""
+    """The file:// URI of a local path, made absolute; links are kept: the key is the path that was given."""
     return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100  (Path.absolute() leaves ".." in)
 
 

@@ -1,7 +1,8 @@
-"""The runtime side of the local engine: a process that loads a handler and serves invocations, as Lambda does.
+"""The runtime side of the local engine: a process that loads a handler and serves it events, as Lambda does.
 
-Started by skyfan.process as `python -P -u worker.py REQUESTS REPLIES HANDLER`, with two inherited pipe ends. One
-JSON document a line on both. The protocol leaves stdout and stderr alone: those are the handler's, and go to the log.
+Started by skyfan.process as `python -P -u worker.py REQUESTS REPLIES HANDLER`, with two inherited pipe ends.
+One JSON document a line on both. The protocol leaves stdout and stderr alone: those are the handler's, and go
+to the log.
 """
 
 import faulthandler
@@ -110,7 +111,7 @@ def _serve(handler: Handler, request: dict[str, Any], replies: IO[str]) -> None:
 
 
 def _described(error: Exception, message: str | None = None) -> dict[str, Any]:
-    """An exception as Lambda's Python runtime describes it: message, type, the handler's part of the stack."""
+    """An exception as Lambda's runtime describes it: message, type, the handler's part of the stack."""
     frames: TracebackType | None = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next

@@ -1,0 +1,42 @@
+"""skyfan from Python, for notebooks and scripts. The command line is a thin shell of these functions.
+
+from skyfan.api import run
+summary = run(["images/*.fits"], "out", run="first-light", config={"thresh": 3})
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import events, inputs, local, template
+from .task import Task
+
+
+def run(
+    paths: Iterable[str],
+    output: str | Path,
+    *,
+    function: str = "SepExtract",
+    run: str = "default",
+    config: Mapping[str, Any] | None = None,
+    outputs: Iterable[str] = (),
+    access: str = "anonymous",
+    jobs: int | None = None,
+    retries: int | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    template_file: str | Path | None = None,
+    on_event: Callable[[events.Event], None] = lambda event: None,
+) -> events.Summary:
+    """Runs a function of template.yaml on every input that `paths` name, on this machine.
+
+    `paths` are files, folders, globs, s3:// objects, s3:// prefixes that end in /, and @lists; results go to
+    <output>/runs/<run>/. `timeout` is in seconds, `memory` in MB; None takes the template's value. Raises
+    UsageError for what cannot be done, Interrupted on Ctrl-C. Call it again to go on.
+    """
+    registry = template.read(Path(template_file) if template_file else template.find())
+    chosen = registry.function(function)
+    task = Task(run=run, access=access, config=dict(config or {}), outputs=tuple(outputs))
+    options = local.LocalOptions(Path(output), jobs, retries, timeout, memory)
+    found = inputs.expand(paths, access=access, skip=Path(output) / "runs")
+    return local.run(found, chosen, task, options, on_event)

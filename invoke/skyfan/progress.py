@@ -1,0 +1,95 @@
+"""Progress on stderr: a bar on a terminal, a plain line now and then in a log file."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from . import events
+
+EVERY_S = 10.0
+# Failures are told one by one up to this many; the rest is in the summary and in the records.
+TOLD = 10
+
+
+class Watcher:
+    """Counts an engine's events and shows how far it is. Use it as a context manager and as on_event."""
+
+    def __init__(self, console: Console) -> None:
+        """`console` writes to stderr; its is_terminal decides between a bar and lines."""
+        self.total: int | None = None
+        self.done = self.already_done = self.failed = self.waiting = 0
+        self._console = console
+        self._began = self._spoke = time.monotonic()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            text = TextColumn("{task.fields[told]}")
+            self._bar = Progress(BarColumn(), MofNCompleteColumn(), text, console=console, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.Started():
+                self.total, self._began = event.total, time.monotonic()
+                if self._bar:
+                    self._bar.add_task("", total=event.total, told="starting")
+                return
+            case events.AlreadyDone():
+                self.already_done += 1
+            case events.Done():
+                self.done += 1
+                self.waiting -= event.attempt > 1
+            case events.Retrying():
+                self.waiting += event.attempt == 1
+            case events.Failed():
+                self.failed += 1
+                self.waiting -= event.attempt > 1
+                if self.failed <= TOLD:
+                    self._tell(f"failed: {event.input}: {event.error['errorType']}")
+        self._show()
+
+    def told(self) -> str:
+        """Rate, time left and failures, in words."""
+        elapsed = time.monotonic() - self._began
+        finished = self.done + self.failed
+        words = []
+        if finished and elapsed > 0:
+            rate = finished / elapsed
+            words.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
+            if self.total is not None:
+                words.append(f"{_clock((self.total - self.already_done - finished) / rate)} left")
+        if self.waiting:
+            words.append(f"{self.waiting} to be tried again")
+        if self.failed:
+            words.append(f"{self.failed} failed")
+        return ", ".join(words)
+
+    def _show(self) -> None:
+        completed = self.done + self.failed + self.already_done
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=completed, told=self.told())
+        elif time.monotonic() - self._spoke >= EVERY_S:
+            self._spoke = time.monotonic()
+            of = "" if self.total is None else f" of {self.total}"
+            self._tell(f"{completed}{of} files; {self.told()}")
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
