@@ -1,0 +1,247 @@
+"""Sources of all chips to one FITS binary table with units, UCDs and provenance."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import astropy
+import numpy as np
+import sep
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from . import __version__
+from .columns import COLUMNS, Column
+from .event import Config, Request
+from .extract import Measurement
+from .image import Chip
+from .storage import Source
+
+Table = dict[str, NDArray[Any]]
+
+# What of an observation a catalog is searched by; copied when the image has it.
+_COPIED = (
+    "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "TARGNAME", "PROPOSID", "ROOTNAME", "ASN_ID",
+    "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
+)  # fmt: skip
+_MAG = 2.5 / math.log(10)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What the catalog says of one chip; ``depth`` is the 5-sigma AB magnitude in the aperture ``depth_aperture`` (arcsec), or None."""
+
+    hdu: int
+    extver: int
+    sources: int
+    background: float
+    rms: float
+    step: int
+    unit: str | None
+    zeropoint: float | None
+    exptime: float | None
+    scale: float | None
+    depth: float | None
+    depth_aperture: float
+
+
+def plane_of(chip: Chip, found: Measurement, config: Config) -> Plane:
+    """Sum up one chip."""
+    aperture = config.phot_apertures[len(config.phot_apertures) // 2]
+    depth = None
+    if chip.sky.scale and chip.calibration.zeropoint is not None and found.rms > 0:
+        pixels = math.pi * (aperture / 2 / chip.sky.scale) ** 2
+        depth = chip.calibration.zeropoint - 2.5 * math.log10(5 * found.rms * math.sqrt(pixels))
+    return Plane(
+        hdu=chip.hdu,
+        extver=chip.extver,
+        sources=len(found),
+        background=found.background,
+        rms=found.rms,
+        step=int(found.step),
+        unit=chip.calibration.unit,
+        zeropoint=chip.calibration.zeropoint,
+        exptime=chip.calibration.exptime,
+        scale=chip.sky.scale,
+        depth=depth,
+        depth_aperture=aperture,
+    )
+
+
+def table_of(chip: Chip, found: Measurement) -> Table:
+    """The catalog's columns of one chip, in SExtractor's conventions: 1-based pixels, degrees, magnitudes."""
+    c: dict[str, Any] = found.columns
+    n = len(found)
+    world, windowed = chip.sky.world(c["x"], c["y"]), chip.sky.world(c["xwin"], c["ywin"])
+    jacobian = chip.sky.jacobian(c["x"], c["y"])
+    error = _on_sky(jacobian, c["x2"], c["y2"], c["xy"])
+    error_windowed = _on_sky(jacobian, c["x2win"], c["y2win"], c["xywin"])
+    axis = np.stack([np.cos(c["theta"]), np.sin(c["theta"])], axis=-1)
+    east, north = np.einsum("nij,nj->in", jacobian, axis)
+    zero = math.nan if chip.calibration.zeropoint is None else chip.calibration.zeropoint
+    area = math.nan if chip.sky.scale is None else chip.sky.scale**2
+    table: Table = {
+        "NUMBER": np.arange(1, n + 1),
+        "EXT_NUMBER": np.full(n, chip.hdu),
+        "X_IMAGE": c["x"] + 1,
+        "Y_IMAGE": c["y"] + 1,
+        "ERRX2_IMAGE": c["x2"],
+        "ERRY2_IMAGE": c["y2"],
+        "ERRXY_IMAGE": c["xy"],
+        "XWIN_IMAGE": c["xwin"] + 1,
+        "YWIN_IMAGE": c["ywin"] + 1,
+        "ERRX2WIN_IMAGE": c["x2win"],
+        "ERRY2WIN_IMAGE": c["y2win"],
+        "ERRXYWIN_IMAGE": c["xywin"],
+        "ALPHA_J2000": world[:, 0],
+        "DELTA_J2000": world[:, 1],
+        "ALPHAWIN_J2000": windowed[:, 0],
+        "DELTAWIN_J2000": windowed[:, 1],
+        "ERRX2_WORLD": error[:, 0],
+        "ERRY2_WORLD": error[:, 1],
+        "ERRX2WIN_WORLD": error_windowed[:, 0],
+        "ERRY2WIN_WORLD": error_windowed[:, 1],
+        "A_IMAGE": c["a"],
+        "B_IMAGE": c["b"],
+        "THETA_IMAGE": np.degrees(c["theta"]),
+        "THETA_J2000": np.degrees(np.arctan2(east, north)) % 180,
+        "ELONGATION": c["a"] / c["b"],
+        "FWHM_IMAGE": 2 * np.sqrt(math.log(2) * (c["a"] ** 2 + c["b"] ** 2)),
+        "ISOAREA_IMAGE": c["isoarea"],
+        "ISOAREAF_IMAGE": c["isoareaf"],
+        "SNR_AUTO": _divide(c["flux_auto"], c["fluxerr_auto"]),
+        "KRON_RADIUS": c["kron_radius"],
+        "FLUX_RADIUS": c["flux_radius"],
+        "MU_MAX": _magnitude(c["peak"] / area, zero),
+        "BACKGROUND": c["background"],
+        "BACKGROUND_RMS": c["rms"],
+        "FLAGS": c["flags"],
+        "IMAFLAGS_ISO": c["imaflags_iso"],
+        "EXTRACT_STEP": c["step"],
+    }
+    for name in ("ISO", "AUTO", "APER"):
+        flux, error = c[f"flux_{name.lower()}"], c[f"fluxerr_{name.lower()}"]
+        table |= {
+            f"FLUX_{name}": flux,
+            f"FLUXERR_{name}": error,
+            f"MAG_{name}": _magnitude(flux, zero),
+            f"MAGERR_{name}": np.where(np.isfinite(zero) & (flux > 0), _MAG * _divide(error, flux), np.nan),
+        }
+    return table
+
+
+def _on_sky(jacobian: NDArray[np.float64], x2: Any, y2: Any, xy: Any) -> NDArray[np.float64]:
+    """Variances (n, 2) along east and north in degrees^2 of pixel covariances."""
+    covariance = np.moveaxis(np.array([[x2, xy], [xy, y2]]), -1, 0)
+    turned: NDArray[np.float64] = np.einsum("nij,njk,nik->ni", jacobian, covariance, jacobian)
+    return turned
+
+
+def _magnitude(flux: Any, zeropoint: float) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(flux > 0, zeropoint - 2.5 * np.log10(flux), np.nan)
+
+
+def _divide(top: Any, bottom: Any) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: NDArray[np.float64] = np.divide(top, bottom)
+    return ratio
+
+
+def join(tables: Iterable[Table]) -> Table:
+    """The tables of all chips under one another, numbered through."""
+    parts = list(tables)
+    whole = {column.name: np.concatenate([part[column.name] for part in parts]) for column in COLUMNS}
+    whole["NUMBER"] = np.arange(1, len(whole["NUMBER"]) + 1)
+    return whole
+
+
+def columns_for(unit: str | None) -> tuple[Column, ...]:
+    """The columns with the image's own flux unit in its place."""
+    return tuple(replace_unit(column, unit) for column in COLUMNS)
+
+
+def replace_unit(column: Column, unit: str | None) -> Column:
+    """The column with ``flux`` replaced by the unit, or by none when the image has none."""
+    return column._replace(unit=unit or "") if column.unit == "flux" else column
+
+
+def to_fits(
+    table: Table, planes: list[Plane], request: Request, source: Source, primary: fits.Header, notes: list[str]
+) -> bytes:
+    """The catalog file. The same input and configuration give the same bytes: there is no date of writing in it."""
+    apertures = len(request.config.phot_apertures)
+    columns = columns_for(planes[0].unit)
+    hdu = fits.BinTableHDU.from_columns(
+        [
+            fits.Column(
+                name=c.name,
+                format=f"{apertures}{c.kind}" if c.per_aperture else c.kind,
+                unit=c.unit or None,
+                array=table[c.name],
+            )
+            for c in columns
+        ],
+        name="SOURCES",
+    )
+    for i, column in enumerate(columns, start=1):
+        hdu.header.set(f"TUCD{i}", column.ucd, after=f"TFORM{i}")
+        hdu.header.set(f"TCOMM{i}", column.meaning, after=f"TUCD{i}")
+    top = fits.PrimaryHDU()
+    for header in (top.header, hdu.header):
+        header["LONGSTRN"] = ("OGIP 1.0", "long strings go on in CONTINUE cards")
+    _describe(top.header, planes, request, source, primary, notes)
+    buffer = io.BytesIO()
+    fits.HDUList([top, hdu]).writeto(buffer, checksum="datasum")
+    return buffer.getvalue()
+
+
+def _describe(
+    header: fits.Header, planes: list[Plane], request: Request, source: Source, primary: fits.Header, notes: list[str]
+) -> None:
+    header["ORIGIN"] = ("skyfan", "catalog of sources made by skyfan")
+    for key in _COPIED:
+        try:
+            value = primary.get(key)
+            if value is not None and not isinstance(value, fits.card.Undefined):
+                header[key] = (value, primary.comments[key])
+        except (fits.VerifyError, ValueError):
+            continue
+    header["SRCURI"] = (source.uri, "image that was measured")
+    header["SRCVER"] = (source.version, "version of its bytes")
+    header["RUN"] = (request.run, "name of the run")
+    for name, version in {"SKYFAN": __version__, "SEP": sep.__version__, "NUMPY": np.__version__, "ASTROPY": astropy.__version__}.items():
+        header[f"V_{name}"] = (version, f"version of {name.lower()}")
+    header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
+    header["CONFIG"] = request.config.json()
+    for i, diameter in enumerate(request.config.phot_apertures, start=1):
+        header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
+    header["NSOURCES"] = (sum(p.sources for p in planes), "sources on all chips")
+    header["NCHIPS"] = (len(planes), "science planes measured")
+    for i, plane in enumerate(planes, start=1):
+        unit = plane.unit or "image unit"
+        _set(header, f"HDU{i}", plane.hdu, "index of the extension")
+        _set(header, f"EXTVER{i}", plane.extver, "its version")
+        _set(header, f"NSRC{i}", plane.sources, "sources found")
+        _set(header, f"BACK{i}", plane.background, f"[{unit}] background level a pixel")
+        _set(header, f"RMS{i}", plane.rms, f"[{unit}] noise a pixel, one sigma")
+        _set(header, f"ZEROPT{i}", plane.zeropoint, "[mag] AB zero point")
+        _set(header, f"EXPTIM{i}", plane.exptime, "[s] exposure time")
+        _set(header, f"SCALE{i}", plane.scale, "[arcsec] side of a pixel at the centre")
+        _set(header, f"DEPTH{i}", plane.depth, f"[mag] 5 sigma in {plane.depth_aperture:g} arcsec diameter")
+        _set(header, f"STEP{i}", plane.step, "EXTRACT_STEP of all its sources")
+    for note in notes:
+        header.add_history(f"note: {_ascii(note)}")
+
+
+def _set(header: fits.Header, key: str, value: float | int | None, comment: str) -> None:
+    if value is not None and math.isfinite(value):
+        header[key] = (value, comment)
+
+
+def _ascii(text: str) -> str:
+    return "".join(c if 32 <= ord(c) < 127 else "?" for c in text)

@@ -1,0 +1,281 @@
+"""The science core: one image plane in, measured sources out. Plain arrays, numpy and sep; no files, no cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+
+from .apertures import Floats, Spoiled, disc_weight, ellipse_weight, find_spoiled
+from .event import Config
+from .ladder import MEANING, Step, detect
+from .windowed import windowed_positions
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# SExtractor's FLAGS.
+FLAG_CROWDED, FLAG_BLENDED, FLAG_SATURATED, FLAG_TRUNCATED, FLAG_APERTURE, FLAG_OVERFLOW = 1, 2, 4, 8, 16, 64
+# SExtractor calls a source crowded when neighbours and bad pixels take this share of its Kron aperture.
+_CROWDED = 0.1
+# SExtractor looks for the Kron radius within 6 isophotal radii, so no light there can have a larger one.
+_KRON_LIMIT = 6.0
+
+
+@dataclass
+class Measurement:
+    """Sources of one plane and what was found out about it.
+
+    ``columns``: one array a quantity, (n,) or (n, apertures); positions 0-based pixels, angles radians, fluxes in the image's unit.
+    ``background`` and ``rms``: the background level and its one-sigma noise a pixel; ``area``: number of usable pixels.
+    """
+
+    columns: dict[str, NDArray[np.generic]]
+    background: float
+    rms: float
+    area: int
+    step: Step
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.columns["x"])
+
+
+def measure(
+    data: Image,
+    mask: Mask,
+    config: Config,
+    *,
+    error: Image | None = None,
+    weight: Image | None = None,
+    gain: float | None = None,
+    dq: NDArray[np.int32] | None = None,
+    saturated: Mask | None = None,
+    scale: float | None = None,
+) -> Measurement:
+    """Find and measure the sources of an image of shape (ny, nx).
+
+    ``data`` float32, overwritten with the background-subtracted image; ``mask`` True where not to be used. The noise is ``error`` (one sigma, the
+    sources' Poisson noise included) where given, else the measured background noise, scaled by 1 / sqrt(``weight``), with the
+    Poisson noise of ``gain`` electrons a data unit. ``dq`` int32 flags and ``saturated`` go to the columns. ``scale`` is in arcsec a
+    pixel; without it there are no apertures. Raises ExtractionError.
+    """
+    notes: list[str] = []
+    ny, nx = data.shape
+    data[mask] = 0
+    back, level, rms = _background(data, mask, config)
+    data -= back
+    data[mask] = 0
+    if not rms > 0:
+        notes.append("the background has no noise: the scatter of all pixels stands in for it")
+        rms = float(np.std(data, where=~mask, dtype=np.float64))
+    if not rms > 0:
+        return Measurement(_empty(config), level, 0.0, int(data.size - mask.sum()), Step.AS_ASKED, ["the image is constant: no sources"])
+
+    noise: float | Image = rms
+    if weight is not None:
+        noise = _noise_from_weight(data, weight, mask, config)
+        rms = float(np.median(noise[~mask]))
+    variance = _variance(data, noise, error, gain)
+    variance[mask] = 0
+    objects, segmentation, step = detect(data, noise, mask, config)
+    if step > Step.AS_ASKED:
+        notes.append(f"detection ran {MEANING[step]}")
+    objects, segmentation = _drop_shapeless(objects, segmentation)
+
+    columns = _empty(config)
+    if len(objects):
+        columns |= _isophotal(objects, segmentation, data, variance, mask, dq, saturated)
+        columns |= _photometry(columns, segmentation, data, variance, mask, config, scale)
+        columns["background"] = back[np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)].astype(np.float64)
+        columns["rms"] = (
+            noise[np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)].astype(np.float64)
+            if isinstance(noise, np.ndarray)
+            else np.full(len(objects), rms)
+        )
+    columns["step"] = np.full(len(objects), int(step), dtype=np.int16)
+    return Measurement(columns, level, rms, int(data.size - np.count_nonzero(mask)), step, notes)
+
+
+def _background(data: Image, mask: Mask, config: Config) -> tuple[Image, float, float]:
+    ny, nx = data.shape
+    size, filtered = config.back_size, config.back_filtersize
+    model = sep.Background(
+        data, mask=mask if mask.any() else None, bw=min(size, nx), bh=min(size, ny), fw=filtered, fh=filtered
+    )
+    return model.back(), float(model.globalback), float(model.globalrms)
+
+
+def _noise_from_weight(data: Image, weight: Image, mask: Mask, config: Config) -> Image:
+    """Background noise k / sqrt(weight), k such that it is what the image shows, whatever the weight's own unit."""
+    root = np.sqrt(np.where(mask, 0, weight))
+    _, _, k = _background(data * root, mask, config)
+    root[mask] = 1
+    return np.divide(np.float32(k), root, out=root)
+
+
+def _variance(data: Image, noise: float | Image, error: Image | None, gain: float | None) -> Image:
+    if error is not None:
+        return np.square(error)
+    square = np.float32(noise * noise) if isinstance(noise, float) else noise * noise
+    if gain is None:
+        return np.broadcast_to(square, data.shape).copy()
+    return np.maximum(data, 0) / np.float32(gain) + square
+
+
+def _drop_shapeless(objects: NDArray[np.void], segmentation: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    keep = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["a"] > 0) & (objects["b"] > 0)
+    keep &= np.isfinite(objects["a"]) & np.isfinite(objects["b"]) & np.isfinite(objects["flux"])
+    if keep.all():
+        return objects, segmentation
+    number = np.zeros(len(objects) + 1, dtype=np.int32)
+    number[1:][keep] = np.arange(1, keep.sum() + 1)
+    return objects[keep], number[segmentation]
+
+
+def _isophotal(
+    objects: NDArray[np.void],
+    segmentation: NDArray[np.int32],
+    data: Image,
+    variance: Image,
+    mask: Mask,
+    dq: NDArray[np.int32] | None,
+    saturated: Mask | None,
+) -> dict[str, NDArray[np.generic]]:
+    """What comes from the pixels of each source's own segment."""
+    n, nx = len(objects), data.shape[1]
+    x, y = objects["x"].astype(np.float64), objects["y"].astype(np.float64)
+    pixel = np.flatnonzero(segmentation)
+    owner = segmentation.ravel()[pixel] - 1
+    row, column = np.divmod(pixel, nx)
+    dx, dy, var = column - x[owner], row - y[owner], variance.ravel()[pixel].astype(np.float64)
+    flux = objects["flux"].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x2, y2, xy = (np.bincount(owner, var * w, n) / flux**2 for w in (dx * dx, dy * dy, dx * dy))
+    flags = np.zeros(n, dtype=np.int16)
+    flags[(objects["flag"] & sep.OBJ_MERGED) != 0] |= FLAG_BLENDED
+    flags[(objects["flag"] & sep.OBJ_TRUNC) != 0] |= FLAG_TRUNCATED
+    flags[(objects["flag"] & sep.OBJ_DOVERFLOW) != 0] |= FLAG_OVERFLOW
+    if saturated is not None:
+        flags[owner[saturated.ravel()[pixel]]] |= FLAG_SATURATED
+    imaflags = np.zeros(n, dtype=np.int32)
+    if dq is not None:
+        bits = dq.ravel()[pixel]
+        for bit in (1 << b for b in range(16)):
+            imaflags[owner[(bits & bit) != 0]] |= bit
+    return {
+        "x": x,
+        "y": y,
+        "x2": x2,
+        "y2": y2,
+        "xy": xy,
+        "a": objects["a"].astype(np.float64),
+        "b": objects["b"].astype(np.float64),
+        # Rounding takes theta just past pi/2, which sep's own apertures then refuse.
+        "theta": np.clip(objects["theta"].astype(np.float64), -np.pi / 2, np.pi / 2),
+        "cxx": objects["cxx"].astype(np.float64),
+        "cyy": objects["cyy"].astype(np.float64),
+        "cxy": objects["cxy"].astype(np.float64),
+        "isoarea": objects["tnpix"].astype(np.int32),
+        "isoareaf": objects["npix"].astype(np.int32),
+        "flux_iso": flux,
+        "fluxerr_iso": np.sqrt(np.bincount(owner, var, n)),
+        "peak": objects["peak"].astype(np.float64),
+        "flags": flags,
+        "imaflags_iso": imaflags,
+    }
+
+
+def _photometry(
+    found: dict[str, NDArray[np.generic]],
+    segmentation: NDArray[np.int32],
+    data: Image,
+    variance: Image,
+    mask: Mask,
+    config: Config,
+    scale: float | None,
+) -> dict[str, NDArray[np.generic]]:
+    """Kron and circular apertures, half-light radius and windowed positions."""
+    x, y, a, b, theta = (found[k] for k in ("x", "y", "a", "b", "theta"))
+    cxx, cyy, cxy = (found[k] for k in ("cxx", "cyy", "cxy"))
+    n = len(x)
+    number = np.arange(1, n + 1, dtype=np.int32)
+    own = {"mask": mask, "segmap": segmentation, "seg_id": number}
+    factor, least = config.phot_autoparams
+    kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
+    kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
+    radii = [d / 2 / scale for d in config.phot_apertures] if scale else []
+
+    widest = max(radii, default=0.0)
+    cos2, sin2 = np.cos(theta) ** 2, np.sin(theta) ** 2
+    spoiled = find_spoiled(
+        data,
+        variance,
+        mask,
+        segmentation,
+        x,
+        y,
+        np.maximum(kron * np.sqrt(a * a * cos2 + b * b * sin2), widest) + 1,
+        np.maximum(kron * np.sqrt(a * a * sin2 + b * b * cos2), widest) + 1,
+    )
+    i = spoiled.source
+    inside = ellipse_weight(spoiled.dx, spoiled.dy, cxx[i], cyy[i], cxy[i], kron[i])
+    total, totalerr, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=variance, subpix=1)
+    flux, fluxerr, spoiled_area = _corrected(total, totalerr, spoiled, inside)
+    flags = found["flags"].copy()
+    flags[spoiled_area > _CROWDED * np.pi * a * b * kron**2] |= FLAG_CROWDED
+    flags[(edge & sep.APER_TRUNC) != 0] |= FLAG_APERTURE
+
+    columns = {"kron_radius": kron, "flux_auto": flux, "fluxerr_auto": fluxerr, "flags": flags}
+    columns["flux_aper"] = np.full((n, len(config.phot_apertures)), np.nan)
+    columns["fluxerr_aper"] = columns["flux_aper"].copy()
+    distance = np.hypot(spoiled.dx, spoiled.dy)
+    for k, radius in enumerate(radii):
+        total, totalerr, _ = sep.sum_circle(data, x, y, radius, var=variance, subpix=5)
+        weight = disc_weight(distance, radius)
+        columns["flux_aper"][:, k], columns["fluxerr_aper"][:, k], _ = _corrected(total, totalerr, spoiled, weight)
+
+    half = _half_light_radius(data, x, y, kron * a, flux, own)
+    windowed = windowed_positions(data, variance, mask, segmentation, x, y, 2 / 2.35 * half)
+    return columns | {
+        "flux_radius": half,
+        "xwin": windowed.x,
+        "ywin": windowed.y,
+        "x2win": np.where(windowed.failed, found["x2"], windowed.x2),
+        "y2win": np.where(windowed.failed, found["y2"], windowed.y2),
+        "xywin": np.where(windowed.failed, found["xy"], windowed.xy),
+    }
+
+
+def _half_light_radius(data: Image, x: Floats, y: Floats, limit: Floats, flux: Floats, own: dict[str, Any]) -> Floats:
+    """Radius of the circle with half of ``flux``, at most ``limit`` pixels; NaN where there is none.
+
+    The cost goes with the area searched, and half the light nearly always lies well within the limit: look there first.
+    """
+    near = 0.6 * limit
+    half, _ = sep.flux_radius(data, x, y, near, 0.5, normflux=flux, subpix=5, **own)
+    far = np.flatnonzero((half >= 0.999 * near) & (flux > 0))
+    if len(far):
+        again = own | {"seg_id": own["seg_id"][far]}
+        half[far], _ = sep.flux_radius(data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **again)
+    return np.where(np.isfinite(half) & (half > 0) & (flux > 0), half, np.nan)
+
+
+def _corrected(total: Floats, totalerr: Floats, spoiled: Spoiled, weight: Floats) -> tuple[Floats, Floats, Floats]:
+    flux, variance, area = spoiled.corrections(weight, len(total))
+    return total + flux, np.sqrt(np.maximum(totalerr**2 + variance, 0)), area
+
+
+def _empty(config: Config) -> dict[str, NDArray[np.generic]]:
+    """All columns with no rows."""
+    names = (
+        "x y x2 y2 xy a b theta cxx cyy cxy flux_iso fluxerr_iso peak kron_radius flux_auto fluxerr_auto flux_radius "
+        "xwin ywin x2win y2win xywin background rms"
+    )
+    columns: dict[str, NDArray[np.generic]] = {name: np.zeros(0) for name in names.split()}
+    columns |= {name: np.zeros((0, len(config.phot_apertures))) for name in ("flux_aper", "fluxerr_aper")}
+    columns |= {name: np.zeros(0, dtype=np.int32) for name in ("isoarea", "isoareaf", "imaflags_iso")}
+    return columns | {name: np.zeros(0, dtype=np.int16) for name in ("flags", "step")}
