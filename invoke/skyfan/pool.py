@@ -90,10 +90,9 @@ class Pool:
         """Waits at most `timeout` seconds for something to happen; gives what has ended."""
         for key, _ in self._selector.select(min(timeout, WATCH_S)):
             worker = self._workers[key.fd]
-            replies = worker.process.receive()
-            for reply in replies or []:
+            for reply in worker.process.receive():
                 self._hear(worker, reply)
-            if replies is None:
+            if worker.process.ended and key.fd in self._workers:
                 self._lost(worker)
         self._watch()
         ended, self._outcomes = self._outcomes, []

@@ -46,6 +46,7 @@ class Process:
             os.close(replies)
         os.set_blocking(self.replies, False)
         self._buffer = b""
+        self.ended = False
         self._watched = psutil.Process(self._popen.pid)
 
     @property
@@ -59,16 +60,15 @@ class Process:
             while data:
                 data = data[os.write(self._requests, data) :]
 
-    def receive(self) -> list[dict[str, Any]] | None:
-        """The replies that have come since the last call; None when the process has closed its end."""
-        while True:
+    def receive(self) -> list[dict[str, Any]]:
+        """The replies that have come since the last call; sets `ended` when there will be no more."""
+        while not self.ended:
             try:
                 chunk = os.read(self.replies, 1 << 16)
             except BlockingIOError:
                 break
-            if not chunk:
-                return None
             self._buffer += chunk
+            self.ended = not chunk
         *lines, self._buffer = self._buffer.split(b"\n")
         return [json.loads(line) for line in lines]
 
