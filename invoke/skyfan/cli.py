@@ -124,5 +124,7 @@ def run(
     if as_json:
         click.echo(json.dumps(report.document(summary, results, folder, stopped), indent=1))
     else:
-        report.show(Console(), summary, results, folder, stopped)
+        # In a pipe rich assumes 80 columns, too few for names of files.
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        report.show(console, summary, results, folder, stopped)
     sys.exit(130 if stopped else 1 if summary.failed else 0)

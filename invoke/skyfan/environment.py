@@ -17,8 +17,8 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def results(function: Function, output: Path) -> str:
-    """The function's SKYFAN_OUTPUT with the output folder in the bucket's place.
+def results(function: Function) -> str:
+    """The function's SKYFAN_OUTPUT, as the template has it.
 
     Raises TemplateError where the template does not say where results go: then nothing could be resumed.
     """
@@ -28,17 +28,17 @@ def results(function: Function, output: Path) -> str:
             f"{function.name} needs SKYFAN_OUTPUT in its environment in template.yaml, such as "
             f"s3://${{OutputBucket}}/runs/{{run}}/results/{{key}}.json; it has {template!r}"
         )
-    return uris.localise(template, output)
+    return template
 
 
-def variables(function: Function, skyfan_output: str) -> dict[str, str]:
+def variables(function: Function, output: Path) -> dict[str, str]:
     """All environment variables of a worker; credentials and endpoints come from the person's own."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return {
         **dict.fromkeys(THREADS, "1"),
         **os.environ,
         **function.environment,
-        "SKYFAN_OUTPUT": skyfan_output,
+        "SKYFAN_OUTPUT": uris.localise(results(function), output),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,

@@ -67,7 +67,7 @@ def run(
     """
     output = options.output.resolve()
     function = options.apply(function)
-    place = Run(output, task, environment.results(function, output))
+    place = Run(output, task, environment.results(function))
     is_new = place.open(function.name)
     engine = _Engine(function, place, options.jobs or environment.cpus(), on_event)
     started = time.monotonic()
@@ -92,7 +92,7 @@ class _Engine:
     def __init__(self, function: Function, place: Run, jobs: int, on_event: events.OnEvent) -> None:
         self.place, self.on_event = place, on_event
         self.summary = events.Summary()
-        self.pool = Pool(function, environment.variables(function, place.results), jobs, self._write)
+        self.pool = Pool(function, environment.variables(function, place.output), jobs, self._write)
         self._waiting: list[Job] = []
         self._exhausted = False
         self._log: IO[str] | None = None

@@ -68,10 +68,10 @@ def show(console: Console, summary: events.Summary, results: Results, folder: Pa
     say(_counts(summary, results))
     if summary.already_done and not summary.done and not summary.failed and not stopped:
         say("Nothing was left to do. Another --run processes the files again.")
-    for name, place in _places(results.rows, folder).items():
-        say(f"{name + ':':<10} {place}")
+    for place, names in _places(results.rows, folder).items():
+        say(f"{', '.join(names)}: {place}")
     if summary.log:
-        say(f"{'log:':<10} {summary.log}")
+        say(f"log: {summary.log}")
     if summary.unwritten:
         say(f"{summary.unwritten} files left no result in their place: another run will do them again.")
     if summary.failures:
@@ -99,16 +99,17 @@ def _counts(summary: events.Summary, results: Results) -> str:
     return f"{files}: {', '.join(parts)}, in {summary.seconds:.1f} s"
 
 
-def _places(rows: list[dict[str, Any]], folder: Path) -> dict[str, Path]:
-    """The folders that hold results, by what they hold, as the handler's results tell."""
-    places: dict[str, Path] = {}
+def _places(rows: list[dict[str, Any]], folder: Path) -> dict[Path, list[str]]:
+    """The folders that hold results, and what they hold, as the handler's results tell."""
+    places: dict[Path, list[str]] = {}
     for row in rows:
-        named = {"results": row.get("output"), **(row.get("outputs") or {})}
-        for name, uri in named.items():
-            path = Path(uri.removeprefix("file://")) if isinstance(uri, str) else None
+        for name, uri in {"": row.get("output"), **(row.get("outputs") or {})}.items():
+            path = uris.local_path(uri) if isinstance(uri, str) else None
             if path and path.is_relative_to(folder) and len(path.relative_to(folder).parts) > 1:
                 top = folder / path.relative_to(folder).parts[0]
-                places.setdefault(top.name if name == "results" else name, top)
+                names = places.setdefault(top, [])
+                if (name or top.name) not in names:
+                    names.append(name or top.name)
     return places
 
 
@@ -120,7 +121,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
         text = name in {"file", "notes"} or any(not _is_number(row.get(name, "0")) for row in cells)
-        table.add_column(name, justify="left" if text else "right", overflow="fold")
+        table.add_column(name, justify="left" if text else "right", no_wrap=name != "notes")
     for row in cells:
         table.add_row(*(row.get(name, "") for name in names))
     return table

@@ -21,17 +21,11 @@ class Run:
     """Absolute."""
     task: Task
     results: str
-    """SKYFAN_OUTPUT with the output folder in the bucket's place: what the workers get."""
+    """SKYFAN_OUTPUT as the template has it; the output folder stands for the bucket."""
 
     @property
     def folder(self) -> Path:
         return self.output / "runs" / self.task.run
-
-    @property
-    def catalogs(self) -> Path:
-        """The folder that holds the results: everything of SKYFAN_OUTPUT before {key}."""
-        head = self.results.partition("{key}")[0]
-        return uris.result_path(head, self.task.run, "")
 
     def open(self, function: str) -> bool:
         """Makes the folder (True), or checks that the run that is there has the same configuration (False).
@@ -66,7 +60,7 @@ class Run:
 
     def result(self, uri: str) -> Path:
         """Where the result of this input lies, once it is done."""
-        return uris.result_path(self.results, self.task.run, uris.key(uri))
+        return uris.result_path(self.results, self.output, self.task.run, uris.key(uri))
 
     def is_done(self, uri: str) -> bool:
         """Whether there is a result that is not older than the input. An S3 object's age is not asked for."""

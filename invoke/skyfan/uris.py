@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from .errors import InputError
 
@@ -37,11 +37,17 @@ def key(uri: str) -> str:
 
 
 def localise(template: str, output: Path) -> str:
-    """SKYFAN_OUTPUT with `file://<output>` in the place of `s3://<anything up to the next slash>`."""
-    _, _, rest = template.removeprefix("s3://").partition("/")
-    return f"file://{output}/{rest}"
+    """SKYFAN_OUTPUT with `file://<output>` in the place of `s3://<anything up to the next slash>`.
+
+    A URI, so the folder is percent-encoded, and a function encodes the {key} that it fills in.
+    """
+    return f"file://{quote(str(output))}/{_below(template)}"
 
 
-def result_path(localised: str, run: str, key: str) -> Path:
-    """Where the result of `key` lies: the localised SKYFAN_OUTPUT with its places filled."""
-    return Path(localised.removeprefix("file://").replace("{run}", run).replace("{key}", key))
+def result_path(template: str, output: Path, run: str, key: str) -> Path:
+    """The local file that the localised SKYFAN_OUTPUT stands for when {run} and {key} are filled in."""
+    return output / _below(template).replace("{run}", run).replace("{key}", key)
+
+
+def _below(template: str) -> str:
+    return template.removeprefix("s3://").partition("/")[2]

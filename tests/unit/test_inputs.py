@@ -12,7 +12,16 @@ from skyfan.errors import InputError
 @pytest.fixture
 def sky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of files with the names that archives use, made the working folder."""
-    for name in ("b.fits", "a.FITS", "c.fit", "d.fits.gz", "e.fits.fz", "f.fz", "notes.txt", "deep/er/g.fits"):
+    for name in (
+        "b.fits",
+        "a.FITS",
+        "c.fit",
+        "d.fits.gz",
+        "e.fits.fz",
+        "f.fz",
+        "notes.txt",
+        "deep/er/g.fits",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -34,7 +43,9 @@ def test_a_file_is_taken_whatever_its_name(sky: Path) -> None:
 
 
 def test_each_file_once_in_the_order_given(sky: Path) -> None:
-    found = inputs.expand(["b.fits", "./b.fits", str(sky / "deep/../b.fits"), "*.fits", "a.FITS", uris.from_path("b.fits")])
+    found = inputs.expand(
+        ["b.fits", "./b.fits", str(sky / "deep/../b.fits"), "*.fits", "a.FITS", uris.from_path("b.fits")]
+    )
     assert names(found, sky) == ["b.fits", "a.FITS"]
 
 
@@ -60,7 +71,9 @@ def test_names_with_spaces_and_percent_signs_survive(sky: Path) -> None:
 
 
 def test_a_list_may_hold_anything_and_a_missing_file_fails_alone(sky: Path) -> None:
-    (sky / "list.txt").write_text("# chosen\n\n  b.fits  \ns3://stpubdata/hst/x.fits\nmissing.fits\ndeep\n*.fit\n")
+    (sky / "list.txt").write_text(
+        "# chosen\n\n  b.fits  \ns3://stpubdata/hst/x.fits\nmissing.fits\ndeep\n*.fit\n"
+    )
     found = inputs.expand(["@list.txt"])
     assert found[1] == "s3://stpubdata/hst/x.fits"
     assert names(found, sky) == ["b.fits", "missing.fits", "deep/er/g.fits", "c.fit"]
@@ -114,7 +127,11 @@ def test_what_cannot_be_an_input_is_told(sky: Path, path: str, told: str) -> Non
 
 
 def test_keys_and_results_mirror_each_other() -> None:
-    template = uris.localise("s3://some-bucket/runs/{run}/catalogs/{key}.cat.fits", Path("/data/out put"))
-    assert template == "file:///data/out put/runs/{run}/catalogs/{key}.cat.fits"
-    path = uris.result_path(template, "r1", uris.key("file:///sky/m%2031.fits"))
-    assert path == Path("/data/out put/runs/r1/catalogs/sky/m 31.fits.cat.fits")
+    template = "s3://some-bucket/runs/{run}/catalogs/{key}.cat.fits"
+    output = Path("/data/out put {key}")
+    assert (
+        uris.localise(template, output)
+        == "file:///data/out%20put%20%7Bkey%7D/runs/{run}/catalogs/{key}.cat.fits"
+    )
+    path = uris.result_path(template, output, "r1", uris.key("file:///sky/m%2031.fits"))
+    assert path == output / "runs/r1/catalogs/sky/m 31.fits.cat.fits"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -47,10 +47,11 @@ def open_input(uri: str, access: str) -> Iterator[IO[bytes]]:
 
 def write_output(template: str, *, run: str, key: str, body: bytes) -> str:
     """Writes `body` to the place that SKYFAN_OUTPUT names, whole or not at all, and returns its URI."""
-    uri = template.replace("{run}", run).replace("{key}", key)
+    local = template.startswith("file://")
+    uri = template.replace("{run}", run).replace("{key}", quote(key) if local else key)
     with _named_errors(uri):
-        if uri.startswith("file://"):
-            path = Path(uri.removeprefix("file://"))
+        if local:
+            path = Path("/", key_of(uri))
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{path.name}.{os.getpid()}.part")
             part.write_bytes(body)

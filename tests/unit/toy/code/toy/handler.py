@@ -135,7 +135,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         result = ACTIONS[word](*arguments)
     if word != "unserialisable":
         key = str(path).lstrip("/")
-        template = os.environ["SKYFAN_OUTPUT"].removeprefix("file://")
+        template = unquote(os.environ["SKYFAN_OUTPUT"].removeprefix("file://"))
         output = Path(template.replace("{run}", event["run"]).replace("{key}", key))
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(path.read_text())
