@@ -21,9 +21,10 @@ _DISPERSERS = ("G102", "G141", "G280", "G800L", "PR110L", "PR130L", "PR200L")
 class Calibration:
     """How to bring pixels to rates and rates to magnitudes.
 
-    ``factor`` multiplies the pixels; the result is in ``unit`` (a FITS unit, or None where the header does not say).
-    ``gain`` is the number of detected electrons per unit of the result, for Poisson noise; None if unknown.
-    ``zeropoint`` is the AB magnitude of one unit of the result; None if the header does not give one.
+    ``factor`` multiplies the pixels; the result is in ``unit`` (a FITS unit, or None where the header does
+    not say). ``gain`` is the number of detected electrons per unit of the result, for Poisson noise; None if
+    unknown. ``zeropoint`` is the AB magnitude of one unit of the result; None if the header does not give
+    one.
     """
 
     factor: float
@@ -35,7 +36,7 @@ class Calibration:
 
 
 class Cards:
-    """Header cards of an extension, then of the primary header, that never raise: a malformed card is noted and absent."""
+    """Cards of an extension's header, then of the primary one, that never raise: a malformed one is noted."""
 
     def __init__(self, *headers: fits.Header) -> None:
         self._headers = headers
@@ -77,7 +78,7 @@ class Cards:
 
 
 def calibration(cards: Cards) -> Calibration:
-    """Read units, exposure time and zero point from the cards of one chip (its SCI header before the primary one)."""
+    """Read units, exposure time and zero point from the cards of one chip, its SCI header's first."""
     notes: list[str] = []
     bunit = cards.text("BUNIT").upper().replace(" ", "")
     exptime = cards.number("EXPTIME") or cards.number("TEXPTIME")
@@ -100,33 +101,44 @@ def calibration(cards: Cards) -> Calibration:
             if exptime:
                 factor /= exptime
             else:
-                notes.append(f"BUNIT is {cards.text('BUNIT')} and there is no EXPTIME: fluxes stay totals, without magnitudes")
+                notes.append(
+                    f"BUNIT is {cards.text('BUNIT')} and there is no EXPTIME: "
+                    "fluxes stay totals, without magnitudes"
+                )
                 unit, gain = ("ct" if counts else "electron"), (electrons if counts else 1.0)
     else:
         notes.append(
-            f"BUNIT is {cards.text('BUNIT') or 'missing'}: fluxes are in the image's own unit, without magnitudes, "
-            "and errors leave out the Poisson noise of sources"
+            f"BUNIT is {cards.text('BUNIT') or 'missing'}: fluxes are in the image's own unit, "
+            "without magnitudes, and errors leave out the Poisson noise of sources"
         )
     zeropoint = _zeropoint(cards) if unit is not None and unit.endswith("/s") else None
     if zeropoint is None and unit is not None and unit.endswith("/s"):
         notes.append("no PHOTFLAM with PHOTPLAM and no PHOTFNU: fluxes without magnitudes")
-    disperser = next((f for k in ("FILTER", "FILTER1", "FILTER2") if (f := cards.text(k)) in _DISPERSERS), None)
+    disperser = next(
+        (f for k in ("FILTER", "FILTER1", "FILTER2") if (f := cards.text(k)) in _DISPERSERS), None
+    )
     if disperser:
-        notes.append(f"{disperser} is a grism or prism: sources are dispersed spectra, not stars and galaxies")
+        notes.append(
+            f"{disperser} is a grism or prism: sources are dispersed spectra, not stars and galaxies"
+        )
     return Calibration(factor, unit, gain, zeropoint, exptime, tuple(notes))
 
 
 def _electrons_per_count(cards: Cards) -> float | None:
     amplifiers = [g for k in ("ATODGNA", "ATODGNB", "ATODGNC", "ATODGND") if (g := cards.number(k))]
-    gain = sum(amplifiers) / len(amplifiers) if amplifiers else (cards.number("ATODGAIN") or cards.number("CCDGAIN"))
+    gain = (
+        sum(amplifiers) / len(amplifiers)
+        if amplifiers
+        else (cards.number("ATODGAIN") or cards.number("CCDGAIN"))
+    )
     return gain if gain and gain > 0 else None
 
 
 def _zeropoint(cards: Cards) -> float | None:
     """AB magnitude of one unit per second.
 
-    -2.5 log10(PHOTFLAM) - 5 log10(PHOTPLAM) - 2.408 (ACS Data Handbook, section 5.1; PHOTFLAM in erg/s/cm2/A per e/s, PHOTPLAM
-    in A), else PHOTFNU (Jy per e/s) against 3631 Jy (Oke & Gunn 1983).
+    -2.5 log10(PHOTFLAM) - 5 log10(PHOTPLAM) - 2.408 (ACS Data Handbook, section 5.1; PHOTFLAM in erg/s/cm2/A
+    per e/s, PHOTPLAM in A), else PHOTFNU (Jy per e/s) against 3631 Jy (Oke & Gunn 1983).
     """
     photflam, photplam, photfnu = (cards.number(k) for k in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
     if photflam and photplam and photflam > 0 and photplam > 0:

@@ -25,15 +25,18 @@ Table = dict[str, NDArray[Any]]
 
 # What of an observation a catalog is searched by; copied when the image has it.
 _COPIED = (
-    "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "TARGNAME", "PROPOSID", "ROOTNAME", "ASN_ID",
-    "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
+    "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "TARGNAME", "PROPOSID", "ROOTNAME",
+    "ASN_ID", "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
 )  # fmt: skip
 _MAG = 2.5 / math.log(10)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What the catalog says of one chip; ``depth`` is the 5-sigma AB magnitude in the aperture ``depth_aperture`` (arcsec), or None."""
+    """What the catalog says of one chip.
+
+    ``depth`` is the 5-sigma AB magnitude in the aperture of diameter ``depth_aperture`` (arcsec), or None.
+    """
 
     hdu: int
     extver: int
@@ -171,9 +174,14 @@ def replace_unit(column: Column, unit: str | None) -> Column:
 
 
 def to_fits(
-    table: Table, planes: list[Plane], request: Request, source: Source, primary: fits.Header, notes: list[str]
+    table: Table,
+    planes: list[Plane],
+    request: Request,
+    source: Source,
+    primary: fits.Header,
+    notes: list[str],
 ) -> bytes:
-    """The catalog file. The same input and configuration give the same bytes: there is no date of writing in it."""
+    """The catalog file. The same input and configuration give the same bytes: it holds no date of writing."""
     apertures = len(request.config.phot_apertures)
     columns = columns_for(planes[0].unit)
     hdu = fits.BinTableHDU.from_columns(
@@ -201,7 +209,12 @@ def to_fits(
 
 
 def _describe(
-    header: fits.Header, planes: list[Plane], request: Request, source: Source, primary: fits.Header, notes: list[str]
+    header: fits.Header,
+    planes: list[Plane],
+    request: Request,
+    source: Source,
+    primary: fits.Header,
+    notes: list[str],
 ) -> None:
     header["ORIGIN"] = ("skyfan", "catalog of sources made by skyfan")
     for key in _COPIED:
@@ -214,7 +227,12 @@ def _describe(
     header["SRCURI"] = (source.uri, "image that was measured")
     header["SRCVER"] = (source.version, "version of its bytes")
     header["RUN"] = (request.run, "name of the run")
-    for name, version in {"SKYFAN": __version__, "SEP": sep.__version__, "NUMPY": np.__version__, "ASTROPY": astropy.__version__}.items():
+    for name, version in {
+        "SKYFAN": __version__,
+        "SEP": sep.__version__,
+        "NUMPY": np.__version__,
+        "ASTROPY": astropy.__version__,
+    }.items():
         header[f"V_{name}"] = (version, f"version of {name.lower()}")
     header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
     header["CONFIG"] = request.config.json()

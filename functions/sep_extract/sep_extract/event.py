@@ -23,7 +23,7 @@ def _setting(default: Any, check: str, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """How to extract. The names are SExtractor's keywords in lower case, with its defaults where it has one."""
+    """How to extract: SExtractor's keywords in lower case, with its defaults where it has one."""
 
     detect_thresh: float = _setting(1.5, "positive", "detection threshold above the background, in sigma")
     detect_minarea: int = _setting(5, "positive", "least number of connected pixels above the threshold")
@@ -68,10 +68,13 @@ class Request:
 def parse(event: object) -> Request:
     """Turn a Lambda event into a Request.
 
-    Raises EventError for a wrong type, a missing or unknown key, or a value out of range; the message names the key.
+    Raises EventError for a wrong type, a missing or unknown key, or a value out of range; the message names
+    the key.
     """
     if not isinstance(event, Mapping):
-        raise EventError(f"the event must be a JSON object such as {{'input': 's3://…'}}, not {type(event).__name__}")
+        raise EventError(
+            f"the event must be a JSON object such as {{'input': 's3://…'}}, not {type(event).__name__}"
+        )
     _refuse_unknown("event", event, [f.name for f in fields(Request)])
     if "input" not in event:
         raise EventError("event: 'input' is missing; give the image as s3://bucket/key or file:///path")
@@ -103,7 +106,8 @@ def _input(value: object) -> str:
 def _run(value: object) -> str:
     if not isinstance(value, str) or not _RUN.fullmatch(value):
         raise EventError(
-            f"event: 'run' must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, not {value!r}"
+            "event: 'run' must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, "
+            f"not {value!r}"
         )
     return value
 
@@ -148,7 +152,9 @@ def _checked(key: str, value: Any, kind: Any, check: str) -> Any:
             raise refuse("a list of at most 16 numbers")
         return tuple(float(v) for v in value)
     if check == "bits":
-        if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0xFFFF):
+        if value is not None and not (
+            isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0xFFFF
+        ):
             raise refuse("a whole number from 0 to 65535, or null")
         return value
     if not number(value) or (kind == "int" and value != int(value)):

@@ -19,15 +19,21 @@ _SUFFIX = ".cat.fits"
 def handler(event: object, context: Any) -> dict[str, Any]:
     """Measure the sources of one FITS image and write one catalog.
 
-    The event is described in the function's README; where the catalog goes is the environment's business. Returns a summary
-    that JSON can carry; raises a SepExtractError, whose class Lambda reports as errorType.
+    The event is described in the function's README; where the catalog goes is the environment's business.
+    Returns a summary that JSON can carry; raises a SepExtractError, whose class Lambda reports as errorType.
     """
     start = time.perf_counter()
     try:
         request = parse(event)
         summary = run(request, _memory_of(context))
     except SepExtractError as exc:
-        _log(level="ERROR", event=event, errorType=type(exc).__name__, errorMessage=str(exc), permanent=exc.permanent)
+        _log(
+            level="ERROR",
+            event=event,
+            errorType=type(exc).__name__,
+            errorMessage=str(exc),
+            permanent=exc.permanent,
+        )
         raise
     summary["seconds"] = round(time.perf_counter() - start, 3)
     _log(level="INFO", run=request.run, **summary)
@@ -35,7 +41,10 @@ def handler(event: object, context: Any) -> dict[str, Any]:
 
 
 def run(request: Request, memory: int | None = None) -> dict[str, Any]:
-    """Do what the request asks with at most ``memory`` bytes, and sum it up. The catalog, which is the receipt, is written last."""
+    """Do what the request asks with at most ``memory`` bytes, and sum it up.
+
+    The catalog is written last: it is the receipt.
+    """
     target = output_uri(request.run, key_of(request.input))
     if request.outputs and not target.endswith(_SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {_SUFFIX}; it gives {target}")

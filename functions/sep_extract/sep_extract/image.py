@@ -34,8 +34,8 @@ from .storage import Source
 
 # Below this side a background and its scatter cannot be told from the sources.
 LEAST_SIDE = 8
-# Peak memory of a warm handler per pixel of its largest chip, and what the process needs besides; benchmarks/extract
-# prints both.
+# Peak memory of a warm handler per pixel of its largest chip, and what the process needs besides;
+# benchmarks/extract prints both.
 BYTES_PER_PIXEL = 60
 BYTES_BASE = 200 << 20
 _UNZIP = 8 << 20
@@ -45,9 +45,10 @@ _UNZIP = 8 << 20
 class Chip:
     """One science plane of shape (ny, nx), in calibrated units, with what is needed to measure it.
 
-    ``data`` float32, 0 where masked; ``mask`` bool, True where a pixel must not be used; ``error`` float32, one sigma with
-    the Poisson noise of sources in it, or None; ``weight`` float32, proportional to the inverse background variance, or None;
-    ``dq`` int32 or None; ``saturated`` bool. ``hdu`` is the index of the extension in the file.
+    ``data`` float32, 0 where masked; ``mask`` bool, True where a pixel must not be used; ``error`` float32,
+    one sigma with the Poisson noise of sources in it, or None; ``weight`` float32, proportional to the
+    inverse background variance, or None; ``dq`` int32 or None; ``saturated`` bool. ``hdu`` is the index of
+    the extension in the file.
     """
 
     hdu: int
@@ -81,14 +82,16 @@ class Image:
 def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
     """Open a FITS file, gzipped or not, and find its science planes.
 
-    ``memory`` is the number of bytes the caller may use; an image that needs more is refused before its pixels are read.
-    Raises an InputError for whatever cannot be measured.
+    ``memory`` is the number of bytes the caller may use; an image that needs more is refused before its
+    pixels are read. Raises an InputError for whatever cannot be measured.
     """
     name = source.uri.rsplit("/", 1)[-1]
     with _readable(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file, size = _plain(name, source, memory)
-        with fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True, ignore_missing_end=True) as hdus:
+        with fits.open(
+            file, mode="readonly", memmap=False, lazy_load_hdus=True, ignore_missing_end=True
+        ) as hdus:
             _refuse_truncated(name, hdus, size)
             planes = _science_planes(name, hdus)
             _refuse_too_large(name, hdus, planes, memory)
@@ -98,8 +101,8 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
 def chips(image: Image, good_bits: int | None = None) -> Iterator[Chip | str]:
     """Read the science planes one after another, each a Chip, or a note that says why there is none.
 
-    ``good_bits`` overrides the table of acceptable DQ bits. A plane that cannot be used is passed over when another can; when none can, the
-    first error is raised.
+    ``good_bits`` overrides the table of acceptable DQ bits. A plane that cannot be used is passed over when
+    another can; when none can, the first error is raised.
     """
     first: InputError | None = None
     found = False
@@ -129,7 +132,9 @@ def _plain(name: str, source: Source, memory: int | None) -> tuple[Any, int]:
             while part := unzipped.read(_UNZIP):
                 body.write(part)
                 if memory is not None and body.tell() > memory:
-                    raise ImageTooLargeError(f"{name} unzips to more than the {memory >> 20} MB of memory there are")
+                    raise ImageTooLargeError(
+                        f"{name} unzips to more than the {memory >> 20} MB of memory there are"
+                    )
         size = body.tell()
         body.seek(0)
         return _plain(name, Source(source.uri, body, size, source.version), memory)
@@ -150,7 +155,9 @@ def _readable(name: str) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as exc:
         raise UnreadableError(f"{name}: its gzip stream is damaged ({exc}); fetch it again") from exc
     except (OSError, fits.VerifyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
-        raise UnreadableError(f"{name}: damaged FITS ({type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else '-'})") from exc
+        raise UnreadableError(
+            f"{name}: damaged FITS ({type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else '-'})"
+        ) from exc
 
 
 def _refuse_truncated(name: str, hdus: fits.HDUList, size: int) -> None:
@@ -160,11 +167,14 @@ def _refuse_truncated(name: str, hdus: fits.HDUList, size: int) -> None:
         end = info["datLoc"] + hdus[index].size
         if end > size:
             raise TruncatedError(
-                f"{name} is truncated: HDU {index} {hdus[index].name} should end at byte {end}, the file ends at {size}; fetch it again"
+                f"{name} is truncated: HDU {index} {hdus[index].name} should end at byte {end}, "
+                f"the file ends at {size}; fetch it again"
             )
     last = hdus[-1].fileinfo()
     if size - (last["datLoc"] + last["datSpan"]) >= 80:
-        raise TruncatedError(f"{name} is truncated or damaged: no complete header after HDU {len(hdus) - 1}; fetch it again")
+        raise TruncatedError(
+            f"{name} is truncated or damaged: no complete header after HDU {len(hdus) - 1}; fetch it again"
+        )
 
 
 def _science_planes(name: str, hdus: fits.HDUList) -> list[int]:
@@ -179,7 +189,9 @@ def _science_planes(name: str, hdus: fits.HDUList) -> list[int]:
         planes = [i for i in full if _is_plane(hdus[i])]
         if not planes:
             shape = " x ".join(map(str, reversed(_shape(hdus[full[0]]))))
-            raise NotAnImageError(f"{name}: its SCI extension has the shape {shape}; a spectrum or a cube is not an image")
+            raise NotAnImageError(
+                f"{name}: its SCI extension has the shape {shape}; a spectrum or a cube is not an image"
+            )
         return planes
     if _shape(hdus[0]):
         if _is_plane(hdus[0]):
@@ -215,8 +227,8 @@ def _refuse_too_large(name: str, hdus: fits.HDUList, planes: list[int], memory: 
     need = pixels * BYTES_PER_PIXEL + BYTES_BASE
     if memory is not None and need > memory:
         raise ImageTooLargeError(
-            f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory and there are {memory >> 20} MB; "
-            "send it to a function with more memory"
+            f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory "
+            f"and there are {memory >> 20} MB; send it to a function with more memory"
         )
 
 
@@ -226,7 +238,9 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
     label = f"{image.name} HDU {index}"
     shape = _shape(hdu)
     if min(shape) < LEAST_SIDE:
-        raise ImageTooSmallError(f"{label}: {shape[1]} x {shape[0]} pixels; at least {LEAST_SIDE} x {LEAST_SIDE} are needed")
+        raise ImageTooSmallError(
+            f"{label}: {shape[1]} x {shape[0]} pixels; at least {LEAST_SIDE} x {LEAST_SIDE} are needed"
+        )
     calibrated = calibration(cards)
     data = _pixels(hdu, shape)
     saturated = _saturated_level(data, cards)
@@ -298,4 +312,6 @@ def _saturated_level(data: NDArray[np.float32], cards: Cards) -> NDArray[np.bool
 
 def _is_drizzled(cards: Cards) -> bool:
     """Drizzled Hubble products are exactly 0 where no exposure covers; on other images 0 can be a value."""
-    return cards.text("TELESCOP").upper() == "HST" and (cards.text("DRIZCORR").upper() == "COMPLETE" or cards.number("NDRIZIM") is not None)
+    return cards.text("TELESCOP").upper() == "HST" and (
+        cards.text("DRIZCORR").upper() == "COMPLETE" or cards.number("NDRIZIM") is not None
+    )

@@ -1,7 +1,7 @@
 """sep.extract that always comes back: a time limit, room for any field, and a documented way down.
 
-Detection runs in a forked child. A deblending that would take an hour is killed there, sep's process-wide settings are changed
-there and nowhere else, and a crash in compiled code costs one try instead of the image.
+Detection runs in a forked child. A deblending that would take an hour is killed there, sep's process-wide
+settings are changed there and nowhere else, and a crash in compiled code costs one try instead of the image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from .errors import ExtractionError
 from .event import Config
 
-# Two thirds of this is what sep starts with; a stack sized for the whole image costs more to set up than to use.
+# Two thirds of this is what sep starts with; a stack sized for the whole image costs more to set up than to
+# use.
 _PIXSTACK = 300_000
 _SUB_OBJECTS = 1024
 
@@ -41,7 +42,9 @@ MEANING = {
     Step.AS_ASKED: "as configured",
     Step.MORE_PIXELS: "with a larger pixel stack (same result)",
     Step.MORE_SUB_OBJECTS: "with more sub-objects allowed in deblending (same result)",
-    Step.COARSE_DEBLENDING: "deblended with ten times the contrast and half the levels: close pairs may be one source",
+    Step.COARSE_DEBLENDING: (
+        "deblended with ten times the contrast and half the levels: close pairs may be one source"
+    ),
     Step.NO_DEBLENDING: "without deblending: touching sources are one source",
 }
 
@@ -55,15 +58,15 @@ class _Try:
     mincont: float
 
 
-class _PixelsOverflow(Exception):
+class _PixelsOverflowError(Exception):
     pass
 
 
-class _SubObjectsOverflow(Exception):
+class _SubObjectsOverflowError(Exception):
     pass
 
 
-class _OutOfTime(Exception):
+class _OutOfTimeError(Exception):
     pass
 
 
@@ -72,32 +75,46 @@ def detect(
 ) -> tuple[NDArray[Any], NDArray[np.int32], Step]:
     """Detect and deblend sources in a background-subtracted image.
 
-    ``data`` (ny, nx) float32; ``noise`` one sigma of the background, a number or (ny, nx) float32; ``mask`` (ny, nx) bool, True
-    where not to look. Returns sep's structured array of objects, the segmentation map (ny, nx) int32 with the objects' numbers
-    from 1, and the step of the ladder that worked. Raises ExtractionError.
+    ``data`` (ny, nx) float32; ``noise`` one sigma of the background, a number or (ny, nx) float32; ``mask``
+    (ny, nx) bool, True where not to look. Returns sep's structured array of objects, the segmentation map
+    (ny, nx) int32 with the objects' numbers from 1, and the step of the ladder that worked. Raises
+    ExtractionError.
     """
-    now = _Try(Step.AS_ASKED, min(_PIXSTACK, data.size + 1000), _SUB_OBJECTS, config.deblend_nthresh, config.deblend_mincont)
+    now = _Try(
+        Step.AS_ASKED,
+        min(_PIXSTACK, data.size + 1000),
+        _SUB_OBJECTS,
+        config.deblend_nthresh,
+        config.deblend_mincont,
+    )
     while True:
         try:
             objects, segmentation = _in_child(data, noise, mask, config, now)
             return objects, segmentation, now.step
-        except _PixelsOverflow:
+        except _PixelsOverflowError:
             if now.pixstack > data.size:
-                raise ExtractionError("sep's pixel stack overflows even with room for every pixel of the image") from None
-            now = replace(now, step=max(now.step, Step.MORE_PIXELS), pixstack=min(4 * now.pixstack, data.size + 1000))
-        except _SubObjectsOverflow:
+                raise ExtractionError(
+                    "sep's pixel stack overflows even with room for every pixel of the image"
+                ) from None
+            now = replace(
+                now, step=max(now.step, Step.MORE_PIXELS), pixstack=min(4 * now.pixstack, data.size + 1000)
+            )
+        except _SubObjectsOverflowError:
             if now.sub_objects < 64 * _SUB_OBJECTS:
                 now = replace(now, step=max(now.step, Step.MORE_SUB_OBJECTS), sub_objects=8 * now.sub_objects)
             else:
                 now = _coarser(now)
-        except _OutOfTime:
+        except _OutOfTimeError:
             now = _coarser(now)
 
 
 def _coarser(now: _Try) -> _Try:
     if now.step < Step.COARSE_DEBLENDING and now.mincont < 0.1:
         return replace(
-            now, step=Step.COARSE_DEBLENDING, nthresh=max(2, now.nthresh // 2), mincont=min(10 * now.mincont, 0.5)
+            now,
+            step=Step.COARSE_DEBLENDING,
+            nthresh=max(2, now.nthresh // 2),
+            mincont=min(10 * now.mincont, 0.5),
         )
     if now.step < Step.NO_DEBLENDING:
         return replace(now, step=Step.NO_DEBLENDING, mincont=1.0)
@@ -105,13 +122,18 @@ def _coarser(now: _Try) -> _Try:
 
 
 def _in_child(
-    data: NDArray[np.float32], noise: float | NDArray[np.float32], mask: NDArray[np.bool_], config: Config, now: _Try
+    data: NDArray[np.float32],
+    noise: float | NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    config: Config,
+    now: _Try,
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """One try. The child inherits the arrays and returns the map through shared memory, the objects through a pipe."""
+    """One try. The child inherits the arrays; the map comes back in shared memory, the objects in a pipe."""
     shared = mmap.mmap(-1, data.size * 4)
     receive, send = multiprocessing.Pipe(duplex=False)
     with warnings.catch_warnings():
-        # The threads that Python warns of belong to the storage client; the child touches nothing but sep and these arrays.
+        # The threads that Python warns of belong to the storage client; the child touches nothing but sep and
+        # these arrays.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -127,7 +149,7 @@ def _in_child(
         # Without deblending there is nothing further down the ladder, so that try may take the time it needs.
         limit = None if now.step == Step.NO_DEBLENDING else config.deblend_seconds
         if not receive.poll(limit):
-            raise _OutOfTime
+            raise _OutOfTimeError
         outcome = receive.recv()
     except EOFError:
         raise ExtractionError("the process that ran sep died: most likely out of memory") from None
@@ -175,7 +197,7 @@ _PYRAMID = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32)
 def _raise_sep(text: str) -> None:
     """sep tells its errors apart by their text only."""
     if "pixel buffer full" in text:
-        raise _PixelsOverflow
+        raise _PixelsOverflowError
     if "deblending overflow" in text:
-        raise _SubObjectsOverflow
+        raise _SubObjectsOverflowError
     raise ExtractionError(f"sep: {text}")

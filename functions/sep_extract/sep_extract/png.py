@@ -1,4 +1,4 @@
-"""A preview: the stretched image with the ellipses of its sources, as PNG. numpy and zlib only, for a small layer."""
+"""A preview: the stretched image with the ellipses of its sources, as PNG. No package but numpy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _CLEAN, _FLAGGED = (90, 220, 120), (255, 150, 60)
 
 
 def preview(planes: list[tuple[NDArray[np.float32], dict[str, Any], float]]) -> bytes:
-    """PNG of chips, the first at the bottom. Each is a background-subtracted image (ny, nx), its sources' columns and its rms."""
+    """PNG of chips, the first at the bottom.
+
+    Each is a background-subtracted image (ny, nx), its sources' columns and its rms.
+    """
     pictures = [_draw(*plane) for plane in planes]
     width = max(p.shape[1] for p in pictures)
     padded = [np.pad(p, ((0, 4), (0, width - p.shape[1]), (0, 0))) for p in pictures]
@@ -23,7 +26,7 @@ def preview(planes: list[tuple[NDArray[np.float32], dict[str, Any], float]]) -> 
 
 
 def encode(picture: NDArray[np.uint8]) -> bytes:
-    """PNG file of an RGB picture (ny, nx, 3) uint8, first row on top (PNG specification, W3C 2003: IHDR, IDAT, IEND)."""
+    """PNG file of an RGB picture (ny, nx, 3) uint8, first row on top (W3C's PNG specification, 2003)."""
     height, width, _ = picture.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), picture.reshape(height, -1)], axis=1)
 
@@ -32,7 +35,10 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -46,10 +52,15 @@ def _draw(data: NDArray[np.float32], sources: dict[str, Any], rms: float) -> NDA
     picture = np.repeat((np.clip(grey, 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=2)
     turn = np.linspace(0, 2 * np.pi, 180)
     for colour, chosen in ((_CLEAN, sources["flags"] == 0), (_FLAGGED, sources["flags"] != 0)):
-        x, y, a, b, theta, kron = (sources[k][chosen, None] for k in ("x", "y", "a", "b", "theta", "kron_radius"))
+        x, y, a, b, theta, kron = (
+            sources[k][chosen, None] for k in ("x", "y", "a", "b", "theta", "kron_radius")
+        )
         along, across = kron * a * np.cos(turn), kron * b * np.sin(turn)
-        column = np.rint((x + along * np.cos(theta) - across * np.sin(theta)) / step - 0.5 + 0.5 / step).astype(int)
-        row = np.rint((y + along * np.sin(theta) + across * np.cos(theta)) / step - 0.5 + 0.5 / step).astype(int)
+        right, up = (
+            along * np.cos(theta) - across * np.sin(theta),
+            along * np.sin(theta) + across * np.cos(theta),
+        )
+        column, row = (np.rint((p + 0.5) / step - 0.5).astype(int) for p in (x + right, y + up))
         inside = (row >= 0) & (row < picture.shape[0]) & (column >= 0) & (column < picture.shape[1])
         picture[row[inside], column[inside]] = colour
     return picture

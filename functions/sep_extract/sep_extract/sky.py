@@ -26,7 +26,7 @@ class Sky:
 
     @classmethod
     def read(cls, header: fits.Header, hdus: fits.HDUList, shape: tuple[int, ...]) -> Sky:
-        """Read the WCS of an extension; ``hdus`` holds the lookup tables (WCSDVARR, D2IMARR) that its header refers to."""
+        """Read the WCS of an extension; ``hdus`` holds the lookup tables that it refers to."""
         from astropy.wcs import WCS
 
         with warnings.catch_warnings():
@@ -34,7 +34,9 @@ class Sky:
             try:
                 wcs = WCS(header, fobj=hdus, naxis=2)
                 if not wcs.has_celestial:
-                    return cls(None, None, ("no celestial WCS: no sky coordinates and no apertures in arcsec",))
+                    return cls(
+                        None, None, ("no celestial WCS: no sky coordinates and no apertures in arcsec",)
+                    )
                 sky = cls(wcs, None)
                 centre = np.array([(shape[1] - 1) / 2]), np.array([(shape[0] - 1) / 2])
                 scale = float(np.sqrt(abs(np.linalg.det(sky.jacobian(*centre)[0])))) * 3600
@@ -46,7 +48,7 @@ class Sky:
         return cls(wcs, scale)
 
     def world(self, x: Floats, y: Floats) -> Floats:
-        """ICRS right ascension and declination in degrees, shape (n, 2), of 0-based pixel positions of shape (n,)."""
+        """ICRS right ascension and declination in degrees, (n, 2), of 0-based pixel positions, (n,)."""
         if self.wcs is None or not len(x):
             return np.full((len(x), 2), np.nan)
         with np.errstate(invalid="ignore"):
@@ -54,11 +56,13 @@ class Sky:
         return _to_icrs(self.wcs, native)
 
     def jacobian(self, x: Floats, y: Floats) -> Floats:
-        """d(east, north)/d(x, y) in degrees a pixel, shape (n, 2, 2), by central differences over one pixel."""
+        """d(east, north)/d(x, y) in degrees a pixel, (n, 2, 2), by central differences over one pixel."""
         if self.wcs is None or not len(x):
             return np.full((len(x), 2, 2), np.nan)
         n, half = len(x), 0.5
-        shifted = self.world(np.concatenate([x + half, x - half, x, x]), np.concatenate([y, y, y + half, y - half]))
+        shifted = self.world(
+            np.concatenate([x + half, x - half, x, x]), np.concatenate([y, y, y + half, y - half])
+        )
         right, left, up, down = shifted.reshape(4, n, 2)
         along_x, along_y = _offset(right, left), _offset(up, down)
         return np.stack([along_x, along_y], axis=-1)
@@ -72,13 +76,19 @@ def _offset(to: Floats, origin: Floats) -> Floats:
 
 
 def _to_icrs(wcs: Any, native: Floats) -> Floats:
-    """Hubble's ICRS and FK5 J2000 headers pass as they are (they differ by 0.02 arcsec at most); others are transformed."""
-    if wcs.wcs.lngtyp == "RA" and wcs.wcs.radesys.strip() in ("", "ICRS", "FK5") and wcs.wcs.equinox in (0, 2000):
+    """ICRS and FK5 J2000 pass as they are (they differ by 0.02 arcsec at most); others are transformed."""
+    if (
+        wcs.wcs.lngtyp == "RA"
+        and wcs.wcs.radesys.strip() in ("", "ICRS", "FK5")
+        and wcs.wcs.equinox in (0, 2000)
+    ):
         return native if wcs.wcs.lng < wcs.wcs.lat else native[:, ::-1]
     if wcs.wcs.lngtyp == "RA" and np.isnan(wcs.wcs.equinox):
         return native if wcs.wcs.lng < wcs.wcs.lat else native[:, ::-1]
     from astropy.coordinates import SkyCoord
     from astropy.wcs.utils import wcs_to_celestial_frame
 
-    icrs = SkyCoord(native[:, wcs.wcs.lng], native[:, wcs.wcs.lat], unit="deg", frame=wcs_to_celestial_frame(wcs)).icrs
+    icrs = SkyCoord(
+        native[:, wcs.wcs.lng], native[:, wcs.wcs.lat], unit="deg", frame=wcs_to_celestial_frame(wcs)
+    ).icrs
     return np.column_stack([icrs.ra.deg, icrs.dec.deg])

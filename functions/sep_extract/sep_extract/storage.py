@@ -17,9 +17,10 @@ from .errors import AccessDeniedError, ConfigurationError, InputNotFoundError, S
 from .event import Access
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import S3Store
 
-# Ranged GETs of this size, four at a time, fill the 78 MB/s of a small Lambda environment; a header costs one GET.
+# Ranged GETs of this size, four at a time, fill the 78 MB/s of a small Lambda environment.
 _PART = 8 << 20
 _STREAMS = 4
 _READ_AHEAD = 1 << 20
@@ -30,7 +31,7 @@ _BUCKET_REGION = {"stpubdata": "us-east-1"}
 
 @dataclass(frozen=True)
 class Source:
-    """An opened input: a seekable binary file, its size in bytes and the version of the bytes (ETag, or size and mtime)."""
+    """An opened input: a seekable file, its size in bytes and their version (ETag, or size and mtime)."""
 
     uri: str
     file: BinaryIO
@@ -39,7 +40,7 @@ class Source:
 
 
 def key_of(uri: str) -> str:
-    """The part of an output key that mirrors an input: ``bucket/key``, or the absolute path without its first slash."""
+    """The {key} that mirrors an input: ``bucket/key``, or the absolute path without its first slash."""
     parts = urlsplit(uri, allow_fragments=False)
     if parts.scheme == "file":
         return unquote(parts.path).lstrip("/")
@@ -50,11 +51,11 @@ def key_of(uri: str) -> str:
 def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     """Open an image for reading.
 
-    Raises InputNotFoundError, AccessDeniedError or StorageError. Over S3, bytes are fetched when they are read, in ranges,
-    each on the condition that the object has not changed since it was opened.
+    Raises InputNotFoundError, AccessDeniedError or StorageError. Over S3, bytes are fetched when they are
+    read, in ranges, each on the condition that the object has not changed since it was opened.
     """
     if uri.startswith("file://"):
-        with _file_errors(uri), open("/" + key_of(uri), "rb") as file:
+        with _file_errors(uri), Path("/", key_of(uri)).open("rb") as file:
             stat = os.fstat(file.fileno())
             yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
         return
@@ -64,7 +65,12 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     with _s3_errors(uri, access):
         meta = obstore.head(store, key)
         raw = _S3Object(store, key, meta["size"], meta["e_tag"])
-        yield Source(uri, io.BufferedReader(raw, _READ_AHEAD), meta["size"], f"etag={(meta['e_tag'] or '').strip(chr(34))}")
+        yield Source(
+            uri,
+            io.BufferedReader(raw, _READ_AHEAD),
+            meta["size"],
+            f"etag={(meta['e_tag'] or '').strip(chr(34))}",
+        )
 
 
 def write(uri: str, body: bytes) -> None:
@@ -73,10 +79,10 @@ def write(uri: str, body: bytes) -> None:
         path = Path("/" + key_of(uri))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as part:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as part:
                 part.write(body)
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, path)
+            Path(part.name).chmod(0o644)
+            Path(part.name).replace(path)
         except OSError as exc:
             raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
         return
@@ -90,7 +96,7 @@ def write(uri: str, body: bytes) -> None:
 
 
 def output_uri(run: str, key: str) -> str:
-    """Where a result goes, from the environment variable SKYFAN_OUTPUT, which the template sets and its policy grants.
+    """Where a result goes: SKYFAN_OUTPUT, which the template sets and its policy grants, filled in.
 
     Raises ConfigurationError when it is not a URI with {run} and {key} in it.
     """
@@ -107,9 +113,8 @@ def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
     from obstore.store import S3Store
 
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    options: dict[str, Any] = {
-        "region": _BUCKET_REGION.get(bucket) or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    }
+    own = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    options: dict[str, Any] = {"region": _BUCKET_REGION.get(bucket, own)}
     if access == "anonymous":
         options["skip_signature"] = True
     elif not os.environ.get("AWS_ACCESS_KEY_ID"):
@@ -129,14 +134,15 @@ def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
 
 
 def _profile_credentials() -> Any:
-    """Credentials from the profiles and sign-on that only boto3 knows; in Lambda they are in the environment."""
+    """Credentials from profiles and sign-on, which only boto3 knows; in Lambda the environment has them."""
     try:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         return Boto3CredentialProvider()
     except (ImportError, ValueError) as exc:
         raise AccessDeniedError(
-            "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or install boto3 and configure a profile"
+            "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or install boto3 and configure a profile"
         ) from exc
 
 
@@ -145,7 +151,7 @@ class _S3Object(io.RawIOBase):
 
     def __init__(self, store: S3Store, key: str, size: int, etag: str | None) -> None:
         self._store, self._key, self._size = store, key, size
-        self._match = {"if_match": etag} if etag else {}
+        self._match: GetOptions = {"if_match": etag} if etag else {}
         self._position = 0
 
     def readable(self) -> bool:
@@ -181,7 +187,7 @@ class _S3Object(io.RawIOBase):
     def _get(self, start: int, stop: int) -> memoryview:
         import obstore
 
-        reply = obstore.get(self._store, self._key, options={"range": (start, stop), **self._match})  # type: ignore[typeddict-item]
+        reply = obstore.get(self._store, self._key, options={"range": (start, stop), **self._match})
         return memoryview(reply.bytes())
 
 
@@ -207,7 +213,8 @@ def _s3_errors(uri: str, access: Access) -> Iterator[None]:
         raise InputNotFoundError(f"{uri}: no such object") from exc
     except (s3.PermissionDeniedError, s3.UnauthenticatedError) as exc:
         raise AccessDeniedError(
-            f"{uri}: access denied with access '{access}'; it may be proprietary, or the bucket may want 'signed' or 'requester-pays'"
+            f"{uri}: access denied with access '{access}'; it may be proprietary, "
+            "or the bucket may want 'signed' or 'requester-pays'"
         ) from exc
     except s3.BaseError as exc:
         raise StorageError(f"cannot read {uri}: {_first_line(exc)}") from exc

@@ -1,9 +1,9 @@
 """Windowed positions with their errors, neighbours left out.
 
-The iteration of SExtractor's XWIN_IMAGE (SExtractor documentation, "Windowed positional parameters"): the centroid under a
-Gaussian window moves by twice its offset until it rests. sep.winpos does the same, without errors and without leaving
-neighbours out. A Gaussian is the product of one along x and one along y, so stamps of one size are weighted together by two
-small matrix products, which is what makes this several times faster.
+The iteration of SExtractor's XWIN_IMAGE (SExtractor documentation, "Windowed positional parameters"): the
+centroid under a Gaussian window moves by twice its offset until it rests. sep.winpos does the same, without
+errors and without leaving neighbours out. A Gaussian is the product of one along x and one along y, so stamps
+of one size are weighted together by two small matrix products, which is what makes this several times faster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Windowed:
-    """0-based positions and their covariance in pixels^2, each (n,); ``failed`` where the start stands in, without covariance."""
+    """0-based positions and covariances in pixels^2, each (n,); ``failed`` where the start stands in."""
 
     x: Floats
     y: Floats
@@ -46,9 +46,10 @@ def windowed_positions(
     y: Floats,
     sigma: Floats,
 ) -> Windowed:
-    """Positions under Gaussian windows of ``sigma`` pixels (n,), from ``x``, ``y`` (0-based, (n,)); source i owns i + 1 in the map.
+    """Positions under Gaussian windows of ``sigma`` pixels, (n,), from ``x``, ``y``, 0-based, (n,).
 
-    ``data`` and ``variance`` (ny, nx) float32, background subtracted; ``mask`` True where not to be used. NaN in ``sigma`` means unknown.
+    ``data`` and ``variance`` (ny, nx) float32, background subtracted; ``mask`` True where not to be used;
+    source i owns i + 1 in the map. NaN in ``sigma`` means unknown.
     """
     sigma = np.maximum(np.nan_to_num(sigma, nan=_LEAST_SIGMA), _LEAST_SIGMA)
     group = np.ceil(np.log(_REACH * sigma) / np.log(_GROWTH)).astype(int)
@@ -75,7 +76,7 @@ def _stamps(
     some: NDArray[np.int64],
     half: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Cut-outs (m, k, k) of data and variance, 0 where not the source's, and the offsets (m, k) of their columns and rows."""
+    """Cut-outs (m, k, k) of data and variance, 0 outside the source, and their pixels' offsets (m, k)."""
     ny, nx = data.shape
     span = np.arange(-half, half + 1)
     column = np.rint(x[some]).astype(np.int64)[:, None] + span
@@ -90,15 +91,20 @@ def _stamps(
 
 
 def _iterate(
-    light: NDArray[np.float32], noise: NDArray[np.float32], dx: NDArray[np.float32], dy: NDArray[np.float32], sigma: Floats
+    light: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    dy: NDArray[np.float32],
+    sigma: Floats,
 ) -> Floats:
-    """Offsets from the start and their covariance, (5, m); NaN where the window found no light or left the source."""
+    """Offsets from the start and their covariance, (5, m); NaN where the window lost the source."""
     out = np.full((5, len(sigma)), np.nan)
     position = np.zeros((2, len(sigma)))
     active = np.arange(len(sigma))
     now_light, now_dx, now_dy = light, dx, dy
     for _ in range(_ITERATIONS):
-        total, mean_x, mean_y = _moments(now_light, now_dx, now_dy, position[:, active], sigma[active], 1.0)[:3]
+        moments = _moments(now_light, now_dx, now_dy, position[:, active], sigma[active], 1.0)
+        total, mean_x, mean_y = moments[:3]
         with np.errstate(divide="ignore", invalid="ignore"):
             step = 2.0 * np.stack([mean_x, mean_y]) / total
         position[:, active] += step
@@ -113,13 +119,19 @@ def _iterate(
     total = _moments(light[found], dx[found], dy[found], position[:, found], sigma[found], 1.0)[0]
     squares = _moments(noise[found], dx[found], dy[found], position[:, found], sigma[found], 2.0)[3:]
     out[:2, found] = position[:, found]
-    # Var = 4 sum w^2 s^2 d^2 / (sum w I)^2: the factor 2 of the step, squared (SExtractor documentation, ERRX2WIN_IMAGE).
+    # Var = 4 sum w^2 s^2 d^2 / (sum w I)^2: the factor 2 of the step, squared (SExtractor documentation,
+    # ERRX2WIN_IMAGE).
     out[2:, found] = 4.0 * np.stack(squares) / total**2
     return out
 
 
 def _moments(
-    image: NDArray[np.float32], dx: NDArray[np.float32], dy: NDArray[np.float32], position: Floats, sigma: Floats, power: float
+    image: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    dy: NDArray[np.float32],
+    position: Floats,
+    sigma: Floats,
+    power: float,
 ) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
     """Sums of image x window^power x (1, px, py, px^2, py^2, px py) over each stamp."""
     px, py = (d - p[:, None].astype(np.float32) for d, p in zip((dx, dy), position, strict=True))
