@@ -49,7 +49,8 @@ def read(uri: str, access: str = "anonymous") -> bytes:
 
 
 def _told(uri: str, error: BaseError) -> InputError:
-    if isinstance(error, NotFoundError):
+    # A listing of a bucket that is not there comes as a generic error with the status in its text.
+    if isinstance(error, NotFoundError) or "404 Not Found" in str(error):
         return InputError(f"{uri} does not exist")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return InputError(f"{uri} may not be read: try --access signed or --access requester-pays")

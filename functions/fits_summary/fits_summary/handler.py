@@ -28,7 +28,7 @@ def process(file: IO[bytes], uri: str) -> dict[str, Any]:
     source: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
     notes: list[str] = []
     try:
-        with warnings.catch_warnings(record=True), fits.open(source) as hdus:
+        with warnings.catch_warnings(action="ignore"), fits.open(source) as hdus:
             places = [hdus.fileinfo(number) for number in range(len(hdus))]
             end = max(place["datLoc"] + place["datSpan"] for place in places)
             _check_end(source, end, uri, notes)

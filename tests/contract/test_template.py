@@ -1,0 +1,205 @@
+"""template.yaml against the folders: each function that it registers stands alone, imports, runs its event.
+
+The events run as Lambda would run them, in a fresh process with the function's folder and nothing of ours on
+its path, and read and write a real S3 server over HTTP.
+"""
+
+import ast
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import obstore
+import pytest
+from astropy.io import fits
+from moto.server import ThreadedMotoServer
+
+from fits_summary import storage
+from fits_summary.handler import process
+from skyfan import inputs, template
+from skyfan.errors import InputError
+
+REPO = Path(__file__).parents[2]
+OURS = template.read(REPO / "template.yaml")
+FUNCTIONS = [OURS.function(name) for name in OURS.functions]
+each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+
+INVOKE = """
+import importlib, json, sys
+code, handler, event = sys.argv[1:]
+sys.path[:0] = [code]
+module, _, name = handler.rpartition(".")
+function = getattr(importlib.import_module(module), name)
+assert "skyfan" not in sys.modules
+print("RESULT" + json.dumps(function(json.loads(event), None)))
+"""
+ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The URL of an S3 server on this machine."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str) -> Iterator[Any]:
+    """boto3's client of that server, which is the second opinion on what obstore reads and writes."""
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    client = session.client("s3", endpoint_url=endpoint)
+    yield client
+    client.close()
+
+
+def put(s3: Any, uri: str, body: bytes, acl: str = "public-read") -> None:
+    """Stores an object; unless told otherwise anybody may read it, as in the archive's own bucket."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    s3.create_bucket(Bucket=bucket, ACL="public-read")
+    s3.put_object(Bucket=bucket, Key=key, Body=body, ACL=acl)
+
+
+def invoke(
+    function: template.Function, event: dict[str, Any], endpoint: str
+) -> subprocess.CompletedProcess[str]:
+    output = function.environment["SKYFAN_OUTPUT"].replace("s3://OutputBucket", "s3://output-bucket")
+    environment = {
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if key in {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH"}
+        },
+        **function.environment,
+        **ACCOUNT,
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "SKYFAN_OUTPUT": output,
+    }
+    command = [sys.executable, "-P", "-c", INVOKE, str(function.code), function.handler, json.dumps(event)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@each_function
+def test_the_folder_is_complete(function: template.Function) -> None:
+    assert function.code.parent == REPO / "functions"
+    assert (function.code / "README.md").is_file()
+    event = json.loads((function.code / "event.json").read_text())
+    assert event["input"].startswith("s3://")
+    package = function.handler.partition(".")[0]
+    assert (function.code / package / "__init__.py").is_file()
+
+
+@each_function
+def test_results_go_below_the_run_in_the_stacks_bucket(function: template.Function) -> None:
+    output = function.environment["SKYFAN_OUTPUT"]
+    assert output.startswith("s3://OutputBucket/runs/{run}/")
+    assert output.count("{key}") == 1
+
+
+@each_function
+def test_the_code_stands_alone(function: template.Function) -> None:
+    others = {path.name for path in (REPO / "functions").iterdir()} - {function.code.name}
+    forbidden = others | {"skyfan", "boto3", "botocore"}
+    for path in function.code.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            found = forbidden & {name.partition(".")[0] for name in names}
+            assert not found, f"{path}:{node.lineno} imports {found}"
+
+
+@each_function
+def test_the_event_runs_and_its_result_is_in_the_bucket(
+    function: template.Function, endpoint: str, s3: Any, demo_data: Path
+) -> None:
+    event = json.loads((function.code / "event.json").read_text())
+    put(s3, event["input"], (demo_data / "j8bt06nyq_drz.fits").read_bytes())
+    s3.create_bucket(Bucket="output-bucket")
+    done = invoke(function, event, endpoint)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.partition("RESULT")[2])
+    assert result["input"] == event["input"]
+    key = event["input"].removeprefix("s3://")
+    folder = f"s3://output-bucket/runs/{event.get('run', 'default')}/"
+    assert result["output"].startswith(folder)
+    assert key in result["output"]
+    stored = s3.get_object(Bucket="output-bucket", Key=result["output"].removeprefix("s3://output-bucket/"))
+    assert stored["ContentLength"] > 100
+    lines = done.stdout.partition("RESULT")[0].splitlines()
+    assert [type(json.loads(line)) for line in lines] == [dict], "a function logs one JSON line"
+
+
+@each_function
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"input": "s3://stpubdata/no/such.fits"}, "InputNotFoundError"),
+        ({"input": "s3://no-such-bucket/x.fits"}, "InputNotFoundError"),
+        ({"input": "s3://stpubdata/no/such.fits", "colour": "red"}, "EventError"),
+        ({}, "EventError"),
+        ({"input": "s3://stpubdata/proprietary.fits"}, "AccessDeniedError"),
+        ({"input": "s3://stpubdata/words.fits", "access": "signed"}, "NotFitsError"),
+    ],
+)
+def test_errors_have_names(
+    function: template.Function, endpoint: str, s3: Any, event: dict[str, Any], error: str
+) -> None:
+    put(s3, "s3://stpubdata/proprietary.fits", b"secret", acl="private")
+    put(s3, "s3://stpubdata/words.fits", b"no stars here" * 1000, acl="private")
+    done = invoke(function, event, endpoint)
+    assert done.returncode == 1
+    assert f".errors.{error}: " in done.stderr.splitlines()[-1]
+
+
+def test_headers_alone_are_fetched_for_a_summary(
+    endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = [fits.ImageHDU(np.zeros((1000, 1000), "f4"), name=name) for name in ("SCI", "ERR", "DQ")]
+    body = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(body)
+    put(s3, "s3://stpubdata/big.fits", body.getvalue())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    fetched = 0
+    plain = obstore.open_reader
+
+    class Counting:
+        """obstore's reader, counting in whole buffers, which is how it fetches."""
+
+        def __init__(self, reader: Any) -> None:
+            self.seek, self.tell, self._read = reader.seek, reader.tell, reader.read
+
+        def read(self, size: int) -> Any:
+            nonlocal fetched
+            fetched += 256 * 1024
+            return self._read(size)
+
+    monkeypatch.setattr(obstore, "open_reader", lambda *given, **more: Counting(plain(*given, **more)))
+    with storage.open_input("s3://stpubdata/big.fits", "anonymous") as file:
+        summary = process(file, "s3://stpubdata/big.fits")
+    assert [hdu["name"] for hdu in summary["hdus"]] == ["PRIMARY", "SCI", "ERR", "DQ"]
+    assert 0 < fetched < len(body.getvalue()) / 3
+
+
+def test_a_prefix_gives_its_images(endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a_flt.fits", "deep/b_drz.fits.gz", "c.jpg"):
+        put(s3, f"s3://sky/public/{name}", b"x")
+    put(s3, "s3://sky/publicity/d.fits", b"x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    found = inputs.expand(["s3://sky/public/"])
+    assert found == ["s3://sky/public/a_flt.fits", "s3://sky/public/deep/b_drz.fits.gz"]
+    with pytest.raises(InputError, match="no FITS file under"):
+        inputs.expand(["s3://sky/nothing/"])
+    with pytest.raises(InputError, match="does not exist"):
+        inputs.expand(["s3://no-such-bucket/"])
