@@ -21,6 +21,11 @@ class Group(click.Group):
         except UsageError as error:
             click.echo(f"skyfan: {error}", err=True)
             sys.exit(2)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk, a folder that was taken away
+            click.echo(f"skyfan: {error}", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

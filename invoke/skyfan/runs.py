@@ -36,7 +36,7 @@ class Run:
         path = self.folder / "run.json"
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
