@@ -1,4 +1,4 @@
-"""The science core: one image plane in, measured sources out. Plain arrays, numpy and sep; no files, no cloud."""
+"""The science core: one image plane in, measured sources out. Arrays, numpy and sep; no files, no cloud."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ _KRON_LIMIT = 6.0
 class Measurement:
     """Sources of one plane and what was found out about it.
 
-    ``columns``: one array a quantity, (n,) or (n, apertures); positions 0-based pixels, angles radians, fluxes in the image's unit.
-    ``background`` and ``rms``: the background level and its one-sigma noise a pixel; ``area``: number of usable pixels.
+    ``columns``: one array a quantity, (n,) or (n, apertures); positions 0-based pixels, angles radians,
+    fluxes in the image's unit. ``background`` and ``rms``: the background level and its one-sigma noise a
+    pixel; ``area``: number of usable pixels.
     """
 
-    columns: dict[str, NDArray[np.generic]]
+    columns: dict[str, NDArray[Any]]
     background: float
     rms: float
     area: int
@@ -58,26 +59,29 @@ def measure(
 ) -> Measurement:
     """Find and measure the sources of an image of shape (ny, nx).
 
-    ``data`` float32, overwritten with the background-subtracted image; ``mask`` True where not to be used. The noise is ``error`` (one sigma, the
-    sources' Poisson noise included) where given, else the measured background noise, scaled by 1 / sqrt(``weight``), with the
-    Poisson noise of ``gain`` electrons a data unit. ``dq`` int32 flags and ``saturated`` go to the columns. ``scale`` is in arcsec a
-    pixel; without it there are no apertures. Raises ExtractionError.
+    ``data`` float32, overwritten with the background-subtracted image; ``mask`` True where not to be used.
+    The noise is ``error`` (one sigma, the sources' Poisson noise included) where given, else the measured
+    background noise, scaled by 1 / sqrt(``weight``), with the Poisson noise of ``gain`` electrons a data
+    unit. ``dq`` int32 flags and ``saturated`` go to the columns. ``scale`` is in arcsec a pixel; without it
+    there are no apertures. Raises ExtractionError.
     """
     notes: list[str] = []
-    ny, nx = data.shape
     data[mask] = 0
-    back, level, rms = _background(data, mask, config)
+    model = _background(data, mask, config)
+    back, level, rms = model.back(), float(model.globalback), float(model.globalrms)
     data -= back
     data[mask] = 0
     if not rms > 0:
         notes.append("the background has no noise: the scatter of all pixels stands in for it")
         rms = float(np.std(data, where=~mask, dtype=np.float64))
     if not rms > 0:
-        return Measurement(_empty(config), level, 0.0, int(data.size - mask.sum()), Step.AS_ASKED, ["the image is constant: no sources"])
+        area = int(data.size - mask.sum())
+        why = ["the image is constant: no sources"]
+        return Measurement(_empty(config), level, 0.0, area, Step.AS_ASKED, why)
 
     noise: float | Image = rms
     if weight is not None:
-        noise = _noise_from_weight(data, weight, mask, config)
+        noise = _noise_from_weight(model.rms(), weight, mask, config.back_size)
         rms = float(np.median(noise[~mask]))
     variance = _variance(data, noise, error, gain)
     variance[mask] = 0
@@ -90,31 +94,36 @@ def measure(
     if len(objects):
         columns |= _isophotal(objects, segmentation, data, variance, mask, dq, saturated)
         columns |= _photometry(columns, segmentation, data, variance, mask, config, scale)
-        columns["background"] = back[np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)].astype(np.float64)
-        columns["rms"] = (
-            noise[np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)].astype(np.float64)
-            if isinstance(noise, np.ndarray)
-            else np.full(len(objects), rms)
-        )
+        at = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
+        columns["background"] = back[at].astype(np.float64)
+        columns["rms"] = np.broadcast_to(noise, data.shape)[at].astype(np.float64)
     columns["step"] = np.full(len(objects), int(step), dtype=np.int16)
     return Measurement(columns, level, rms, int(data.size - np.count_nonzero(mask)), step, notes)
 
 
-def _background(data: Image, mask: Mask, config: Config) -> tuple[Image, float, float]:
+def _background(data: Image, mask: Mask, config: Config) -> sep.Background:
     ny, nx = data.shape
     size, filtered = config.back_size, config.back_filtersize
-    model = sep.Background(
+    return sep.Background(
         data, mask=mask if mask.any() else None, bw=min(size, nx), bh=min(size, ny), fw=filtered, fh=filtered
     )
-    return model.back(), float(model.globalback), float(model.globalrms)
 
 
-def _noise_from_weight(data: Image, weight: Image, mask: Mask, config: Config) -> Image:
-    """Background noise k / sqrt(weight), k such that it is what the image shows, whatever the weight's own unit."""
-    root = np.sqrt(np.where(mask, 0, weight))
-    _, _, k = _background(data * root, mask, config)
-    root[mask] = 1
-    return np.divide(np.float32(k), root, out=root)
+def _noise_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -> Image:
+    """Background noise k / sqrt(weight), k such that it is what the image shows, whatever the weight's unit.
+
+    As SExtractor scales a MAP_WEIGHT: by the median of what the background meshes, of ``size`` pixels,
+    measure.
+    """
+    root = np.sqrt(np.where(mask, 1, weight))
+    centres = tuple(slice(min(size, n) // 2, None, size) for n in mask.shape)
+    at = np.zeros_like(mask)
+    at[centres] = True
+    at &= ~mask
+    if not at.any():
+        at = ~mask
+    k = np.median(local_rms[at] * root[at])
+    return np.divide(k, root, out=root)
 
 
 def _variance(data: Image, noise: float | Image, error: Image | None, gain: float | None) -> Image:
@@ -126,7 +135,9 @@ def _variance(data: Image, noise: float | Image, error: Image | None, gain: floa
     return np.maximum(data, 0) / np.float32(gain) + square
 
 
-def _drop_shapeless(objects: NDArray[np.void], segmentation: NDArray[np.int32]) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+def _drop_shapeless(
+    objects: NDArray[np.void], segmentation: NDArray[np.int32]
+) -> tuple[NDArray[np.void], NDArray[np.int32]]:
     keep = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["a"] > 0) & (objects["b"] > 0)
     keep &= np.isfinite(objects["a"]) & np.isfinite(objects["b"]) & np.isfinite(objects["flux"])
     if keep.all():
@@ -144,7 +155,7 @@ def _isophotal(
     mask: Mask,
     dq: NDArray[np.int32] | None,
     saturated: Mask | None,
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     """What comes from the pixels of each source's own segment."""
     n, nx = len(objects), data.shape[1]
     x, y = objects["x"].astype(np.float64), objects["y"].astype(np.float64)
@@ -190,14 +201,14 @@ def _isophotal(
 
 
 def _photometry(
-    found: dict[str, NDArray[np.generic]],
+    found: dict[str, NDArray[Any]],
     segmentation: NDArray[np.int32],
     data: Image,
     variance: Image,
     mask: Mask,
     config: Config,
     scale: float | None,
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     """Kron and circular apertures, half-light radius and windowed positions."""
     x, y, a, b, theta = (found[k] for k in ("x", "y", "a", "b", "theta"))
     cxx, cyy, cxy = (found[k] for k in ("cxx", "cyy", "cxy"))
@@ -236,7 +247,9 @@ def _photometry(
     for k, radius in enumerate(radii):
         total, totalerr, _ = sep.sum_circle(data, x, y, radius, var=variance, subpix=5)
         weight = disc_weight(distance, radius)
-        columns["flux_aper"][:, k], columns["fluxerr_aper"][:, k], _ = _corrected(total, totalerr, spoiled, weight)
+        columns["flux_aper"][:, k], columns["fluxerr_aper"][:, k], _ = _corrected(
+            total, totalerr, spoiled, weight
+        )
 
     half = _half_light_radius(data, x, y, kron * a, flux, own)
     windowed = windowed_positions(data, variance, mask, segmentation, x, y, 2 / 2.35 * half)
@@ -250,32 +263,39 @@ def _photometry(
     }
 
 
-def _half_light_radius(data: Image, x: Floats, y: Floats, limit: Floats, flux: Floats, own: dict[str, Any]) -> Floats:
+def _half_light_radius(
+    data: Image, x: Floats, y: Floats, limit: Floats, flux: Floats, own: dict[str, Any]
+) -> Floats:
     """Radius of the circle with half of ``flux``, at most ``limit`` pixels; NaN where there is none.
 
-    The cost goes with the area searched, and half the light nearly always lies well within the limit: look there first.
+    The cost goes with the area searched, and half the light nearly always lies well within the limit: look
+    there first.
     """
     near = 0.6 * limit
     half, _ = sep.flux_radius(data, x, y, near, 0.5, normflux=flux, subpix=5, **own)
     far = np.flatnonzero((half >= 0.999 * near) & (flux > 0))
     if len(far):
         again = own | {"seg_id": own["seg_id"][far]}
-        half[far], _ = sep.flux_radius(data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **again)
+        half[far], _ = sep.flux_radius(
+            data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **again
+        )
     return np.where(np.isfinite(half) & (half > 0) & (flux > 0), half, np.nan)
 
 
-def _corrected(total: Floats, totalerr: Floats, spoiled: Spoiled, weight: Floats) -> tuple[Floats, Floats, Floats]:
+def _corrected(
+    total: Floats, totalerr: Floats, spoiled: Spoiled, weight: Floats
+) -> tuple[Floats, Floats, Floats]:
     flux, variance, area = spoiled.corrections(weight, len(total))
     return total + flux, np.sqrt(np.maximum(totalerr**2 + variance, 0)), area
 
 
-def _empty(config: Config) -> dict[str, NDArray[np.generic]]:
+def _empty(config: Config) -> dict[str, NDArray[Any]]:
     """All columns with no rows."""
     names = (
-        "x y x2 y2 xy a b theta cxx cyy cxy flux_iso fluxerr_iso peak kron_radius flux_auto fluxerr_auto flux_radius "
-        "xwin ywin x2win y2win xywin background rms"
+        "x y x2 y2 xy a b theta cxx cyy cxy flux_iso fluxerr_iso peak kron_radius flux_auto fluxerr_auto "
+        "flux_radius xwin ywin x2win y2win xywin background rms"
     )
-    columns: dict[str, NDArray[np.generic]] = {name: np.zeros(0) for name in names.split()}
+    columns: dict[str, NDArray[Any]] = {name: np.zeros(0) for name in names.split()}
     columns |= {name: np.zeros((0, len(config.phot_apertures))) for name in ("flux_aper", "fluxerr_aper")}
     columns |= {name: np.zeros(0, dtype=np.int32) for name in ("isoarea", "isoareaf", "imaflags_iso")}
     return columns | {name: np.zeros(0, dtype=np.int16) for name in ("flags", "step")}

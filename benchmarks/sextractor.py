@@ -1,0 +1,109 @@
+"""SExtractor on a plane that SepExtract has read, with the same settings: the reference of the tests and of the benchmarks.
+
+Everything is SExtractor's own: background mesh, filtering, deblending, cleaning, photometry. It is handed the calibrated pixels and the mask.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from numpy.typing import NDArray
+from sep_extract.event import Config
+from sep_extract.image import Chip
+
+PROGRAM = shutil.which("source-extractor") or shutil.which("sex")
+
+# The quantities of SepExtract's catalog that SExtractor can measure too (positions on the sky aside: it reads no lookup tables).
+PARAMETERS = """NUMBER X_IMAGE Y_IMAGE ERRX2_IMAGE ERRY2_IMAGE ERRXY_IMAGE XWIN_IMAGE YWIN_IMAGE ERRX2WIN_IMAGE ERRY2WIN_IMAGE
+ERRXYWIN_IMAGE A_IMAGE B_IMAGE THETA_IMAGE ELONGATION FWHM_IMAGE ISOAREA_IMAGE ISOAREAF_IMAGE FLUX_ISO FLUXERR_ISO MAG_ISO MAGERR_ISO
+FLUX_AUTO FLUXERR_AUTO MAG_AUTO MAGERR_AUTO KRON_RADIUS FLUX_RADIUS FLUX_APER({n}) FLUXERR_APER({n}) MAG_APER({n}) MAGERR_APER({n}) MU_MAX
+BACKGROUND FLAGS"""
+
+# Mask values: far above any noise and still finite when squared in float32.
+_NEVER = 1e10
+
+
+def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[str]:
+    """Write image, noise and parameter files to ``folder``; return the command. ``rms`` is the noise where a mask needs a map."""
+    fits.writeto(folder / "image.fits", chip.data, overwrite=True)
+    scale = chip.sky.scale or 1.0
+    count = len(config.phot_apertures)
+    (folder / "columns.param").write_text("\n".join(PARAMETERS.format(n=count).split()))
+    kernel = "CONV NORM\n1 2 1\n2 4 2\n1 2 1\n"
+    (folder / "pyramid.conv").write_text(kernel)
+    options: dict[str, Any] = {
+        "CATALOG_NAME": "catalog.fits",
+        "CATALOG_TYPE": "FITS_1.0",
+        "PARAMETERS_NAME": "columns.param",
+        "DETECT_THRESH": config.detect_thresh,
+        "ANALYSIS_THRESH": config.detect_thresh,
+        "DETECT_MINAREA": config.detect_minarea,
+        "FILTER": "Y" if config.filter else "N",
+        "FILTER_NAME": "pyramid.conv",
+        "BACK_SIZE": config.back_size,
+        "BACK_FILTERSIZE": config.back_filtersize,
+        "DEBLEND_NTHRESH": config.deblend_nthresh,
+        "DEBLEND_MINCONT": config.deblend_mincont,
+        "CLEAN": "Y" if config.clean else "N",
+        "CLEAN_PARAM": config.clean_param,
+        "MASK_TYPE": "CORRECT",
+        "PHOT_AUTOPARAMS": ",".join(map(str, config.phot_autoparams)),
+        "PHOT_APERTURES": ",".join(f"{d / scale:.6f}" for d in config.phot_apertures),
+        "MAG_ZEROPOINT": chip.calibration.zeropoint or 0.0,
+        "GAIN": chip.calibration.gain or 0.0,
+        "PIXEL_SCALE": scale,
+        "VERBOSE_TYPE": "QUIET",
+        # The defaults overflow on crowded fields, and then sources are lost.
+        "MEMORY_PIXSTACK": 3_000_000,
+        "MEMORY_OBJSTACK": 30_000,
+        "MEMORY_BUFSIZE": 8192,
+    }
+    if chip.weight is not None:
+        fits.writeto(folder / "weight.fits", np.where(chip.mask, 0, chip.weight), overwrite=True)
+        options |= {"WEIGHT_TYPE": "MAP_WEIGHT", "WEIGHT_IMAGE": "weight.fits", "WEIGHT_GAIN": "N", "INTERP_TYPE": "NONE"}
+    elif chip.mask.any():
+        fits.writeto(folder / "rms.fits", np.where(chip.mask, _NEVER, rms).astype(np.float32), overwrite=True)
+        options |= {"WEIGHT_TYPE": "MAP_RMS", "WEIGHT_IMAGE": "rms.fits", "WEIGHT_GAIN": "N", "INTERP_TYPE": "NONE"}
+        options["WEIGHT_THRESH"] = _NEVER / 10
+    # SExtractor wants a configuration file; an empty one leaves its defaults and prints nothing.
+    (folder / "default.sex").write_text("")
+    flags = [word for key, value in options.items() for word in (f"-{key}", str(value))]
+    return [str(PROGRAM), "image.fits", "-c", "default.sex", *flags]
+
+
+def run(chip: Chip, config: Config, rms: float) -> Table:
+    """SExtractor's catalog of one chip. The chip's data must not have been measured yet: measuring subtracts the background in place."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(write_inputs(chip, config, rms, folder), cwd=folder, check=True, capture_output=True)
+        return Table.read(folder / "catalog.fits")
+
+
+def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArray[Any]) -> dict[str, float]:
+    """How sources at 1-based ``x``, ``y`` agree with SExtractor's of S/N > 10 and FLAGS < 4: matched share, median differences."""
+    good = (reference["FLUX_AUTO"] > 10 * reference["FLUXERR_AUTO"]) & (reference["FLAGS"] < 4)
+    chosen = reference[good]
+    order = np.argsort(x, kind="stable")
+    nearest = np.full(len(chosen), -1)
+    distance = np.full(len(chosen), np.inf)
+    for i, (rx, ry) in enumerate(zip(chosen["X_IMAGE"], chosen["Y_IMAGE"], strict=True)):
+        low, high = np.searchsorted(x[order], [rx - 0.5, rx + 0.5])
+        near = order[low:high]
+        if len(near):
+            gap = np.hypot(x[near] - rx, y[near] - ry)
+            nearest[i], distance[i] = near[np.argmin(gap)], gap.min()
+    matched = distance < 0.5
+    difference = magnitude[nearest[matched]] - chosen["MAG_AUTO"][matched]
+    return {
+        "reference": len(chosen),
+        "matched": float(matched.mean()) if len(chosen) else 1.0,
+        "median_dmag": float(np.nanmedian(np.abs(difference))) if matched.any() else 0.0,
+        "median_shift": float(np.median(distance[matched])) if matched.any() else 0.0,
+    }
