@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from .errors import EventError
+from .storage import key_of
 
 Access = Literal["anonymous", "signed", "requester-pays"]
 Output = Literal["parquet", "preview"]
@@ -98,8 +99,10 @@ def _refuse_unknown(where: str, given: Mapping[Any, Any], known: list[str]) -> N
 def _input(value: object) -> str:
     if not isinstance(value, str) or not re.match(r"s3://[^/]+/.|file:///.", value):
         raise EventError(f"event: 'input' must be s3://bucket/key or file:///absolute/path, not {value!r}")
-    if ".." in value.split("/"):
-        raise EventError(f"event: 'input' must not hold '..' as a path segment: {value!r}")
+    if {"", ".", ".."} & set(key_of(value).split("/")):
+        raise EventError(
+            f"event: 'input' has an empty, '.' or '..' part, which no output can mirror: {value!r}"
+        )
     return value
 
 

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from .errors import AccessDeniedError, ConfigurationError, InputNotFoundError, StorageError
-from .event import Access
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import S3Store
+
+    from .event import Access
 
 # Ranged GETs of this size, four at a time, fill the 78 MB/s of a small Lambda environment.
 _PART = 8 << 20
@@ -106,7 +107,10 @@ def output_uri(run: str, key: str) -> str:
             "the environment variable SKYFAN_OUTPUT must say where results go, "
             f"for example file:///tmp/out/runs/{{run}}/catalogs/{{key}}.cat.fits; it is {template!r}"
         )
-    return template.replace("{run}", run).replace("{key}", key)
+    # A file name can hold what a URI cannot, or what would read as an escape of one.
+    return template.replace("{run}", run).replace(
+        "{key}", quote(key) if template.startswith("file:") else key
+    )
 
 
 def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
