@@ -63,28 +63,31 @@ class Sky:
         shifted = self.world(
             np.concatenate([x + half, x - half, x, x]), np.concatenate([y, y, y + half, y - half])
         )
-        right, left, up, down = shifted.reshape(4, n, 2)
-        along_x, along_y = _offset(right, left), _offset(up, down)
-        return np.stack([along_x, along_y], axis=-1)
+        # Differences of unit vectors, not of angles: right ascension turns through 360 degrees at a pole.
+        right, left, up, down = _unit_vectors(shifted).reshape(4, n, 3)
+        middle = right + left + up + down
+        alpha = np.arctan2(middle[:, 1], middle[:, 0])
+        delta = np.arctan2(middle[:, 2], np.hypot(middle[:, 0], middle[:, 1]))
+        east = np.stack([-np.sin(alpha), np.cos(alpha), np.zeros(n)], axis=-1)
+        sin_delta = np.sin(delta)
+        north = np.stack([-sin_delta * np.cos(alpha), -sin_delta * np.sin(alpha), np.cos(delta)], axis=-1)
+        steps = np.stack([right - left, up - down], axis=-1)
+        return np.degrees(np.einsum("nki,nij->nkj", np.stack([east, north], axis=1), steps))
 
 
-def _offset(to: Floats, origin: Floats) -> Floats:
-    """Small offsets (east, north) in degrees between two arrays of positions of shape (n, 2)."""
-    east = (to[:, 0] - origin[:, 0] + 180) % 360 - 180
-    middle = np.radians((to[:, 1] + origin[:, 1]) / 2)
-    return np.stack([east * np.cos(middle), to[:, 1] - origin[:, 1]], axis=-1)
+def _unit_vectors(world: Floats) -> Floats:
+    """Directions (n, 3) of right ascensions and declinations (n, 2) in degrees."""
+    alpha, delta = np.radians(world).T
+    return np.stack([np.cos(delta) * np.cos(alpha), np.cos(delta) * np.sin(alpha), np.sin(delta)], axis=-1)
 
 
 def _to_icrs(wcs: Any, native: Floats) -> Floats:
-    """ICRS and FK5 J2000 pass as they are (they differ by 0.02 arcsec at most); others are transformed."""
-    if (
-        wcs.wcs.lngtyp == "RA"
-        and wcs.wcs.radesys.strip() in ("", "ICRS", "FK5")
-        and wcs.wcs.equinox in (0, 2000)
-    ):
-        return native if wcs.wcs.lng < wcs.wcs.lat else native[:, ::-1]
-    if wcs.wcs.lngtyp == "RA" and np.isnan(wcs.wcs.equinox):
-        return native if wcs.wcs.lng < wcs.wcs.lat else native[:, ::-1]
+    """ICRS and FK5 J2000 pass as they are (they differ by 0.03 arcsec at most); others are transformed."""
+    frame, equinox = wcs.wcs.radesys.strip(), wcs.wcs.equinox
+    j2000 = np.isnan(equinox) or equinox in (0, 2000)
+    if wcs.wcs.lngtyp == "RA" and j2000 and frame in ("", "ICRS", "FK5"):
+        # A CRVAL below 0 makes wcslib count right ascension from -360.
+        return np.column_stack([native[:, wcs.wcs.lng] % 360, native[:, wcs.wcs.lat]])
     from astropy.coordinates import SkyCoord
     from astropy.wcs.utils import wcs_to_celestial_frame
 
