@@ -83,8 +83,6 @@ def table_of(chip: Chip, found: Measurement) -> Table:
     jacobian = chip.sky.jacobian(c["x"], c["y"])
     error = _on_sky(jacobian, c["x2"], c["y2"], c["xy"])
     error_windowed = _on_sky(jacobian, c["x2win"], c["y2win"], c["xywin"])
-    axis = np.stack([np.cos(c["theta"]), np.sin(c["theta"])], axis=-1)
-    east, north = np.einsum("nij,nj->in", jacobian, axis)
     zero = math.nan if chip.calibration.zeropoint is None else chip.calibration.zeropoint
     area = math.nan if chip.sky.scale is None else chip.sky.scale**2
     table: Table = {
@@ -111,7 +109,7 @@ def table_of(chip: Chip, found: Measurement) -> Table:
         "A_IMAGE": c["a"],
         "B_IMAGE": c["b"],
         "THETA_IMAGE": np.degrees(c["theta"]),
-        "THETA_J2000": np.degrees(np.arctan2(east, north)) % 180,
+        "THETA_J2000": _position_angle(jacobian, c["a"], c["b"], c["theta"]),
         "ELONGATION": c["a"] / c["b"],
         "FWHM_IMAGE": 2 * np.sqrt(math.log(2) * (c["a"] ** 2 + c["b"] ** 2)),
         "ISOAREA_IMAGE": c["isoarea"],
@@ -142,6 +140,24 @@ def _on_sky(jacobian: NDArray[np.float64], x2: Any, y2: Any, xy: Any) -> NDArray
     covariance = np.moveaxis(np.array([[x2, xy], [xy, y2]]), -1, 0)
     turned: NDArray[np.float64] = np.einsum("nij,njk,nik->ni", jacobian, covariance, jacobian)
     return turned
+
+
+def _position_angle(jacobian: NDArray[np.float64], a: Any, b: Any, theta: Any) -> NDArray[np.float64]:
+    """Degrees from north to the major axis, eastwards, of the ellipse as the sky has it.
+
+    The pixels of a raw chip can be lozenges on the sky, by 6 degrees on ACS/HRC: there the image of the major
+    axis is not the major axis of the image, so all second moments are turned, as SExtractor does.
+    """
+    cos, sin = np.cos(theta), np.sin(theta)
+    moments = np.array(
+        [
+            [(a * cos) ** 2 + (b * sin) ** 2, (a**2 - b**2) * sin * cos],
+            [(a**2 - b**2) * sin * cos, (a * sin) ** 2 + (b * cos) ** 2],
+        ]
+    )
+    (ee, en), (_, nn) = np.einsum("nij,jkn,nlk->iln", jacobian, moments, jacobian)
+    angle: NDArray[np.float64] = np.degrees(0.5 * np.arctan2(2 * en, nn - ee)) % 180
+    return angle
 
 
 def _magnitude(flux: Any, zeropoint: float) -> NDArray[np.float64]:
