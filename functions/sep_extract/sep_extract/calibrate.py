@@ -53,7 +53,7 @@ class Cards:
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         try:
-            number = float(value)
+            number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):

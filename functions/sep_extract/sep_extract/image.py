@@ -7,12 +7,13 @@ import io
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.base import ExtensionHDU
 from numpy.typing import NDArray
 
 from .calibrate import Calibration, Cards, calibration
@@ -30,7 +31,7 @@ from .errors import (
 )
 from .quality import bits_for
 from .sky import Sky
-from .storage import Source
+from .storage import Source, key_of
 
 # Below this side a background and its scatter cannot be told from the sources.
 LEAST_SIDE = 8
@@ -39,6 +40,7 @@ LEAST_SIDE = 8
 BYTES_PER_PIXEL = 60
 BYTES_BASE = 200 << 20
 _UNZIP = 8 << 20
+_FITS_BLOCK = 2880
 
 
 @dataclass
@@ -66,11 +68,12 @@ class Chip:
 
 @dataclass
 class Image:
-    """An opened FITS file: its primary header and the indices of its science planes."""
+    """An opened FITS file: its primary header, the indices of its science planes and what is odd about it."""
 
     name: str
     hdus: fits.HDUList
     planes: list[int]
+    notes: list[str]
 
     @property
     def header(self) -> fits.Header:
@@ -85,17 +88,17 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
     ``memory`` is the number of bytes the caller may use; an image that needs more is refused before its
     pixels are read. Raises an InputError for whatever cannot be measured.
     """
-    name = source.uri.rsplit("/", 1)[-1]
-    with _readable(name), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        file, size = _plain(name, source, memory)
-        with fits.open(
-            file, mode="readonly", memmap=False, lazy_load_hdus=True, ignore_missing_end=True
-        ) as hdus:
-            _refuse_truncated(name, hdus, size)
+    name = key_of(source.uri).rsplit("/", 1)[-1]
+    with ExitStack() as opened:
+        with _readable(name), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file, size = _plain(name, source, memory)
+            hdus = opened.enter_context(fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True))
+            _refuse_damaged(name, hdus, file, size)
             planes = _science_planes(name, hdus)
-            _refuse_too_large(name, hdus, planes, memory)
-            yield Image(name, hdus, planes)
+            _refuse_too_large(name, hdus, planes, memory, size if file is not source.file else 0)
+            notes = _missing_extensions(hdus)
+        yield Image(name, hdus, planes, notes)
 
 
 def chips(image: Image, good_bits: int | None = None) -> Iterator[Chip | str]:
@@ -122,7 +125,7 @@ def chips(image: Image, good_bits: int | None = None) -> Iterator[Chip | str]:
         raise first
 
 
-def _plain(name: str, source: Source, memory: int | None) -> tuple[Any, int]:
+def _plain(name: str, source: Source, memory: int | None) -> tuple[BinaryIO, int]:
     """The file without its gzip layer, and its size in bytes."""
     magic = source.file.read(6)
     source.file.seek(0)
@@ -155,13 +158,18 @@ def _readable(name: str) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as exc:
         raise UnreadableError(f"{name}: its gzip stream is damaged ({exc}); fetch it again") from exc
     except (OSError, fits.VerifyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
-        raise UnreadableError(
-            f"{name}: damaged FITS ({type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else '-'})"
-        ) from exc
+        reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+        if "Header missing END" in reason or "Empty or corrupt" in reason:
+            raise TruncatedError(
+                f"{name} is truncated or damaged: a header has no end; fetch it again"
+            ) from exc
+        raise UnreadableError(f"{name} is damaged ({reason}); fetch it again") from exc
 
 
-def _refuse_truncated(name: str, hdus: fits.HDUList, size: int) -> None:
+def _refuse_damaged(name: str, hdus: fits.HDUList, file: BinaryIO, size: int) -> None:
     for index in range(len(hdus)):
+        if not isinstance(hdus[index], fits.PrimaryHDU | ExtensionHDU):
+            raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
         info = hdus[index].fileinfo()
         # The padding of the last block holds nothing, and some writers leave it out.
         end = info["datLoc"] + hdus[index].size
@@ -171,10 +179,23 @@ def _refuse_truncated(name: str, hdus: fits.HDUList, size: int) -> None:
                 f"the file ends at {size}; fetch it again"
             )
     last = hdus[-1].fileinfo()
-    if size - (last["datLoc"] + last["datSpan"]) >= 80:
+    file.seek(last["datLoc"] + last["datSpan"])
+    # What fills up the last block of a tape is not an extension that was cut off.
+    if file.read(_FITS_BLOCK).strip(b"\0 "):
         raise TruncatedError(
             f"{name} is truncated or damaged: no complete header after HDU {len(hdus) - 1}; fetch it again"
         )
+
+
+def _missing_extensions(hdus: fits.HDUList) -> list[str]:
+    """A file that was cut between two extensions shows nothing of it but this count."""
+    announced = Cards(hdus[0].header).number("NEXTEND")
+    if announced is None or announced <= len(hdus) - 1:
+        return []
+    return [
+        f"NEXTEND announces {announced:.0f} extensions and there are {len(hdus) - 1}: "
+        "the file may be cut short"
+    ]
 
 
 def _science_planes(name: str, hdus: fits.HDUList) -> list[int]:
@@ -222,9 +243,11 @@ def _is_plane(hdu: Any) -> bool:
     return len(_shape(hdu)) == 2
 
 
-def _refuse_too_large(name: str, hdus: fits.HDUList, planes: list[int], memory: int | None) -> None:
+def _refuse_too_large(
+    name: str, hdus: fits.HDUList, planes: list[int], memory: int | None, unzipped: int
+) -> None:
     pixels = max(int(np.prod(_shape(hdus[i]))) for i in planes)
-    need = pixels * BYTES_PER_PIXEL + BYTES_BASE
+    need = pixels * BYTES_PER_PIXEL + BYTES_BASE + unzipped
     if memory is not None and need > memory:
         raise ImageTooLargeError(
             f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory "
