@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import astropy
 import numpy as np
@@ -29,6 +31,8 @@ _COPIED = (
     "ASN_ID", "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
 )  # fmt: skip
 _MAG = 2.5 / math.log(10)
+# All that is left of a URI in a header: quote escapes the rest, a name in Chinese for one.
+_URI_ASCII = string.punctuation
 
 
 @dataclass(frozen=True)
@@ -240,16 +244,13 @@ def _describe(
                 header[key] = (value, primary.comments[key])
         except (fits.VerifyError, ValueError):
             continue
-    header["SRCURI"] = (source.uri, "image that was measured")
+    header["SRCURI"] = (quote(source.uri, safe=_URI_ASCII), "image that was measured")
     header["SRCVER"] = (source.version, "version of its bytes")
     header["RUN"] = (request.run, "name of the run")
-    for name, version in {
-        "SKYFAN": __version__,
-        "SEP": sep.__version__,
-        "NUMPY": np.__version__,
-        "ASTROPY": astropy.__version__,
-    }.items():
-        header[f"V_{name}"] = (version, f"version of {name.lower()}")
+    header["V_SKYFAN"] = (__version__, "version of skyfan")
+    header["V_SEP"] = (sep.__version__, "version of sep")
+    header["V_NUMPY"] = (np.__version__, "version of numpy")
+    header["V_ASTRO"] = (astropy.__version__, "version of astropy")
     header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
     header["CONFIG"] = request.config.json()
     for i, diameter in enumerate(request.config.phot_apertures, start=1):
