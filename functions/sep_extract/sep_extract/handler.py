@@ -48,8 +48,9 @@ def run(request: Request, memory: int | None = None) -> dict[str, Any]:
     target = output_uri(request.run, key_of(request.input))
     if request.outputs and not target.endswith(_SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {_SUFFIX}; it gives {target}")
-    tables, planes, pictures, notes = [], [], [], []
+    tables, planes, pictures = [], [], []
     with open_input(request.input, request.access) as source, open_image(source, memory) as image:
+        notes = list(image.notes)
         for chip in chips(image, request.config.good_bits):
             if isinstance(chip, str):
                 notes.append(chip)
@@ -67,6 +68,8 @@ def run(request: Request, memory: int | None = None) -> dict[str, Any]:
             )
             tables.append(table_of(chip, found))
             planes.append(plane_of(chip, found, request.config))
+            if not len(found):
+                notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")
             notes += [note for note in (*chip.notes, *found.notes) if note not in notes]
             if "preview" in request.outputs:
                 pictures.append((chip.data, found.columns, found.rms))
