@@ -151,7 +151,7 @@ def _in_child(
         if not receive.poll(limit):
             raise _OutOfTimeError
         outcome = receive.recv()
-    except EOFError:
+    except (EOFError, OSError):
         raise ExtractionError("the process that ran sep died: most likely out of memory") from None
     finally:
         receive.close()
