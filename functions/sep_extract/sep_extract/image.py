@@ -192,10 +192,8 @@ def _missing_extensions(hdus: fits.HDUList) -> list[str]:
     announced = Cards(hdus[0].header).number("NEXTEND")
     if announced is None or announced <= len(hdus) - 1:
         return []
-    return [
-        f"NEXTEND announces {announced:.0f} extensions and there are {len(hdus) - 1}: "
-        "the file may be cut short"
-    ]
+    there = len(hdus) - 1
+    return [f"NEXTEND announces {announced:.0f} extensions and there are {there}: the file may be cut short"]
 
 
 def _science_planes(name: str, hdus: fits.HDUList) -> list[int]:
@@ -300,7 +298,11 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
     data[mask] = 0
     sky = Sky.read(hdu.header, hdus, shape)
     notes = [*cards.notes, *calibrated.notes, *sky.notes]
-    return Chip(index, hdu.ver, data, mask, saturated, calibrated, sky, error, weight, dq, notes)
+    return Chip(index, _version(hdu), data, mask, saturated, calibrated, sky, error, weight, dq, notes)
+
+
+def _version(hdu: Any) -> int:
+    return int(Cards(hdu.header).number("EXTVER") or 1)
 
 
 def _pixels(hdu: Any, shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
@@ -316,7 +318,8 @@ def _companion(
     hdus: fits.HDUList, science: Any, name: str, shape: tuple[int, ...], label: str, kind: Any = np.float32
 ) -> NDArray[Any] | None:
     """The extension of this name with the version of the science plane; None if it is absent or null."""
-    hdu = next((h for h in hdus if h.name == name and h.ver == science.ver and _is_image(h)), None)
+    version = _version(science)
+    hdu = next((h for h in hdus if h.name == name and _version(h) == version and _is_image(h)), None)
     if hdu is None or not _shape(hdu):
         return None
     if _shape(hdu) != shape:
