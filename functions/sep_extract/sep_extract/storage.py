@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -56,7 +56,9 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     read, in ranges, each on the condition that the object has not changed since it was opened.
     """
     if uri.startswith("file://"):
-        with _file_errors(uri), Path("/", key_of(uri)).open("rb") as file:
+        with _file_errors(uri):
+            file = Path("/", key_of(uri)).open("rb")  # noqa: SIM115 (what the caller raises is not ours to name)
+        with file:
             stat = os.fstat(file.fileno())
             yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
         return
@@ -77,14 +79,15 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
 def write(uri: str, body: bytes) -> None:
     """Write a whole object at once: a reader sees all of it or none. Raises StorageError."""
     if uri.startswith("file://"):
-        path = Path("/" + key_of(uri))
+        path = Path("/", key_of(uri))
+        part = path.with_name(f".{secrets.token_hex(8)}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as part:
-                part.write(body)
-            Path(part.name).chmod(0o644)
-            Path(part.name).replace(path)
+            part.write_bytes(body)
+            part.replace(path)
         except OSError as exc:
+            with suppress(OSError):
+                part.unlink()
             raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
         return
     import obstore
@@ -199,12 +202,14 @@ class _S3Object(io.RawIOBase):
 def _file_errors(uri: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise InputNotFoundError(f"{uri}: no such file") from exc
     except IsADirectoryError as exc:
         raise InputNotFoundError(f"{uri} is a folder, not a file") from exc
     except PermissionError as exc:
         raise AccessDeniedError(f"{uri}: you may not read this file") from exc
+    except OSError as exc:
+        raise StorageError(f"cannot read {uri}: {exc.strerror or exc}") from exc
 
 
 @contextmanager
