@@ -229,6 +229,14 @@ def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+def test_show_writes_a_picture_and_says_where(skyfan: Skyfan, demo_data: Path, tmp_path: Path) -> None:
+    done = skyfan("show", demo_data / "abell2744_f105w_drz.fits")
+    assert (done.returncode, done.stdout) == (0, "abell2744_f105w_drz.png\n")
+    assert (tmp_path / "abell2744_f105w_drz.png").read_bytes().startswith(b"\x89PNG")
+    done = skyfan("show", "nope.fits")
+    assert (done.returncode, done.stderr) == (2, "skyfan: nope.fits does not exist\n")
+
+
 def test_help_and_version(skyfan: Skyfan) -> None:
     assert "s3://bucket/prefix/" in skyfan("run", "--help").stdout
     assert "Source extraction" in skyfan("--help").stdout
