@@ -1,6 +1,7 @@
-"""SExtractor on a plane that SepExtract has read, with the same settings: the reference of the tests and of the benchmarks.
+"""SExtractor on a plane that SepExtract has read, same settings: the reference of tests and benchmarks.
 
-Everything is SExtractor's own: background mesh, filtering, deblending, cleaning, photometry. It is handed the calibrated pixels and the mask.
+Everything is SExtractor's own: background mesh, filtering, deblending, cleaning, photometry. It is handed the
+calibrated pixels and the mask.
 """
 
 from __future__ import annotations
@@ -15,23 +16,31 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
+
 from sep_extract.event import Config
 from sep_extract.image import Chip
 
 PROGRAM = shutil.which("source-extractor") or shutil.which("sex")
 
-# The quantities of SepExtract's catalog that SExtractor can measure too (positions on the sky aside: it reads no lookup tables).
-PARAMETERS = """NUMBER X_IMAGE Y_IMAGE ERRX2_IMAGE ERRY2_IMAGE ERRXY_IMAGE XWIN_IMAGE YWIN_IMAGE ERRX2WIN_IMAGE ERRY2WIN_IMAGE
-ERRXYWIN_IMAGE A_IMAGE B_IMAGE THETA_IMAGE ELONGATION FWHM_IMAGE ISOAREA_IMAGE ISOAREAF_IMAGE FLUX_ISO FLUXERR_ISO MAG_ISO MAGERR_ISO
-FLUX_AUTO FLUXERR_AUTO MAG_AUTO MAGERR_AUTO KRON_RADIUS FLUX_RADIUS FLUX_APER({n}) FLUXERR_APER({n}) MAG_APER({n}) MAGERR_APER({n}) MU_MAX
-BACKGROUND FLAGS"""
+# The quantities of SepExtract's catalog that SExtractor can measure too, positions on the sky aside: it reads
+# no lookup tables.
+PARAMETERS = """
+NUMBER X_IMAGE Y_IMAGE ERRX2_IMAGE ERRY2_IMAGE ERRXY_IMAGE
+XWIN_IMAGE YWIN_IMAGE ERRX2WIN_IMAGE ERRY2WIN_IMAGE ERRXYWIN_IMAGE
+A_IMAGE B_IMAGE THETA_IMAGE ELONGATION FWHM_IMAGE ISOAREA_IMAGE ISOAREAF_IMAGE
+FLUX_ISO FLUXERR_ISO MAG_ISO MAGERR_ISO FLUX_AUTO FLUXERR_AUTO MAG_AUTO MAGERR_AUTO KRON_RADIUS FLUX_RADIUS
+FLUX_APER({n}) FLUXERR_APER({n}) MAG_APER({n}) MAGERR_APER({n}) MU_MAX BACKGROUND FLAGS
+"""
 
 # Mask values: far above any noise and still finite when squared in float32.
 _NEVER = 1e10
 
 
 def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[str]:
-    """Write image, noise and parameter files to ``folder``; return the command. ``rms`` is the noise where a mask needs a map."""
+    """Write image, noise and parameter files to ``folder``; return the command.
+
+    ``rms`` is the noise of the map that a mask needs.
+    """
     fits.writeto(folder / "image.fits", chip.data, overwrite=True)
     scale = chip.sky.scale or 1.0
     count = len(config.phot_apertures)
@@ -60,6 +69,8 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
         "GAIN": chip.calibration.gain or 0.0,
         "PIXEL_SCALE": scale,
         "VERBOSE_TYPE": "QUIET",
+        # Else it paints over the edge of the mask, and sources there grow.
+        "INTERP_TYPE": "NONE",
         # The defaults overflow on crowded fields, and then sources are lost.
         "MEMORY_PIXSTACK": 3_000_000,
         "MEMORY_OBJSTACK": 30_000,
@@ -67,10 +78,20 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
     }
     if chip.weight is not None:
         fits.writeto(folder / "weight.fits", np.where(chip.mask, 0, chip.weight), overwrite=True)
-        options |= {"WEIGHT_TYPE": "MAP_WEIGHT", "WEIGHT_IMAGE": "weight.fits", "WEIGHT_GAIN": "N", "INTERP_TYPE": "NONE"}
+        options |= {
+            "WEIGHT_TYPE": "MAP_WEIGHT",
+            "WEIGHT_IMAGE": "weight.fits",
+            "WEIGHT_GAIN": "N",
+            "INTERP_TYPE": "NONE",
+        }
     elif chip.mask.any():
         fits.writeto(folder / "rms.fits", np.where(chip.mask, _NEVER, rms).astype(np.float32), overwrite=True)
-        options |= {"WEIGHT_TYPE": "MAP_RMS", "WEIGHT_IMAGE": "rms.fits", "WEIGHT_GAIN": "N", "INTERP_TYPE": "NONE"}
+        options |= {
+            "WEIGHT_TYPE": "MAP_RMS",
+            "WEIGHT_IMAGE": "rms.fits",
+            "WEIGHT_GAIN": "N",
+            "INTERP_TYPE": "NONE",
+        }
         options["WEIGHT_THRESH"] = _NEVER / 10
     # SExtractor wants a configuration file; an empty one leaves its defaults and prints nothing.
     (folder / "default.sex").write_text("")
@@ -79,7 +100,7 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
 
 
 def run(chip: Chip, config: Config, rms: float) -> Table:
-    """SExtractor's catalog of one chip. The chip's data must not have been measured yet: measuring subtracts the background in place."""
+    """SExtractor's catalog of one chip, before measuring has subtracted the background in place."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(write_inputs(chip, config, rms, folder), cwd=folder, check=True, capture_output=True)
@@ -87,7 +108,10 @@ def run(chip: Chip, config: Config, rms: float) -> Table:
 
 
 def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArray[Any]) -> dict[str, float]:
-    """How sources at 1-based ``x``, ``y`` agree with SExtractor's of S/N > 10 and FLAGS < 4: matched share, median differences."""
+    """How sources at 1-based ``x``, ``y`` agree with SExtractor's of S/N > 10 and FLAGS < 4.
+
+    The share that has a counterpart within 0.5 pixel, and for those the median differences.
+    """
     good = (reference["FLUX_AUTO"] > 10 * reference["FLUXERR_AUTO"]) & (reference["FLAGS"] < 4)
     chosen = reference[good]
     order = np.argsort(x, kind="stable")

@@ -2,10 +2,10 @@
 
     python benchmarks/extract [--json] [--repeat N] [FILE…]
 
-Every figure is CPU time of the process and its children, the median over repeats that take turns; the ratios are medians of the
-ratios within a turn. Peak memory is that of a fresh process that measures the image once. Without FILE: the images of the demo,
-and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are. Gzipped files are unpacked first: the
-archive's are not gzipped.
+Times are seconds, the median over repeats in which the contenders take turns; a ratio is the median of the
+ratios of CPU time within a turn. Peak memory is that of a fresh process that measures the image once. Without
+FILE: images of the demo, and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are. Gzipped
+files are unpacked first: the archive's are not gzipped.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ sys.path[:0] = [str(ROOT / "functions/sep_extract"), str(ROOT / "benchmarks")]
 import numpy as np  # noqa: E402
 import sep  # noqa: E402
 import sextractor  # noqa: E402
+
 from sep_extract.event import Config  # noqa: E402
 from sep_extract.handler import handler  # noqa: E402
 from sep_extract.image import Chip, chips, open_image  # noqa: E402
@@ -49,34 +50,14 @@ WHOLE = (
 
 
 def bare_sep(chip: Chip, config: Config) -> int:
-    """What one would write by hand: sep's calls for the same columns on arrays in memory, with sep's default sampling."""
+    """sep's own calls for the same columns, with the same sampling, on arrays in memory."""
     sep.set_extract_pixstack(max(300_000, chip.data.size // 4))
     model = sep.Background(chip.data, mask=chip.mask)
     data = chip.data - model.back()
     noise = model.rms() if chip.weight is not None else model.globalrms
-    found, segments = sep.extract(data, config.detect_thresh, err=noise, mask=chip.mask, filter_type="conv", segmentation_map=True)
-    theta = np.clip(found["theta"], -np.pi / 2, np.pi / 2)
-    where = found["x"], found["y"]
-    shape = *where, found["a"], found["b"], theta
-    own = {"mask": chip.mask, "segmap": segments, "seg_id": np.arange(1, len(found) + 1, dtype=np.int32)}
-    error = chip.error if chip.error is not None else model.globalrms
-    kron, _ = sep.kron_radius(data, *shape, 6.0, **own)
-    kron = np.maximum(2.5 * np.nan_to_num(kron), 3.5)
-    flux, _, _ = sep.sum_ellipse(data, *shape, kron, err=error, subpix=5, **own)
-    for diameter in config.phot_apertures:
-        sep.sum_circle(data, *where, diameter / 2 / (chip.sky.scale or 1.0), err=error, **own)
-    half, _ = sep.flux_radius(data, *where, 6.0 * found["a"], 0.5, normflux=flux, **own)
-    sep.winpos(data, *where, 2 / 2.35 * np.nan_to_num(half), mask=chip.mask)
-    return len(found)
-
-
-def careful_sep(chip: Chip, config: Config) -> int:
-    """The same columns with the sampling turned down as far as it goes: coarse half-light radii and positions, for speed."""
-    sep.set_extract_pixstack(max(300_000, chip.data.size // 4))
-    model = sep.Background(chip.data, mask=chip.mask)
-    data = chip.data - model.back()
-    noise = model.rms() if chip.weight is not None else model.globalrms
-    found, segments = sep.extract(data, config.detect_thresh, err=noise, mask=chip.mask, filter_type="conv", segmentation_map=True)
+    found, segments = sep.extract(
+        data, config.detect_thresh, err=noise, mask=chip.mask, filter_type="conv", segmentation_map=True
+    )
     theta = np.clip(found["theta"], -np.pi / 2, np.pi / 2)
     where = found["x"], found["y"]
     shape = *where, found["a"], found["b"], theta
@@ -86,8 +67,8 @@ def careful_sep(chip: Chip, config: Config) -> int:
     kron = np.maximum(2.5 * np.nan_to_num(kron), 3.5)
     flux, _, _ = sep.sum_ellipse(data, *shape, kron, err=error, subpix=1, **own)
     for diameter in config.phot_apertures:
-        sep.sum_circle(data, *where, diameter / 2 / (chip.sky.scale or 1.0), err=error, **own)
-    half, _ = sep.flux_radius(data, *where, kron * found["a"], 0.5, normflux=flux, subpix=1, **own)
+        sep.sum_circle(data, *where, diameter / 2 / (chip.sky.scale or 1.0), err=error, subpix=5, **own)
+    half, _ = sep.flux_radius(data, *where, kron * found["a"], 0.5, normflux=flux, subpix=5, **own)
     sep.winpos(data, *where, 2 / 2.35 * np.nan_to_num(half), mask=chip.mask, subpix=1)
     return len(found)
 
@@ -96,7 +77,9 @@ def cpu_and_wall(work: Callable[[], Any]) -> tuple[float, float]:
     """CPU seconds of this process and its children, and seconds on the wall."""
 
     def cpu() -> float:
-        return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(
+            sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
 
     start_cpu, start = cpu(), time.perf_counter()
     work()
@@ -104,17 +87,19 @@ def cpu_and_wall(work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def peak_memory(path: Path) -> int:
-    """Peak resident MB of a fresh process that handles one image: itself, or its detection child if that is larger."""
+    """Peak resident MB of a fresh process that handles one image: its own or its detection child's."""
     code = (
-        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import pathlib, resource, sys; sys.path.insert(0, sys.argv[1])\n"
         "from sep_extract.handler import handler\n"
         "handler({'input': sys.argv[2]}, None)\n"
-        "print(max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+        "child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n"
+        # A process inherits ru_maxrss from the one that started it; VmHWM starts anew.
+        "own = pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]\n"
+        "print(max(child, int(own)))"
     )
     command = [sys.executable, "-c", code, str(ROOT / "functions/sep_extract"), path.as_uri()]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    unit = 1024 if sys.platform != "darwin" else 1024 * 1024
-    return int(output.split()[-1]) // unit
+    return int(output.split()[-1]) >> 10
 
 
 def measure_image(path: Path, repeat: int) -> dict[str, Any]:
@@ -129,7 +114,6 @@ def measure_image(path: Path, repeat: int) -> dict[str, Any]:
 
     contenders: dict[str, Callable[[], Any]] = {
         "handler": handle,
-        "careful": lambda: [careful_sep(c, config) for c in planes],
         "bare": lambda: [bare_sep(c, config) for c in planes],
     }
     with tempfile.TemporaryDirectory() as name:
@@ -154,18 +138,20 @@ def measure_image(path: Path, repeat: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "image": path.name,
         "megapixels": round(sum(c.data.size for c in planes) / 1e6, 2),
-        "sources": bare_sep(planes[0], config) if len(planes) == 1 else None,
+        "sources": sum(bare_sep(c, config) for c in planes),
         "handler_cpu": median("handler", 0),
         "handler_wall": median("handler", 1),
     }
-    for other in ("bare", "careful", "sextractor"):
+    for other in ("bare", "sextractor"):
         if other in contenders:
             row |= {f"{other}_cpu": median(other, 0), f"over_{other}": ratio(other)}
     return row | {"peak_mb": peak_memory(path)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="benchmarks/extract"
+    )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", action="store_true")
@@ -175,18 +161,22 @@ def main() -> None:
         *(ROOT / "tests/data/demo" / n for n in NAMES),
         *(shared / n for n in WHOLE if (shared / n).exists()),
     ]
+    rows = []
     with tempfile.TemporaryDirectory() as name:
         os.environ["SKYFAN_OUTPUT"] = Path(name).as_uri() + "/runs/{run}/catalogs/{key}.cat.fits"
-        rows = []
         for file in files:
             path = Path(name) / file.name.removesuffix(".gz")
-            with (gzip.open(file) if file.suffix == ".gz" else file.open("rb")) as packed, path.open("wb") as plain:
+            with (
+                gzip.open(file) if file.suffix == ".gz" else file.open("rb") as packed,
+                path.open("wb") as plain,
+            ):
                 shutil.copyfileobj(packed, plain)
-            rows.append(measure_image(path, options.repeat))
+            row = measure_image(path, options.repeat)
+            if not (rows or options.json):
+                print("  ".join(f"{key:>15}" for key in row))
             if not options.json:
-                if len(rows) == 1:
-                    print("  ".join(f"{k:>14}" for k in rows[0]))
-                print("  ".join(f"{v if v is not None else '':>14}" for v in ({**rows[-1], "image": path.name[:14]}).values()), flush=True)
+                print("  ".join(f"{str(value)[:15]:>15}" for value in row.values()), flush=True)
+            rows.append(row)
     if options.json:
         print(json.dumps(rows, indent=1))
 

@@ -1,4 +1,4 @@
-"""Against SExtractor 2.25 on every real image that both read: same pixels, mask, threshold, kernel, mesh and deblending."""
+"""Against SExtractor 2.25 on every real image that both read: same pixels, mask and settings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sextractor
+
 from sep_extract.event import Config
 from sep_extract.extract import measure
 from sep_extract.image import chips, open_image
 from sep_extract.storage import open_input
 
-pytestmark = pytest.mark.skipif(sextractor.PROGRAM is None, reason="SExtractor (Debian: source-extractor) is not installed")
+pytestmark = pytest.mark.skipif(
+    sextractor.PROGRAM is None, reason="SExtractor (Debian: source-extractor) is not installed"
+)
 
 # No DQ mask, so that both see the same stars whole: all bits are good.
 _ALL_BITS = 0xFFFF
@@ -62,8 +65,10 @@ def test_whole_images_agree(shared_data: Path, name: str) -> None:
 
 
 def test_grism_traces_agree_but_for_the_order_of_cleaning(shared_data: Path) -> None:
-    """Long traces touch many faint detections, and SExtractor cleans while it scans where sep cleans at the end: 98.2 %
-    are matched with CLEAN, 99.3 % without it."""
+    """98.2 % are matched with CLEAN, 99.3 % without it.
+
+    Long traces touch many faint detections; SExtractor cleans while it scans, sep at the end.
+    """
     path = shared_data / "ib6o23rsq_flt.fits.gz"
     cleaned = agreement(path, Config(good_bits=_ALL_BITS))
     assert cleaned["matched"] >= 0.98

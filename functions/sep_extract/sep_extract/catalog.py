@@ -1,38 +1,23 @@
-"""Sources of all chips to one FITS binary table with units, UCDs and provenance."""
+"""Sources of chips to the columns of the catalog, in SExtractor's conventions, and a summary of each chip."""
 
 from __future__ import annotations
 
-import io
 import math
-import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-import astropy
 import numpy as np
-import sep
-from astropy.io import fits
 from numpy.typing import NDArray
 
-from . import __version__
 from .columns import COLUMNS, Column
-from .event import Config, Request
+from .event import Config
 from .extract import Measurement
 from .image import Chip
-from .storage import Source
 
 Table = dict[str, NDArray[Any]]
 
-# What of an observation a catalog is searched by; copied when the image has it.
-_COPIED = (
-    "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "TARGNAME", "PROPOSID", "ROOTNAME",
-    "ASN_ID", "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
-)  # fmt: skip
 _MAG = 2.5 / math.log(10)
-# All that is left of a URI in a header: quote escapes the rest, a name in Chinese for one.
-_URI_ASCII = string.punctuation
 
 
 @dataclass(frozen=True)
@@ -191,92 +176,3 @@ def columns_for(unit: str | None) -> tuple[Column, ...]:
 def replace_unit(column: Column, unit: str | None) -> Column:
     """The column with ``flux`` replaced by the unit, or by none when the image has none."""
     return column._replace(unit=unit or "") if column.unit == "flux" else column
-
-
-def to_fits(
-    table: Table,
-    planes: list[Plane],
-    request: Request,
-    source: Source,
-    primary: fits.Header,
-    notes: list[str],
-) -> bytes:
-    """The catalog file. The same input and configuration give the same bytes: it holds no date of writing."""
-    apertures = len(request.config.phot_apertures)
-    columns = columns_for(planes[0].unit)
-    hdu = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(
-                name=c.name,
-                format=f"{apertures}{c.kind}" if c.per_aperture else c.kind,
-                unit=c.unit or None,
-                array=table[c.name],
-            )
-            for c in columns
-        ],
-        name="SOURCES",
-    )
-    for i, column in enumerate(columns, start=1):
-        hdu.header.set(f"TUCD{i}", column.ucd, after=f"TFORM{i}")
-        hdu.header.set(f"TCOMM{i}", column.meaning, after=f"TUCD{i}")
-    top = fits.PrimaryHDU()
-    for header in (top.header, hdu.header):
-        header["LONGSTRN"] = ("OGIP 1.0", "long strings go on in CONTINUE cards")
-    _describe(top.header, planes, request, source, primary, notes)
-    buffer = io.BytesIO()
-    fits.HDUList([top, hdu]).writeto(buffer, checksum="datasum")
-    return buffer.getvalue()
-
-
-def _describe(
-    header: fits.Header,
-    planes: list[Plane],
-    request: Request,
-    source: Source,
-    primary: fits.Header,
-    notes: list[str],
-) -> None:
-    header["ORIGIN"] = ("skyfan", "catalog of sources made by skyfan")
-    for key in _COPIED:
-        try:
-            value = primary.get(key)
-            if value is not None and not isinstance(value, fits.card.Undefined):
-                header[key] = (value, primary.comments[key])
-        except (fits.VerifyError, ValueError):
-            continue
-    header["SRCURI"] = (quote(source.uri, safe=_URI_ASCII), "image that was measured")
-    header["SRCVER"] = (source.version, "version of its bytes")
-    header["RUN"] = (request.run, "name of the run")
-    header["V_SKYFAN"] = (__version__, "version of skyfan")
-    header["V_SEP"] = (sep.__version__, "version of sep")
-    header["V_NUMPY"] = (np.__version__, "version of numpy")
-    header["V_ASTRO"] = (astropy.__version__, "version of astropy")
-    header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
-    header["CONFIG"] = request.config.json()
-    for i, diameter in enumerate(request.config.phot_apertures, start=1):
-        header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
-    header["NSOURCES"] = (sum(p.sources for p in planes), "sources on all chips")
-    header["NCHIPS"] = (len(planes), "science planes measured")
-    for i, plane in enumerate(planes, start=1):
-        unit = plane.unit or "image unit"
-        _set(header, f"HDU{i}", plane.hdu, "index of the extension")
-        _set(header, f"EXTVER{i}", plane.extver, "its version")
-        _set(header, f"NSRC{i}", plane.sources, "sources found")
-        _set(header, f"BACK{i}", plane.background, f"[{unit}] background level a pixel")
-        _set(header, f"RMS{i}", plane.rms, f"[{unit}] noise a pixel, one sigma")
-        _set(header, f"ZEROPT{i}", plane.zeropoint, "[mag] AB zero point")
-        _set(header, f"EXPTIM{i}", plane.exptime, "[s] exposure time")
-        _set(header, f"SCALE{i}", plane.scale, "[arcsec] side of a pixel at the centre")
-        _set(header, f"DEPTH{i}", plane.depth, f"[mag] 5 sigma in {plane.depth_aperture:g} arcsec diameter")
-        _set(header, f"STEP{i}", plane.step, "EXTRACT_STEP of all its sources")
-    for note in notes:
-        header.add_history(f"note: {_ascii(note)}")
-
-
-def _set(header: fits.Header, key: str, value: float | int | None, comment: str) -> None:
-    if value is not None and math.isfinite(value):
-        header[key] = (value, comment)
-
-
-def _ascii(text: str) -> str:
-    return "".join(c if 32 <= ord(c) < 127 else "?" for c in text)

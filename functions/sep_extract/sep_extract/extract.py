@@ -9,20 +9,13 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from .apertures import Floats, Spoiled, disc_weight, ellipse_weight, find_spoiled
 from .event import Config
+from .flags import Flag
 from .ladder import MEANING, Step, detect
-from .windowed import windowed_positions
+from .photometry import photometry
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-# SExtractor's FLAGS.
-FLAG_CROWDED, FLAG_BLENDED, FLAG_SATURATED, FLAG_TRUNCATED, FLAG_APERTURE, FLAG_OVERFLOW = 1, 2, 4, 8, 16, 64
-# SExtractor calls a source crowded when neighbours and bad pixels take this share of its Kron aperture.
-_CROWDED = 0.1
-# SExtractor looks for the Kron radius within 6 isophotal radii, so no light there can have a larger one.
-_KRON_LIMIT = 6.0
 
 
 @dataclass
@@ -93,7 +86,8 @@ def measure(
     columns = _empty(config)
     if len(objects):
         columns |= _isophotal(objects, segmentation, data, variance, mask, dq, saturated)
-        columns |= _photometry(columns, segmentation, data, variance, mask, config, scale)
+        segmentation[mask] = -1
+        columns |= photometry(columns, data, variance, segmentation, config, scale)
         at = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns["background"] = back[at].astype(np.float64)
         columns["rms"] = np.broadcast_to(noise, data.shape)[at].astype(np.float64)
@@ -167,11 +161,11 @@ def _isophotal(
     with np.errstate(divide="ignore", invalid="ignore"):
         x2, y2, xy = (np.bincount(owner, var * w, n) / flux**2 for w in (dx * dx, dy * dy, dx * dy))
     flags = np.zeros(n, dtype=np.int16)
-    flags[(objects["flag"] & sep.OBJ_MERGED) != 0] |= FLAG_BLENDED
-    flags[(objects["flag"] & sep.OBJ_TRUNC) != 0] |= FLAG_TRUNCATED
-    flags[(objects["flag"] & sep.OBJ_DOVERFLOW) != 0] |= FLAG_OVERFLOW
+    flags[(objects["flag"] & sep.OBJ_MERGED) != 0] |= Flag.BLENDED
+    flags[(objects["flag"] & sep.OBJ_TRUNC) != 0] |= Flag.TRUNCATED
+    flags[(objects["flag"] & sep.OBJ_DOVERFLOW) != 0] |= Flag.OVERFLOW
     if saturated is not None:
-        flags[owner[saturated.ravel()[pixel]]] |= FLAG_SATURATED
+        flags[owner[saturated.ravel()[pixel]]] |= Flag.SATURATED
     imaflags = np.zeros(n, dtype=np.int32)
     if dq is not None:
         bits = dq.ravel()[pixel]
@@ -198,95 +192,6 @@ def _isophotal(
         "flags": flags,
         "imaflags_iso": imaflags,
     }
-
-
-def _photometry(
-    found: dict[str, NDArray[Any]],
-    segmentation: NDArray[np.int32],
-    data: Image,
-    variance: Image,
-    mask: Mask,
-    config: Config,
-    scale: float | None,
-) -> dict[str, NDArray[Any]]:
-    """Kron and circular apertures, half-light radius and windowed positions."""
-    x, y, a, b, theta = (found[k] for k in ("x", "y", "a", "b", "theta"))
-    cxx, cyy, cxy = (found[k] for k in ("cxx", "cyy", "cxy"))
-    n = len(x)
-    number = np.arange(1, n + 1, dtype=np.int32)
-    own = {"mask": mask, "segmap": segmentation, "seg_id": number}
-    factor, least = config.phot_autoparams
-    kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
-    kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
-    radii = [d / 2 / scale for d in config.phot_apertures] if scale else []
-
-    widest = max(radii, default=0.0)
-    cos2, sin2 = np.cos(theta) ** 2, np.sin(theta) ** 2
-    spoiled = find_spoiled(
-        data,
-        variance,
-        mask,
-        segmentation,
-        x,
-        y,
-        np.maximum(kron * np.sqrt(a * a * cos2 + b * b * sin2), widest) + 1,
-        np.maximum(kron * np.sqrt(a * a * sin2 + b * b * cos2), widest) + 1,
-    )
-    i = spoiled.source
-    inside = ellipse_weight(spoiled.dx, spoiled.dy, cxx[i], cyy[i], cxy[i], kron[i])
-    total, totalerr, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=variance, subpix=1)
-    flux, fluxerr, spoiled_area = _corrected(total, totalerr, spoiled, inside)
-    flags = found["flags"].copy()
-    flags[spoiled_area > _CROWDED * np.pi * a * b * kron**2] |= FLAG_CROWDED
-    flags[(edge & sep.APER_TRUNC) != 0] |= FLAG_APERTURE
-
-    columns = {"kron_radius": kron, "flux_auto": flux, "fluxerr_auto": fluxerr, "flags": flags}
-    columns["flux_aper"] = np.full((n, len(config.phot_apertures)), np.nan)
-    columns["fluxerr_aper"] = columns["flux_aper"].copy()
-    distance = np.hypot(spoiled.dx, spoiled.dy)
-    for k, radius in enumerate(radii):
-        total, totalerr, _ = sep.sum_circle(data, x, y, radius, var=variance, subpix=5)
-        weight = disc_weight(distance, radius)
-        columns["flux_aper"][:, k], columns["fluxerr_aper"][:, k], _ = _corrected(
-            total, totalerr, spoiled, weight
-        )
-
-    half = _half_light_radius(data, x, y, kron * a, flux, own)
-    windowed = windowed_positions(data, variance, mask, segmentation, x, y, 2 / 2.35 * half)
-    return columns | {
-        "flux_radius": half,
-        "xwin": windowed.x,
-        "ywin": windowed.y,
-        "x2win": np.where(windowed.failed, found["x2"], windowed.x2),
-        "y2win": np.where(windowed.failed, found["y2"], windowed.y2),
-        "xywin": np.where(windowed.failed, found["xy"], windowed.xy),
-    }
-
-
-def _half_light_radius(
-    data: Image, x: Floats, y: Floats, limit: Floats, flux: Floats, own: dict[str, Any]
-) -> Floats:
-    """Radius of the circle with half of ``flux``, at most ``limit`` pixels; NaN where there is none.
-
-    The cost goes with the area searched, and half the light nearly always lies well within the limit: look
-    there first.
-    """
-    near = 0.6 * limit
-    half, _ = sep.flux_radius(data, x, y, near, 0.5, normflux=flux, subpix=5, **own)
-    far = np.flatnonzero((half >= 0.999 * near) & (flux > 0))
-    if len(far):
-        again = own | {"seg_id": own["seg_id"][far]}
-        half[far], _ = sep.flux_radius(
-            data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **again
-        )
-    return np.where(np.isfinite(half) & (half > 0) & (flux > 0), half, np.nan)
-
-
-def _corrected(
-    total: Floats, totalerr: Floats, spoiled: Spoiled, weight: Floats
-) -> tuple[Floats, Floats, Floats]:
-    flux, variance, area = spoiled.corrections(weight, len(total))
-    return total + flux, np.sqrt(np.maximum(totalerr**2 + variance, 0)), area
 
 
 def _empty(config: Config) -> dict[str, NDArray[Any]]:

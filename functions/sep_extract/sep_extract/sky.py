@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,14 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+# All cards of the WCS papers, SIP, and Hubble's lookup tables. Drizzled products carry a thousand others, and
+# reading those would take longer than measuring the image.
+_CARDS = re.compile(
+    r"NAXIS\d*|WCSAXES|WCSNAME|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|CNAME|CRDER|CSYER)\d|(CD|PC|PV|PS)\d+_\d+|"
+    r"LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|MJD.*|DATE.*|OBSGEO.*|"
+    r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT"
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,10 @@ class Sky:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                wcs = WCS(header, fobj=hdus, naxis=2)
+                cards = fits.Header(
+                    [header.cards[i] for i, key in enumerate(header) if _CARDS.fullmatch(key)]
+                )
+                wcs = WCS(cards, fobj=hdus, naxis=2)
                 if not wcs.has_celestial:
                     return cls(
                         None, None, ("no celestial WCS: no sky coordinates and no apertures in arcsec",)
@@ -52,7 +64,7 @@ class Sky:
         if self.wcs is None or not len(x):
             return np.full((len(x), 2), np.nan)
         with np.errstate(invalid="ignore"):
-            native = np.column_stack(self.wcs.all_pix2world(x, y, 0))
+            native: Floats = np.column_stack(self.wcs.all_pix2world(x, y, 0))
         return _to_icrs(self.wcs, native)
 
     def jacobian(self, x: Floats, y: Floats) -> Floats:
@@ -72,7 +84,8 @@ class Sky:
         sin_delta = np.sin(delta)
         north = np.stack([-sin_delta * np.cos(alpha), -sin_delta * np.sin(alpha), np.cos(delta)], axis=-1)
         steps = np.stack([right - left, up - down], axis=-1)
-        return np.degrees(np.einsum("nki,nij->nkj", np.stack([east, north], axis=1), steps))
+        turned: Floats = np.einsum("nki,nij->nkj", np.stack([east, north], axis=1), steps)
+        return np.degrees(turned)
 
 
 def _unit_vectors(world: Floats) -> Floats:

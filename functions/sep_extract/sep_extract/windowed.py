@@ -40,8 +40,7 @@ class Windowed:
 def windowed_positions(
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    segmentation: NDArray[np.int32],
+    owner: NDArray[np.int32],
     x: Floats,
     y: Floats,
     sigma: Floats,
@@ -59,7 +58,7 @@ def windowed_positions(
         half = int(np.ceil(_GROWTH**size))
         each = max(1, _CHUNK // (2 * half + 1) ** 2)
         for some in (members[i : i + each] for i in range(0, len(members), each)):
-            light, noise, dx, dy = _stamps(data, variance, mask, segmentation, x, y, some, half)
+            light, noise, dx, dy = _stamps(data, variance, owner, x, y, some, half)
             out[:, some] = _iterate(light, noise, dx, dy, sigma[some])
     failed = np.isnan(out[0])
     out[:2, failed] = 0
@@ -69,8 +68,7 @@ def windowed_positions(
 def _stamps(
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    segmentation: NDArray[np.int32],
+    owner: NDArray[np.int32],
     x: Floats,
     y: Floats,
     some: NDArray[np.int64],
@@ -83,8 +81,8 @@ def _stamps(
     row = np.rint(y[some]).astype(np.int64)[:, None] + span
     inside = ((row >= 0) & (row < ny))[:, :, None] & ((column >= 0) & (column < nx))[:, None, :]
     pixel = np.clip(row, 0, ny - 1)[:, :, None] * nx + np.clip(column, 0, nx - 1)[:, None, :]
-    owner = segmentation.ravel()[pixel]
-    own = inside & ((owner == 0) | (owner == (some + 1)[:, None, None])) & ~mask.ravel()[pixel]
+    whose = owner.ravel()[pixel]
+    own = inside & ((whose == 0) | (whose == (some + 1)[:, None, None]))
     light = np.where(own, data.ravel()[pixel], np.float32(0))
     noise = np.where(own, variance.ravel()[pixel], np.float32(0))
     return light, noise, (column - x[some, None]).astype(np.float32), (row - y[some, None]).astype(np.float32)
