@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,33 +45,34 @@ class Cards:
 
     def text(self, key: str) -> str:
         """The card as stripped text; empty if absent."""
-        value = self._first(key)
-        return str(value).strip() if value is not None else ""
+        return next((str(value).strip() for value in self._values(key)), "")
 
     def number(self, key: str) -> float | None:
         """The card as a finite float; None if absent or not a number."""
-        value = self._first(key)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return None
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
+        for value in self._values(key):
+            try:
+                number = math.nan if isinstance(value, bool) else float(value)
+            except (TypeError, ValueError):
+                number = math.nan
+            if math.isfinite(number):
+                return number
             self._note(f"{key} is {str(value)!r}, not a number: ignored")
-            return None
-        return number
+        return None
 
-    def _first(self, key: str) -> Any:
+    def positive(self, key: str) -> float | None:
+        """The card as a finite float above 0; None if it is not that."""
+        number = self.number(key)
+        return number if number is not None and number > 0 else None
+
+    def _values(self, key: str) -> Iterator[Any]:
         for header in self._headers:
             try:
                 value = header.get(key)
             except (fits.VerifyError, ValueError):
                 self._note(f"{key} is a malformed header card: ignored")
                 continue
-            if value is not None and not isinstance(value, fits.card.Undefined):
-                return value
-        return None
+            if value is not None and not isinstance(value, fits.card.Undefined) and str(value).strip():
+                yield value
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -81,22 +83,19 @@ def calibration(cards: Cards) -> Calibration:
     """Read units, exposure time and zero point from the cards of one chip, its SCI header's first."""
     notes: list[str] = []
     bunit = cards.text("BUNIT").upper().replace(" ", "")
-    exptime = cards.number("EXPTIME") or cards.number("TEXPTIME")
-    if exptime is not None and exptime <= 0:
-        exptime = None
+    exptime = cards.positive("EXPTIME") or cards.positive("TEXPTIME")
     electrons = _electrons_per_count(cards)
+    per_electron = cards.text("INSTRUME").upper() in _PHOTFLAM_PER_ELECTRON
     factor, unit, gain = 1.0, None, None
     if bunit in _RATES:
         unit, gain = "electron/s", exptime
     elif bunit in _ELECTRONS | _COUNTS | _COUNT_RATES:
         counts = bunit not in _ELECTRONS
-        if counts and cards.text("INSTRUME").upper() in _PHOTFLAM_PER_ELECTRON and electrons:
+        if counts and per_electron and electrons:
             factor, counts = electrons, False
         unit = "ct/s" if counts else "electron/s"
-        gain = exptime * (electrons or 1.0) if counts and exptime else exptime
-        if counts and not electrons:
-            gain = None
-            notes.append("no gain in the header: errors leave out the Poisson noise of sources")
+        per_unit = electrons if counts else 1.0
+        gain = exptime * per_unit if exptime and per_unit else None
         if bunit not in _COUNT_RATES:
             if exptime:
                 factor /= exptime
@@ -105,15 +104,19 @@ def calibration(cards: Cards) -> Calibration:
                     f"BUNIT is {cards.text('BUNIT')} and there is no EXPTIME: "
                     "fluxes stay totals, without magnitudes"
                 )
-                unit, gain = ("ct" if counts else "electron"), (electrons if counts else 1.0)
+                unit, gain = unit.removesuffix("/s"), per_unit
     else:
         notes.append(
             f"BUNIT is {cards.text('BUNIT') or 'missing'}: fluxes are in the image's own unit, "
-            "without magnitudes, and errors leave out the Poisson noise of sources"
+            "without magnitudes"
         )
-    zeropoint = _zeropoint(cards) if unit is not None and unit.endswith("/s") else None
-    if zeropoint is None and unit is not None and unit.endswith("/s"):
-        notes.append("no PHOTFLAM with PHOTPLAM and no PHOTFNU: fluxes without magnitudes")
+    zeropoint = None
+    if unit == "ct/s" and per_electron:
+        notes.append("the zero point is for electrons and there is no gain: fluxes without magnitudes")
+    elif unit in ("ct/s", "electron/s"):
+        zeropoint = _zeropoint(cards)
+        if zeropoint is None:
+            notes.append("no PHOTFLAM with PHOTPLAM and no PHOTFNU: fluxes without magnitudes")
     disperser = next(
         (f for k in ("FILTER", "FILTER1", "FILTER2") if (f := cards.text(k)) in _DISPERSERS), None
     )
@@ -125,13 +128,10 @@ def calibration(cards: Cards) -> Calibration:
 
 
 def _electrons_per_count(cards: Cards) -> float | None:
-    amplifiers = [g for k in ("ATODGNA", "ATODGNB", "ATODGNC", "ATODGND") if (g := cards.number(k))]
-    gain = (
-        sum(amplifiers) / len(amplifiers)
-        if amplifiers
-        else (cards.number("ATODGAIN") or cards.number("CCDGAIN"))
-    )
-    return gain if gain and gain > 0 else None
+    amplifiers = [g for k in ("ATODGNA", "ATODGNB", "ATODGNC", "ATODGND") if (g := cards.positive(k))]
+    if amplifiers:
+        return sum(amplifiers) / len(amplifiers)
+    return cards.positive("ATODGAIN") or cards.positive("CCDGAIN")
 
 
 def _zeropoint(cards: Cards) -> float | None:
@@ -140,9 +140,9 @@ def _zeropoint(cards: Cards) -> float | None:
     -2.5 log10(PHOTFLAM) - 5 log10(PHOTPLAM) - 2.408 (ACS Data Handbook, section 5.1; PHOTFLAM in erg/s/cm2/A
     per e/s, PHOTPLAM in A), else PHOTFNU (Jy per e/s) against 3631 Jy (Oke & Gunn 1983).
     """
-    photflam, photplam, photfnu = (cards.number(k) for k in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
-    if photflam and photplam and photflam > 0 and photplam > 0:
+    photflam, photplam, photfnu = (cards.positive(k) for k in ("PHOTFLAM", "PHOTPLAM", "PHOTFNU"))
+    if photflam and photplam:
         return -2.5 * math.log10(photflam) - 5.0 * math.log10(photplam) - 2.408
-    if photfnu and photfnu > 0:
+    if photfnu:
         return -2.5 * math.log10(photfnu / 3631.0)
     return None

@@ -298,6 +298,8 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
     data[mask] = 0
     sky = Sky.read(hdu.header, hdus, shape)
     notes = [*cards.notes, *calibrated.notes, *sky.notes]
+    if error is None and calibrated.gain is None:
+        notes.append("no ERR, and no electrons to count: errors leave out the Poisson noise of sources")
     return Chip(index, _version(hdu), data, mask, saturated, calibrated, sky, error, weight, dq, notes)
 
 
