@@ -14,12 +14,25 @@ from astropy.table import Table
 from sep_extract.handler import handler
 
 WFC3_IR = {
-    **{"TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "IR", "FILTER": "F140W"},
-    **{"EXPTIME": 100.0, "PHOTFLAM": 1.4737e-20, "PHOTPLAM": 13922.907},
+    "TELESCOP": "HST",
+    "INSTRUME": "WFC3",
+    "DETECTOR": "IR",
+    "FILTER": "F140W",
+    "EXPTIME": 100.0,
+    "PHOTFLAM": 1.4737e-20,
+    "PHOTPLAM": 13922.907,
 }
 TAN = {
-    **{"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 48.0, "CRPIX2": 48.0},
-    **{"CRVAL1": 150.1, "CRVAL2": 2.2, "CD1_1": -3.6e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 3.6e-5},
+    "CTYPE1": "RA---TAN",
+    "CTYPE2": "DEC--TAN",
+    "CRPIX1": 48.0,
+    "CRPIX2": 48.0,
+    "CRVAL1": 150.1,
+    "CRVAL2": 2.2,
+    "CD1_1": -3.6e-5,
+    "CD1_2": 0.0,
+    "CD2_1": 0.0,
+    "CD2_2": 3.6e-5,
 }
 
 
@@ -51,7 +64,7 @@ def stars() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def flt(stars: Callable[..., np.ndarray]) -> Callable[..., fits.HDUList]:
-    """Makes a WFC3/IR _flt: SCI, ERR and DQ; `primary` and `science` are header cards, None takes one away."""
+    """Makes a WFC3/IR _flt: SCI, ERR, DQ; `primary` and `science` are header cards, None takes one away."""
 
     def make(
         sci: np.ndarray | None = None,

@@ -21,9 +21,19 @@ def test_the_least_event_takes_the_defaults() -> None:
 
 def test_everything_given_is_taken() -> None:
     config = {
-        **{"detect_thresh": 3, "detect_minarea": 9, "filter": False, "back_size": 32, "back_filtersize": 5},
-        **{"deblend_nthresh": 16, "deblend_mincont": 1, "deblend_seconds": 0.5, "clean": False},
-        **{"clean_param": 2.0, "phot_autoparams": [2, 3], "phot_apertures": [1], "good_bits": 0},
+        "detect_thresh": 3,
+        "detect_minarea": 9,
+        "filter": False,
+        "back_size": 32,
+        "back_filtersize": 5,
+        "deblend_nthresh": 16,
+        "deblend_mincont": 1,
+        "deblend_seconds": 0.5,
+        "clean": False,
+        "clean_param": 2.0,
+        "phot_autoparams": [2, 3],
+        "phot_apertures": [1],
+        "good_bits": 0,
     }
     assert set(config) == {field.name for field in dataclasses.fields(Config)}, "a setting is not tried here"
     request = parse(

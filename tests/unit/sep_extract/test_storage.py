@@ -180,10 +180,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot write .*/file/catalog"):
+    with pytest.raises(StorageError, match=r"cannot write .*/file/catalog"):
         write((tmp_path / "file" / "catalog").as_uri(), b"")
     (tmp_path / "folder" / "x").mkdir(parents=True)
-    with pytest.raises(StorageError, match="cannot write .*/folder"):
+    with pytest.raises(StorageError, match=r"cannot write .*/folder"):
         write((tmp_path / "folder").as_uri(), b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
