@@ -29,7 +29,7 @@ from .errors import (
     TruncatedError,
     UnreadableError,
 )
-from .quality import bits_for
+from .quality import UNKNOWN, bits_for
 from .sky import Sky
 from .storage import Source, key_of
 
@@ -290,6 +290,8 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
     if dq is not None:
         bits = bits_for(cards.text("INSTRUME"), cards.text("DETECTOR"))
         good = bits.good if good_bits is None else good_bits
+        if bits is UNKNOWN and good_bits is None and dq.any():
+            cards.notes.append("no table of good DQ bits for this instrument: every flagged pixel is masked")
         mask |= (dq & ~good) != 0
         saturated |= (dq & bits.saturated & ~good) != 0
     mask |= saturated
