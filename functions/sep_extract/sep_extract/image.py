@@ -171,8 +171,9 @@ def _refuse_damaged(name: str, hdus: fits.HDUList, file: BinaryIO, size: int) ->
         if not isinstance(hdus[index], fits.PrimaryHDU | ExtensionHDU):
             raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
         info = hdus[index].fileinfo()
+        packed = isinstance(hdus[index], fits.CompImageHDU)  # whose size is that of the image unpacked
         # The padding of the last block holds nothing, and some writers leave it out.
-        end = info["datLoc"] + hdus[index].size
+        end = info["datLoc"] + (info["datSpan"] if packed else hdus[index].size)
         if end > size:
             raise TruncatedError(
                 f"{name} is truncated: HDU {index} {hdus[index].name} should end at byte {end}, "
