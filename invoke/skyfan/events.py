@@ -63,6 +63,8 @@ class FailureGroup:
     input: str
     message: str
     record: Path
+    permanent: bool
+    """The function says that another try cannot help."""
 
 
 @dataclass

@@ -156,7 +156,7 @@ class _Engine:
             return
         record = records.failure(job.request_id, self.pool.arn, job.event, error, job.attempt)
         path = self.place.record_failure(job.input, record)
-        group = events.FailureGroup(0, job.input, error["errorMessage"], path)
+        group = events.FailureGroup(0, job.input, error["errorMessage"], path, outcome.permanent)
         self.summary.failures.setdefault(error["errorType"], group).count += 1
         self.on_event(events.Failed(job.input, error, job.attempt, path))
 

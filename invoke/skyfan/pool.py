@@ -37,6 +37,8 @@ class Outcome:
     seconds: float
     result: Any = None
     error: dict[str, Any] | None = None
+    permanent: bool = False
+    """The function says that another try cannot help. Lambda tries all the same, and so does the engine."""
     started: bool = True
     """False where the process never became ready: the handler has not seen the event."""
 
@@ -55,7 +57,11 @@ class _Worker:
 
 
 class Pool:
-    """At most `jobs` worker processes of one function, looked after from one thread."""
+    """At most `jobs` worker processes of one function, looked after from one thread.
+
+    Memory is looked at every 20 ms, where Lambda's limit is hard: what is taken and given back between two
+    looks is seen in the REPORT line only, whose Max Memory Used is the process's own high-water mark.
+    """
 
     def __init__(
         self, function: Function, environment: dict[str, str], jobs: int, log: Callable[[str], None]
@@ -128,7 +134,8 @@ class Pool:
             )
             worker.job = None
             seconds = reply["duration_ms"] / 1000
-            self._outcomes.append(Outcome(job, seconds, reply.get("result"), reply.get("error")))
+            permanent = reply.get("permanent", False)
+            self._outcomes.append(Outcome(job, seconds, reply.get("result"), reply.get("error"), permanent))
 
     def _lost(self, worker: _Worker) -> None:
         code = worker.process.exit_code()

@@ -78,7 +78,11 @@ def out_of_memory(request_id: str, memory_mb: int) -> dict[str, Any]:
 def exited(request_id: str, code: int) -> dict[str, Any]:
     """The error of a process that ended by itself. `code` is Popen's: negative for a signal."""
     try:
-        how = f"exit status {code}" if code >= 0 else f"signal: {signal.strsignal(-code) or -code}".lower()
+        how = (
+            f"exit status {code}"
+            if code >= 0
+            else f"signal: {(signal.strsignal(-code) or str(-code)).partition(':')[0]}".lower()
+        )
     except ValueError:
         how = f"signal: {-code}"
     message = f"RequestId: {request_id} Error: Runtime exited with error: {how}"

@@ -47,6 +47,7 @@ def document(summary: events.Summary, results: Results, folder: Path, stopped: b
             {
                 "errorType": kind,
                 "count": group.count,
+                "permanent": group.permanent,
                 "example": {"input": group.input, "message": group.message, "record": str(group.record)},
             }
             for kind, group in summary.failures.items()
@@ -81,6 +82,8 @@ def show(console: Console, summary: events.Summary, results: Results, folder: Pa
         say(f"      {group.message}\n      {group.record}")
     if stopped:
         say("\nStopped. What was done is done: the same command goes on from here.")
+    elif summary.failures and all(group.permanent for group in summary.failures.values()):
+        say("\nAnother try cannot mend these: the files, or the right to read them, must change.")
     elif summary.failures:
         say("\nThe same command tries the failed files again.")
 

@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 
 from fits_summary import storage
 from fits_summary.handler import process
-from skyfan import inputs, template
+from skyfan import api, inputs, template
 from skyfan.errors import InputError
 
 REPO = Path(__file__).parents[2]
@@ -190,6 +190,26 @@ def test_headers_alone_are_fetched_for_a_summary(
         summary = process(file, "s3://stpubdata/big.fits")
     assert [hdu["name"] for hdu in summary["hdus"]] == ["PRIMARY", "SCI", "ERR", "DQ"]
     assert 0 < fetched < len(body.getvalue()) / 3
+
+
+def test_the_local_engine_reads_s3_and_its_results_mirror_the_keys(
+    endpoint: str, s3: Any, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a_flt.fits", "deep/b c%41_flt.fits"):
+        put(s3, f"s3://archive/public/{name}", (demo_data / "ib4606c6q_flc.fits").read_bytes())
+    put(s3, "s3://archive/public/hidden.fits", b"proprietary", acl="private")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    for name, folder, suffix in (
+        ("SepExtract", "catalogs", ".cat.fits"),
+        ("FitsSummary", "summaries", ".json"),
+    ):
+        options: Any = {"function": name, "run": name, "jobs": 1, "retries": 0}
+        summary = api.run(["s3://archive/public/"], tmp_path, **options)
+        assert (summary.done, summary.failed, summary.unwritten) == (2, 1, 0)
+        assert list(summary.failures) == ["AccessDeniedError"]
+        for key in ("a_flt.fits", "deep/b c%41_flt.fits"):
+            assert (tmp_path / "runs" / name / folder / f"archive/public/{key}{suffix}").is_file()
+        assert api.run(["s3://archive/public/"], tmp_path, **options).already_done == 2
 
 
 def test_a_prefix_gives_its_images(endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

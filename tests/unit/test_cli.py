@@ -79,6 +79,7 @@ def test_some_failed_is_1_and_all_are_told(skyfan: Skyfan, toy: Callable[..., li
         r"2 x PixelError, for example file://\S+/in/\d+\.fits\n +(bad pixels|worse)\n", done.stdout
     )
     assert "1 x Runtime.ExitError" in done.stdout
+    assert "The same command tries the failed files again." in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stderr.count("failed: file://") == 3
 
@@ -235,6 +236,13 @@ def test_show_writes_a_picture_and_says_where(skyfan: Skyfan, demo_data: Path, t
     assert (tmp_path / "abell2744_f105w_drz.png").read_bytes().startswith(b"\x89PNG")
     done = skyfan("show", "nope.fits")
     assert (done.returncode, done.stderr) == (2, "skyfan: nope.fits does not exist\n")
+
+
+def test_failures_that_no_try_can_mend_are_told_as_such(
+    skyfan: Skyfan, toy: Callable[..., list[str]]
+) -> None:
+    done = skyfan(*toy("ok", "fail for good"))
+    assert "Another try cannot mend these" in done.stdout
 
 
 def test_help_and_version(skyfan: Skyfan) -> None:
