@@ -11,6 +11,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from .calibrate import Cards
+
 Floats = NDArray[np.float64]
 
 # All cards of the WCS papers, SIP, and Hubble's lookup tables. Drizzled products carry a thousand others, and
@@ -20,6 +22,7 @@ _CARDS = re.compile(
     r"LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|MJD.*|DATE.*|OBSGEO.*|"
     r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT"
 )
+_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT)\d|(CD|PC|PV)\d+_\d+|(A|B)_(ORDER|\d+_\d+)|LONPOLE|LATPOLE|EQUINOX")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Sky:
                 cards = fits.Header(
                     [header.cards[i] for i, key in enumerate(header) if _CARDS.fullmatch(key)]
                 )
+                _refuse_malformed(cards)
                 wcs = WCS(cards, fobj=hdus, naxis=2)
                 if not wcs.has_celestial:
                     return cls(
@@ -55,8 +59,7 @@ class Sky:
                 if not (np.isfinite(sky.world(*centre)).all() and np.isfinite(scale) and scale > 0):
                     raise ValueError("it gives no coordinates at the centre of the image")
             except Exception as exc:  # wcslib raises a dozen kinds, and none of them is worth an image
-                reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-                return cls(None, None, (f"the WCS cannot be used ({reason}): no sky coordinates",))
+                return cls(None, None, (f"the WCS cannot be used ({_reason(exc)}): no sky coordinates",))
         return cls(wcs, scale)
 
     def world(self, x: Floats, y: Floats) -> Floats:
@@ -86,6 +89,22 @@ class Sky:
         steps = np.stack([right - left, up - down], axis=-1)
         turned: Floats = np.einsum("nki,nij->nkj", np.stack([east, north], axis=1), steps)
         return np.degrees(turned)
+
+
+def _refuse_malformed(header: fits.Header) -> None:
+    """Raise ValueError for a card that wcslib would pass over in silence, and put the image somewhere else."""
+    cards = Cards(header)
+    for key in header:
+        if _NUMBERS.fullmatch(key):
+            cards.number(key)
+    if cards.notes:
+        raise ValueError(cards.notes[0].removesuffix(": ignored"))
+
+
+def _reason(exc: Exception) -> str:
+    """What wcslib says, without the places in its source."""
+    lines = [line for line in str(exc).splitlines() if line.strip() and not line.startswith("ERROR")]
+    return lines[0].strip() if lines else type(exc).__name__
 
 
 def _unit_vectors(world: Floats) -> Floats:
