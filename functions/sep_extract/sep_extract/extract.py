@@ -64,6 +64,8 @@ def measure(
     back, level, rms = model.back(), float(model.globalback), float(model.globalrms)
     data -= back
     data[mask] = 0
+    if rms == 1.0 and not model.rms().any():
+        rms = 0.0  # sep's 1 stands for an image in which most pixels are the same
     if not rms > 0:
         notes.append("the background has no noise: the scatter of all pixels stands in for it")
         rms = float(np.std(data, where=~mask, dtype=np.float64))
