@@ -22,7 +22,9 @@ _CARDS = re.compile(
     r"LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|MJD.*|DATE.*|OBSGEO.*|"
     r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT"
 )
-_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT)\d|(CD|PC|PV)\d+_\d+|(A|B)_(ORDER|\d+_\d+)|LONPOLE|LATPOLE|EQUINOX")
+_NUMBERS = re.compile(
+    r"(CRVAL|CRPIX|CDELT)\d|(CD|PC|PV)\d+_\d+|(A|B)_(ORDER|\d+_\d+)|LONPOLE|LATPOLE|EQUINOX"
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Sky:
 
 
 def _refuse_malformed(header: fits.Header) -> None:
-    """Raise ValueError for a card that wcslib would pass over in silence, and put the image somewhere else."""
+    """Raise ValueError for a card that wcslib would pass over in silence, and so move the image."""
     cards = Cards(header)
     for key in header:
         if _NUMBERS.fullmatch(key):
