@@ -7,13 +7,15 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit bench lock clean
+.PHONY: help demo test lint unit docs bench lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine: catalogs, pictures and a table
 	@$(BIN)/skyfan run --engine local $(DEMO) --output $(OUTPUT) --outputs preview
+	@for image in abell2744_f105w_drz.fits j8bt06nyq_flt.fits; do $(BIN)/skyfan show $(DEMO)/$$image \
+	  "$(OUTPUT)/runs/default/catalogs$(CURDIR)/$(DEMO)/$$image.cat.fits" --output $(OUTPUT)/$$image.png || exit 1; done
 
 test: lint unit  ## what a change must pass: ruff, mypy and the default tests
 
@@ -24,6 +26,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 
 unit: $(VENV)/.dev
 	@$(BIN)/pytest
+
+docs: $(VENV)/.dev  ## the generated parts of the READMEs
+	@$(BIN)/python build/docs.py
 
 bench: $(VENV)/.dev  ## every figure of the README, measured on this machine
 	@for b in benchmarks/*/; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done

@@ -18,7 +18,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from sep_extract.event import Config
-from sep_extract.image import Chip
+from sep_extract.extract import measure
+from sep_extract.image import Chip, chips, open_image
+from sep_extract.storage import open_input
 
 PROGRAM = shutil.which("source-extractor") or shutil.which("sex")
 
@@ -131,3 +133,27 @@ def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArr
         "median_dmag": float(np.nanmedian(np.abs(difference))) if matched.any() else 0.0,
         "median_shift": float(np.median(distance[matched])) if matched.any() else 0.0,
     }
+
+
+def agreement(path: Path, config: Config) -> dict[str, float]:
+    """Measure the first chip of a file with both: how many sources each finds, and how they agree."""
+    with open_input(path.resolve().as_uri()) as source, open_image(source) as image:
+        chip = next(chips(image, config.good_bits))
+    if isinstance(chip, str):
+        raise ValueError(chip)
+    # Only where there is a mask does SExtractor need to be told the noise, and then it is told ours.
+    found = measure(
+        chip.data.copy(),
+        chip.mask,
+        config,
+        error=chip.error,
+        weight=chip.weight,
+        gain=chip.calibration.gain,
+        scale=chip.sky.scale,
+    )
+    reference = run(chip, config, found.rms)
+    flux = found.columns["flux_auto"]
+    zero = chip.calibration.zeropoint or 0.0
+    magnitude = zero - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+    result = compare(reference, found.columns["x"] + 1, found.columns["y"] + 1, magnitude)
+    return {"sources": len(found), "sextractor": len(reference), **result}

@@ -4,8 +4,8 @@
 
 Times are seconds, the median over repeats in which the contenders take turns; a ratio is the median of the
 ratios of CPU time within a turn. Peak memory is that of a fresh process that measures the image once. Without
-FILE: images of the demo, and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are. Gzipped
-files are unpacked first: the archive's are not gzipped.
+FILE: images of the demo, and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
+Gzipped files are unpacked first: the archive's are not gzipped.
 """
 
 from __future__ import annotations
