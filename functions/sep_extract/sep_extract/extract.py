@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ from .photometry import photometry
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+# float32 squares of what is smaller vanish, as in an image in erg/s/cm2/A: such an image is measured in units
+# near its noise.
+_LEAST_RMS = 1e-9
+_FLUXES = (
+    *("flux_iso", "fluxerr_iso", "peak", "flux_auto", "fluxerr_auto", "flux_aper", "fluxerr_aper"),
+    *("background", "rms"),
+)
 
 
 @dataclass
@@ -62,10 +71,30 @@ def measure(
     data[mask] = 0
     model = _background(data, mask, config)
     back, level, rms = model.back(), float(model.globalback), float(model.globalrms)
-    data -= back
-    data[mask] = 0
     if rms == 1.0 and not model.rms().any():
         rms = 0.0  # sep's 1 stands for an image in which most pixels are the same
+    if rms and not _LEAST_RMS < rms < 1 / _LEAST_RMS:
+        unit = 2.0 ** round(math.log2(rms))
+        data /= unit
+        error = None if error is None else error / unit
+        gain = None if gain is None else gain * unit
+        found = measure(
+            data,
+            mask,
+            config,
+            error=error,
+            weight=weight,
+            gain=gain,
+            dq=dq,
+            saturated=saturated,
+            scale=scale,
+        )
+        data *= unit
+        for name in _FLUXES:
+            found.columns[name] *= unit
+        return replace(found, background=found.background * unit, rms=found.rms * unit)
+    data -= back
+    data[mask] = 0
     if not rms > 0:
         notes.append("the background has no noise: the scatter of all pixels stands in for it")
         rms = float(np.std(data, where=~mask, dtype=np.float64))

@@ -47,8 +47,9 @@ def to_fits(
     kinds = {"J": ">i4", "I": ">i2", "D": ">f8", "E": ">f4"}
     dtype = np.dtype([(c.name, kinds[c.kind], (apertures,) if c.per_aperture else ()) for c in columns])
     rows = np.empty(len(table["NUMBER"]), dtype)
-    for column in columns:
-        rows[column.name] = table[column.name]
+    with np.errstate(over="ignore"):
+        for column in columns:
+            rows[column.name] = table[column.name]
     body = _padded(rows.tobytes(), b"\0")
 
     top = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True), _LONG_STRINGS])
