@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Pixels looked at in one go: bounds the memory that a source as large as the image takes.
+_STRIP = 1 << 16
+
 
 @dataclass(frozen=True)
 class Ellipses:
@@ -55,29 +58,34 @@ def corrections(
     ny, nx = data.shape
     flux, extra, area = np.zeros((n, 1 + len(radii))), np.zeros((n, 1 + len(radii))), np.zeros(n)
     reach_x, reach_y = (np.maximum(reach, max(radii, default=0.0)) + 1 for reach in ellipses.reach())
+    widest = (max(radii, default=0.0) + 0.5) ** 2
     for i in range(n):
-        x, y = ellipses.x[i], ellipses.y[i]
-        columns = slice(max(0, int(x - reach_x[i])), min(nx, int(x + reach_x[i]) + 2))
-        rows = slice(max(0, int(y - reach_y[i])), min(ny, int(y + reach_y[i]) + 2))
-        box = owner[rows, columns]
-        row, column = np.nonzero((box != 0) & (box != i + 1))
-        if not len(row):
-            continue
-        row += rows.start
-        column += columns.start
-        dx, dy = column - x, row - y
-        # Everything below is for the spoiled pixels only, and of those for the ones in the largest aperture.
-        square = ellipses.cxx[i] * dx * dx + ellipses.cyy[i] * dy * dy + ellipses.cxy[i] * dx * dy
-        weights = np.empty((1 + len(radii), len(dx)))
-        weights[0] = square <= ellipses.radius[i] ** 2
-        np.clip(circles + 0.5 - np.sqrt(dx * dx + dy * dy), 0.0, 1.0, out=weights[1:])
-        # The pixel opposite the centre, as SExtractor rounds it.
-        row2, column2 = int(2 * y + 0.49999) - row, int(2 * x + 0.49999) - column
-        inside = (row2 >= 0) & (row2 < ny) & (column2 >= 0) & (column2 < nx)
-        row2[~inside], column2[~inside] = 0, 0
-        other = owner[row2, column2]
-        usable = inside & ((other == 0) | (other == i + 1))
-        flux[i] = weights @ (np.where(usable, data[row2, column2], 0.0) - data[row, column])
-        extra[i] = weights @ (np.where(usable, variance[row2, column2], 0.0) - variance[row, column])
-        area[i] = weights[0].sum()
+        x, y, limit = ellipses.x[i], ellipses.y[i], ellipses.radius[i] ** 2
+        left, right = max(0, int(x - reach_x[i])), min(nx, int(x + reach_x[i]) + 2)
+        bottom, top = max(0, int(y - reach_y[i])), min(ny, int(y + reach_y[i]) + 2)
+        strip = max(1, _STRIP // (right - left))
+        for start in range(bottom, top, strip):
+            box = owner[start : min(start + strip, top), left:right]
+            row, column = np.nonzero((box != 0) & (box != i + 1))
+            dx, dy = column + (left - x), row + (start - y)
+            distance = dx * dx + dy * dy
+            in_ellipse = (
+                ellipses.cxx[i] * dx * dx + ellipses.cyy[i] * dy * dy + ellipses.cxy[i] * dx * dy <= limit
+            )
+            inside = np.flatnonzero(in_ellipse | (distance < widest))
+            if not len(inside):
+                continue
+            weights = np.empty((1 + len(radii), len(inside)))
+            weights[0] = in_ellipse[inside]
+            np.clip(circles + 0.5 - np.sqrt(distance[inside]), 0.0, 1.0, out=weights[1:])
+            row, column = row[inside] + start, column[inside] + left
+            # The pixel opposite the centre, as SExtractor rounds it.
+            row2, column2 = int(2 * y + 0.49999) - row, int(2 * x + 0.49999) - column
+            exists = (row2 >= 0) & (row2 < ny) & (column2 >= 0) & (column2 < nx)
+            row2[~exists], column2[~exists] = row[~exists], column[~exists]
+            other = owner[row2, column2]
+            usable = (other == 0) | (other == i + 1)
+            flux[i] += weights @ (np.where(usable, data[row2, column2], 0.0) - data[row, column])
+            extra[i] += weights @ (np.where(usable, variance[row2, column2], 0.0) - variance[row, column])
+            area[i] += weights[0].sum()
     return flux, extra, area

@@ -20,6 +20,8 @@ _RESTS_BELOW = 2e-4
 # SExtractor's window ends at 4 sigma; the stamp leaves it 1 sigma to wander before the source is called lost.
 _REACH = 5.0
 _LEAST_SIGMA = 2.0 / 2.35 * 0.5
+# Wider, the window says nothing that the barycentre does not, and its stamp would fill the memory.
+_LARGEST_SIGMA = 32.0
 # Stamps come in sizes that grow by a quarter, so that a few dozen groups serve all sources.
 _GROWTH = 1.25
 _CHUNK = 1 << 20
@@ -50,7 +52,7 @@ def windowed_positions(
     ``data`` and ``variance`` (ny, nx) float32, background subtracted; ``mask`` True where not to be used;
     source i owns i + 1 in the map. NaN in ``sigma`` means unknown.
     """
-    sigma = np.maximum(np.nan_to_num(sigma, nan=_LEAST_SIGMA), _LEAST_SIGMA)
+    sigma = np.clip(np.nan_to_num(sigma, nan=_LEAST_SIGMA), _LEAST_SIGMA, _LARGEST_SIGMA)
     group = np.ceil(np.log(_REACH * sigma) / np.log(_GROWTH)).astype(int)
     out = np.full((5, len(x)), np.nan)
     for size in np.unique(group):
