@@ -1,7 +1,7 @@
 """skyfan from Python, for notebooks and scripts. The command line is a thin shell of these functions.
 
 from skyfan.api import run
-summary = run(["images/*.fits"], "out", run="first-light", config={"thresh": 3})
+summary = run(["images/*.fits"], "out", run="first-light", config={"detect_thresh": 3})
 """
 
 from collections.abc import Callable, Iterable, Mapping
