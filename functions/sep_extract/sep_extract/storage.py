@@ -191,11 +191,23 @@ class _S3Object(io.RawIOBase):
         self._position += count
         return count
 
+    def readall(self) -> bytes:
+        rest = bytearray(max(0, self._size - self._position))
+        self.readinto(rest)
+        return bytes(rest)
+
     def _get(self, start: int, stop: int) -> memoryview:
         import obstore
+        from obstore.exceptions import GenericError
 
-        reply = obstore.get(self._store, self._key, options={"range": (start, stop), **self._match})
-        return memoryview(reply.bytes())
+        for last_try in (False, False, True):
+            reply = obstore.get(self._store, self._key, options={"range": (start, stop), **self._match})
+            try:
+                return memoryview(reply.bytes())
+            except GenericError:  # obstore tries again until a reply begins, not when it breaks off
+                if last_try:
+                    raise
+        raise AssertionError
 
 
 @contextmanager
@@ -225,6 +237,8 @@ def _s3_errors(uri: str, access: Access) -> Iterator[None]:
             f"{uri}: access denied with access '{access}'; it may be proprietary, "
             "or the bucket may want 'signed' or 'requester-pays'"
         ) from exc
+    except s3.PreconditionError as exc:
+        raise StorageError(f"{uri} changed while it was being read; try again") from exc
     except s3.BaseError as exc:
         raise StorageError(f"cannot read {uri}: {_first_line(exc)}") from exc
 
