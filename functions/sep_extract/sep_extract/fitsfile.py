@@ -74,7 +74,8 @@ def to_fits(
 
 
 def _column_cards(i: int, column: Column, apertures: int) -> list[tuple[str, str]]:
-    unit = [(f"TUNIT{i}", column.unit)] if column.unit else []
+    # The FITS standard has no electron, and astropy would warn of every column.
+    unit = [(f"TUNIT{i}", column.unit.replace("electron", "ct"))] if column.unit else []
     return [
         (f"TTYPE{i}", column.name),
         (f"TFORM{i}", f"{apertures}{column.kind}" if column.per_aperture else column.kind),
@@ -124,6 +125,7 @@ def _describe(
     header["CONFIG"] = request.config.json()
     for i, diameter in enumerate(request.config.phot_apertures, start=1):
         header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
+    header["FLUXUNIT"] = (planes[0].unit or "", "unit of fluxes; a ct in a TUNIT is one of it")
     header["NSOURCES"] = (sum(p.sources for p in planes), "sources on all chips")
     header["NCHIPS"] = (len(planes), "science planes measured")
     for i, plane in enumerate(planes, start=1):
