@@ -136,7 +136,8 @@ def _plain(name: str, source: Source, memory: int | None) -> tuple[BinaryIO, int
                 body.write(part)
                 if memory is not None and body.tell() > memory:
                     raise ImageTooLargeError(
-                        f"{name} unzips to more than the {memory >> 20} MB of memory there are"
+                        f"{name} unzips to more than the {memory >> 20} MB of memory there are; "
+                        "send it to a function with more memory"
                     )
         size = body.tell()
         body.seek(0)
