@@ -130,7 +130,7 @@ def test_completeness_and_purity(background: Background, demo_data: Path) -> Non
     if background in INDEPENDENT:  # elsewhere the negative shows dark spots, too, and hollows beside a galaxy
         sum_found, sum_false = (sum(row[name] for row in filled[:bright]) for name in ("found", "false"))
         assert sum_found / (sum_found + sum_false) > 0.98
-    # Half are found at a S/N of 4 to 6 (8 beside the cluster's galaxy); a threshold of 3 sigma makes it 10 to 16.
+    # Half are found at a S/N of 4 to 6 (8 beside the cluster's galaxy); a threshold of 3 makes it 10 to 16.
     magnitudes = [row["mag"] for row in filled]
     half = float(np.interp(-0.5, -np.array(complete), magnitudes))
     scene = recovered(background, demo_data).scene
@@ -153,7 +153,7 @@ def test_whole_images(background: Background, shared_data: Path) -> None:
     print(table(result.curve(step=1.0)))
     assert abs(result.bias()) < 0.02
     assert RIGHT[0] < explained < RIGHT[1]
-    assert all(0.8 < value < 1.6 for name, value in pulls.items() if "WIN" in name), pulls
+    assert all(0.8 < both(result.pulls(20), axes, "WIN") < 1.6 for axes in AXES)
 
 
 def test_light_outside_the_kron_ellipse_is_known(demo_data: Path) -> None:
