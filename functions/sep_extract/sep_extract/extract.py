@@ -73,6 +73,10 @@ def measure(
     back, level, rms = model.back(), float(model.globalback), float(model.globalrms)
     if rms == 1.0 and not model.rms().any():
         rms = 0.0  # sep's 1 stands for an image in which most pixels are the same
+    elif rms == 1.0 and not back.any():  # and this is what it says when it has seen no pixel
+        notes.append("no background mesh is half usable: one background for the whole image")
+        level, rms = _one_background(data[~mask])
+        back[:] = level
     if rms and not _LEAST_RMS < rms < 1 / _LEAST_RMS:
         unit = 2.0 ** round(math.log2(rms))
         data /= unit
@@ -105,7 +109,8 @@ def measure(
 
     noise: float | Image = rms
     if weight is not None:
-        noise = _noise_from_weight(model.rms(), weight, mask, config.back_size)
+        local_rms = model.rms() if model.globalrms == rms else np.full_like(data, rms)
+        noise = _noise_from_weight(local_rms, weight, mask, config.back_size)
         rms = float(np.median(noise[~mask]))
     variance = _variance(data, noise, error, gain)
     variance[mask] = 0
@@ -132,6 +137,13 @@ def _background(data: Image, mask: Mask, config: Config) -> sep.Background:
     return sep.Background(
         data, mask=mask if mask.any() else None, bw=min(size, nx), bh=min(size, ny), fw=filtered, fh=filtered
     )
+
+
+def _one_background(pixels: NDArray[np.float32]) -> tuple[float, float]:
+    """Level and noise of pixels (n,), wherever they stand, as of a single mesh."""
+    side = math.isqrt(len(pixels))
+    model = sep.Background(pixels[: side * side].reshape(side, side), bw=side, bh=side)
+    return float(model.globalback), float(model.globalrms) if model.rms().any() else 0.0
 
 
 def _noise_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -> Image:

@@ -274,9 +274,9 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
     error = _companion(hdus, hdu, "ERR", shape, label) if hdu.name == "SCI" else None
     if error is not None:
         error *= np.float32(calibrated.factor)
-        usable = np.isfinite(error) & (error > 0)
-        if usable.any():
-            mask |= ~usable
+        positive = np.isfinite(error) & (error > 0)
+        if positive.any():
+            mask |= ~positive
         else:
             error = None
             cards.notes.append("ERR holds no positive value: errors come from the measured background")
@@ -297,8 +297,10 @@ def _chip(image: Image, index: int, good_bits: int | None) -> Chip:
         mask |= (dq & ~good) != 0
         saturated |= (dq & bits.saturated & ~good) != 0
     mask |= saturated
-    if mask.all():
-        raise NoValidPixelsError(f"{label}: every pixel is NaN, uncovered, saturated or flagged")
+    usable = mask.size - np.count_nonzero(mask)
+    if usable < LEAST_SIDE**2:
+        which = f"all but {usable} pixels are" if usable else "every pixel is"
+        raise NoValidPixelsError(f"{label}: {which} NaN, uncovered, saturated or flagged")
     data[mask] = 0
     sky = Sky.read(hdu.header, hdus, shape)
     notes = [*cards.notes, *calibrated.notes, *sky.notes]
