@@ -10,6 +10,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from .background import measure_background
 from .event import Config
 from .flags import Flag
 from .ladder import MEANING, Step, detect
@@ -69,14 +70,10 @@ def measure(
     """
     notes: list[str] = []
     data[mask] = 0
-    model = _background(data, mask, config)
-    back, level, rms = model.back(), float(model.globalback), float(model.globalrms)
-    if rms == 1.0 and not model.rms().any():
-        rms = 0.0  # sep's 1 stands for an image in which most pixels are the same
-    elif rms == 1.0 and not back.any():  # and this is what it says when it has seen no pixel
+    background = measure_background(data, mask, config)
+    level, rms = background.level, background.rms
+    if background.model is None:
         notes.append("no background mesh is half usable: one background for the whole image")
-        level, rms = _one_background(data[~mask])
-        back[:] = level
     if rms and not _LEAST_RMS < rms < 1 / _LEAST_RMS:
         unit = 2.0 ** round(math.log2(rms))
         data /= unit
@@ -97,7 +94,7 @@ def measure(
         for name in _FLUXES:
             found.columns[name] *= unit
         return replace(found, background=found.background * unit, rms=found.rms * unit)
-    data -= back
+    data -= background.image
     data[mask] = 0
     if not rms > 0:
         notes.append("the background has no noise: the scatter of all pixels stands in for it")
@@ -109,8 +106,7 @@ def measure(
 
     noise: float | Image = rms
     if weight is not None:
-        local_rms = model.rms() if model.globalrms == rms else np.full_like(data, rms)
-        noise = _noise_from_weight(local_rms, weight, mask, config.back_size)
+        noise = _noise_from_weight(background.local_rms(), weight, mask, config.back_size)
         rms = float(np.median(noise[~mask]))
     variance = _variance(data, noise, error, gain)
     variance[mask] = 0
@@ -125,25 +121,10 @@ def measure(
         segmentation[mask] = -1
         columns |= photometry(columns, data, variance, segmentation, config, scale)
         at = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
-        columns["background"] = back[at].astype(np.float64)
+        columns["background"] = background.image[at].astype(np.float64)
         columns["rms"] = np.broadcast_to(noise, data.shape)[at].astype(np.float64)
     columns["step"] = np.full(len(objects), int(step), dtype=np.int16)
     return Measurement(columns, level, rms, int(data.size - np.count_nonzero(mask)), step, notes)
-
-
-def _background(data: Image, mask: Mask, config: Config) -> sep.Background:
-    ny, nx = data.shape
-    size, filtered = config.back_size, config.back_filtersize
-    return sep.Background(
-        data, mask=mask if mask.any() else None, bw=min(size, nx), bh=min(size, ny), fw=filtered, fh=filtered
-    )
-
-
-def _one_background(pixels: NDArray[np.float32]) -> tuple[float, float]:
-    """Level and noise of pixels (n,), wherever they stand, as of a single mesh."""
-    side = math.isqrt(len(pixels))
-    model = sep.Background(pixels[: side * side].reshape(side, side), bw=side, bh=side)
-    return float(model.globalback), float(model.globalrms) if model.rms().any() else 0.0
 
 
 def _noise_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -> Image:
