@@ -54,7 +54,7 @@ def stars() -> Callable[..., np.ndarray]:
             steps = [np.arange(16, n - 8, 20) for n in shape[::-1]]
             at = [(x + rng.uniform(-2, 2), y + rng.uniform(-2, 2)) for x in steps[0] for y in steps[1]]
         y, x = np.mgrid[: shape[0], : shape[1]]
-        image = rng.normal(sky, noise, shape) if noise else np.full(shape, sky)
+        image = rng.normal(sky, noise, shape) if noise else np.full(shape, float(sky))
         for x0, y0 in at:
             image += flux / (2 * np.pi * sigma**2) * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * sigma**2))
         return image.astype(np.float32)
