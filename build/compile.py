@@ -1,0 +1,28 @@
+"""Compile a tree of sources for the Python of the target, so that nothing is compiled at run time."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import interpreter
+
+
+class CompileError(Exception):
+    """A source that the target's Python does not take."""
+
+
+def compile_tree(tree: Path, python: str, mount: str) -> str:
+    """Write the .pyc of every .py file of ``tree``; returns the version of the Python that did.
+
+    ``mount`` is where the tree will stand in Lambda; tracebacks name it. A read-only mount without .pyc files
+    would cost a compilation of every import on every cold start.
+    """
+    sources = sorted(path for path in tree.rglob("*.py") if path.is_file())
+    lines = [f"{path}\t{mount}/{path.relative_to(tree).as_posix()}" for path in sources]
+    done = subprocess.run(
+        interpreter.command(python), input="\n".join(lines).encode(), capture_output=True, check=False
+    )
+    if done.returncode:
+        raise CompileError(done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}")
+    return done.stdout.decode().strip()
