@@ -49,7 +49,7 @@ def test_magnitudes_have_no_bias(background: Background, demo_data: Path) -> Non
     print(
         f"\n{background.name}: MAG_AUTO - true {result.bias():+.4f}, {result.count()} sources with S/N > 50"
     )
-    assert result.count() > 30
+    assert result.count() > 20
     assert abs(result.bias()) < 0.02
 
 
@@ -94,26 +94,22 @@ def test_in_images_as_they_are_windowed_positions_have_right_errors(
 
 
 @each(*AS_THEY_ARE)
-def test_in_images_as_they_are_flux_errors_lack_what_pixels_share(
+def test_in_images_as_they_are_flux_errors_hold_what_pixels_share(
     background: Background, demo_data: Path
 ) -> None:
-    """Known limit, SExtractor's too: errors take the noise of pixels for independent.
+    """Empty apertures scatter 1.5 to 2.3 times as much as their pixels' noise says, and fluxes know it.
 
-    In a drizzled image it is not, and in no image are faint sources or the structure of the sky: empty
-    apertures scatter 1.5 to 2.3 times as much as their pixels' noise says, and so do fluxes. Nothing else
-    is amiss: with the scatter of empty apertures in its place, errors are right.
+    Drizzled pixels share noise, and in no image are faint sources and the sky's structure independent.
     """
     result = recovered(background, demo_data)
     empty, independent = empty_apertures(result.scene)
-    as_given = {name: width(pulls) for name, pulls in result.pulls(10).items() if "FLUX" in name}
-    explained = width(result.pulls(10, aperture_noise=empty)["FLUX_APER"])
+    widths = {name: width(pulls) for name, pulls in result.pulls(10).items() if "FLUX" in name}
     print(
-        f"\n{background.name}: empty apertures scatter {empty / independent:.2f} times as much as pixels say;"
+        f"\n{background.name}: empty apertures scatter {empty / independent:.2f} times as much as pixels say"
     )
-    print(f"pulls of fluxes {as_given}; of FLUX_APER with that scatter {explained:.2f}")
-    # Few places are free in a cut-out, so pictures are not independent: whole frames give 0.97 to 1.0.
-    assert 0.75 < explained < 1.45
-    assert all(1.0 < value < 3.0 for value in as_given.values())
+    print(f"pulls of fluxes {widths}")
+    # Few places are free in a cut-out, so pictures are not independent; without the factor it is 1.3 to 2.9.
+    assert all(0.7 < value < RIGHT[1] for value in widths.values()), widths
 
 
 @each(*INDEPENDENT, *AS_THEY_ARE)
@@ -147,12 +143,12 @@ def test_whole_images(background: Background, shared_data: Path) -> None:
     result = recovered(background, shared_data)
     pulls = {name: width(values) for name, values in result.pulls(20).items()}
     empty, independent = empty_apertures(result.scene)
-    explained = width(result.pulls(10, aperture_noise=empty)["FLUX_APER"])
+    widths = {name: width(values) for name, values in result.pulls(10).items() if "FLUX" in name}
     print(f"\n{background.name}: bias {result.bias():+.4f}; pulls at S/N > 20\n{table([pulls])}")
-    print(f"empty apertures {empty / independent:.2f}; FLUX_APER with that {explained:.2f}")
+    print(f"empty apertures {empty / independent:.2f}; pulls of fluxes at S/N > 10 {widths}")
     print(table(result.curve(step=1.0)))
     assert abs(result.bias()) < 0.02
-    assert RIGHT[0] < explained < RIGHT[1]
+    assert all(0.7 < value < RIGHT[1] for value in widths.values()), widths
     assert all(0.8 < both(result.pulls(20), axes, "WIN") < 1.6 for axes in AXES)
 
 

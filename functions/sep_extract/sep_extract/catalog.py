@@ -47,7 +47,8 @@ def plane_of(chip: Chip, found: Measurement, config: Config) -> Plane:
     depth = None
     if chip.sky.scale and chip.calibration.zeropoint is not None and found.rms > 0:
         pixels = math.pi * (aperture / 2 / chip.sky.scale) ** 2
-        depth = chip.calibration.zeropoint - 2.5 * math.log10(5 * found.rms * math.sqrt(pixels))
+        noise = found.rms * math.sqrt(pixels) * float(found.shared.factor(pixels))
+        depth = chip.calibration.zeropoint - 2.5 * math.log10(5 * noise)
     return Plane(
         hdu=chip.hdu,
         extver=chip.extver,

@@ -15,6 +15,7 @@ from .event import Config
 from .flags import Flag
 from .ladder import MEANING, Step, detect
 from .photometry import photometry
+from .shared_noise import SharedNoise, measure_shared_noise, widen
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -34,7 +35,7 @@ class Measurement:
 
     ``columns``: one array a quantity, (n,) or (n, apertures); positions 0-based pixels, angles radians,
     fluxes in the image's unit. ``background`` and ``rms``: the background level and its one-sigma noise a
-    pixel; ``area``: number of usable pixels.
+    pixel; ``area``: number of usable pixels; ``shared``: the noise that neighbouring pixels share.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -43,6 +44,7 @@ class Measurement:
     area: int
     step: Step
     notes: list[str] = field(default_factory=list)
+    shared: SharedNoise = field(default_factory=SharedNoise)
 
     def __len__(self) -> int:
         return len(self.columns["x"])
@@ -118,13 +120,19 @@ def measure(
     columns = _empty(config)
     if len(objects):
         columns |= _isophotal(objects, segmentation, data, variance, mask, dq, saturated)
-        segmentation[mask] = -1
+    segmentation[mask] = -1
+    shared = measure_shared_noise(data, variance, segmentation)
+    if not shared.measured:
+        notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
+    if len(objects):
         columns |= photometry(columns, data, variance, segmentation, config, scale)
         at = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns["background"] = background.image[at].astype(np.float64)
         columns["rms"] = np.broadcast_to(noise, data.shape)[at].astype(np.float64)
+        widen(columns, shared, [d / 2 / scale for d in config.phot_apertures] if scale else [])
     columns["step"] = np.full(len(objects), int(step), dtype=np.int16)
-    return Measurement(columns, level, rms, int(data.size - np.count_nonzero(mask)), step, notes)
+    area = int(data.size - np.count_nonzero(mask))
+    return Measurement(columns, level, rms, area, step, notes, shared)
 
 
 def _noise_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -> Image:
