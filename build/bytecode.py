@@ -2,7 +2,7 @@
 
 That Python may be an executable with hardly a standard library (see interpreter.py), which imports this file
 as its start-up module and calls run(); so it gets by with what is built in. Standard input is the files, one
-a line: path, tab, the path that tracebacks shall name.
+a line: path, tab, the path to write down as its own.
 """
 
 import _imp

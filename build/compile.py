@@ -15,8 +15,8 @@ class CompileError(Exception):
 def compile_tree(tree: Path, python: str, mount: str) -> str:
     """Write the .pyc of every .py file of ``tree``; returns the version of the Python that did.
 
-    ``mount`` is where the tree will stand in Lambda; tracebacks name it. A read-only mount without .pyc files
-    would cost a compilation of every import on every cold start.
+    ``mount`` is where the tree will stand in Lambda, which the .pyc files name, not a path of this machine.
+    A read-only mount without them would cost a compilation of every import on every cold start.
     """
     sources = sorted(path for path in tree.rglob("*.py") if path.is_file())
     lines = [f"{path}\t{mount}/{path.relative_to(tree).as_posix()}" for path in sources]
