@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit docs bench lock clean
+.PHONY: help demo test lint unit docs bench sam lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ lint: $(VENV)/.dev  ## ruff and mypy
 
 unit: $(VENV)/.dev
 	@$(BIN)/pytest
+
+sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
+
+lambda: $(VENV)/.dev $(VENV)/sam/.made  ## the stack built and run by SAM, and the science on what was built (needs Docker)
+	@$(BIN)/pytest -m lambda --durations=10
 
 docs: $(VENV)/.dev  ## the generated parts of the READMEs
 	@$(BIN)/python build/docs.py
@@ -56,6 +61,14 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	@echo "setting up $(VENV) for tests" && $(install) requirements/dev.txt && $(editable)
 	@touch $(VENV)/.run $@
 
+$(VENV)/sam/.made: BIN := $(VENV)/sam/bin
+$(VENV)/sam/.made: VENV := $(VENV)/sam
+# The lock holds everything; pip would look for hashes of SAM's extras, which have none.
+$(VENV)/sam/.made: requirements/sam.txt
+	$(venv)
+	@echo "setting up $(VENV) for SAM" && $(install) requirements/sam.txt --no-deps
+	@touch $@
+
 # dev first: it is the larger problem, and run.txt is then a part of its answer.
 UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
   --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
@@ -65,6 +78,8 @@ lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Li
 	@$(UV) pyproject.toml requirements/build.in --extra test --extra lint --output-file requirements/dev.txt
 	@$(UV) pyproject.toml requirements/build.in --constraint requirements/dev.txt --output-file requirements/run.txt
 	@$(UV) requirements/lock.in --output-file requirements/lock.txt
+	@$(UV) requirements/sam.in --output-file requirements/sam.txt
+	@$(UV) requirements/lambda.in --python-version 3.13 --constraint requirements/dev.txt --output-file requirements/lambda.txt
 
 clean:  ## remove the environment and everything made
 	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis invoke/skyfan.egg-info

@@ -84,7 +84,7 @@ def detect(
         Step.AS_ASKED,
         min(_PIXSTACK, data.size + 1000),
         _SUB_OBJECTS,
-        config.deblend_nthresh,
+        config.deblend_nthresh if config.deblend_mincont < 1 else 1,
         config.deblend_mincont,
     )
     while True:
@@ -117,7 +117,8 @@ def _coarser(now: _Try) -> _Try:
             mincont=min(10 * now.mincont, 0.5),
         )
     if now.step < Step.NO_DEBLENDING:
-        return replace(now, step=Step.NO_DEBLENDING, mincont=1.0)
+        # A contrast of 1 alone would still build the whole tree of sub-objects, and only then cut it.
+        return replace(now, step=Step.NO_DEBLENDING, nthresh=1, mincont=1.0)
     raise ExtractionError("sep could not detect sources even without deblending")
 
 

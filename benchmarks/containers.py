@@ -1,0 +1,72 @@
+"""What SAM built and the image it runs in: for tests/lambda and benchmarks/cold_start."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+SAM = REPO / ".venv" / "sam" / "bin" / "sam"
+STAND_IN = "skyfan-lambda"
+# SAM looks for the image under this name, which is SAM's to know.
+_IMAGE_NAME = """
+from samcli.local.docker.lambda_image import LambdaImage, Runtime
+print(f"{LambdaImage._INVOKE_REPO_PREFIX}/{Runtime.get_image_name_tag('python3.13', 'x86_64')}")
+"""
+# Nobody's account: what SAM and boto3 want to find.
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "SAM_CLI_TELEMETRY": "0",
+}
+
+
+def run(*command: object, timeout: float) -> str:
+    """Run a command in the repository and return its stdout; if it fails, the error is what it said."""
+    words = [str(part) for part in command]
+    done = subprocess.run(
+        words,
+        cwd=REPO,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)[:400]}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
+    return done.stdout
+
+
+def missing() -> str | None:
+    """Why no container can be run here, or None."""
+    if platform.machine() != "x86_64":
+        return "the stand-in for Lambda's image is made for x86_64 only"
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        return "no Docker daemon answers"
+    if not SAM.exists():
+        return "SAM is not installed: make sam"
+    if os.geteuid() or not shutil.which("mmdebstrap"):
+        return "making an image needs root and mmdebstrap"
+    return None
+
+
+def make_stand_in() -> str:
+    """Make the image with Python 3.13 and Lambda's runtime; SAM finds it too if AWS's own is not there."""
+    run("bash", REPO / "tests" / "lambda" / "image.sh", STAND_IN, timeout=420)
+    name = run(SAM.with_name("python"), "-c", _IMAGE_NAME, timeout=60).strip()
+    label = ["docker", "image", "inspect", "--format", '{{index .Config.Labels "skyfan.recipe"}}', name]
+    found = subprocess.run(label, capture_output=True, text=True, check=False)
+    if found.returncode or found.stdout.strip():  # missing, or a stand-in that may be an older one
+        run("docker", "tag", STAND_IN, name, timeout=60)
+    return STAND_IN
+
+
+def build(folder: Path) -> Path:
+    """Let SAM build the stack: template.yaml, a folder for each function and AstroLayer/python."""
+    run(SAM, "build", "--build-dir", folder, timeout=420)
+    return folder

@@ -1,0 +1,71 @@
+"""The stack as SAM builds it, the image it runs in and a local S3 server; tests/lambda needs Docker and `make sam`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import containers
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them all; `pytest.mark.lambda` is no Python."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("lambda")
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> str:
+    """Name of an image with Python 3.13 and Lambda's runtime. Skips where there can be none; in CI that fails."""
+    if reason := containers.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return containers.make_stand_in()
+
+
+@pytest.fixture(scope="session")
+def built(stand_in: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what `sam build` made."""
+    return containers.build(tmp_path_factory.mktemp("sam") / "build")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[boto3.client]:
+    """Client of an S3 server that holds one empty bucket, `archive`, and one for results, `results`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    for bucket in ("archive", "results"):
+        client.create_bucket(Bucket=bucket)
+    yield client
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(built: Path, s3: boto3.client) -> Path:
+    """The built template with the S3 server's URL: SAM passes on only variables that a template names."""
+    content = yaml.safe_load((built / "template.yaml").read_text())
+    for resource in content["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            variables = resource["Properties"]["Environment"]["Variables"]
+            variables["AWS_ENDPOINT_URL_S3"] = s3.meta.endpoint_url
+    path = built / "local.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -1,0 +1,52 @@
+"""The science tests on what SAM built: pruned, compiled, on Python 3.13, with nothing of this environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from containers import REPO, run
+
+# pytest comes with the image; the function and its packages come from the artifacts, and the run says so itself.
+_PROGRAM = """
+import sys, pytest
+status = pytest.main(sys.argv[1:])
+import astropy, numpy, obstore, sep, sep_extract
+where = {"/var/task": [sep_extract], "/opt/python": [astropy, numpy, obstore, sep]}
+for folder, modules in where.items():
+    for module in modules:
+        assert module.__file__.startswith(folder), module.__file__
+print("tested", sep_extract.__file__, "on Python", sys.version.split()[0])
+sys.exit(status)
+"""
+
+
+def _pytest(image: str, built: Path, *arguments: str) -> str:
+    shared = Path(os.environ.get("SKYFAN_SHARED_DATA", REPO.parent / "shared" / "data"))
+    mounts = {REPO: "/repo", built / "AstroLayer": "/opt", built / "SepExtract": "/var/task"}
+    if shared.is_dir():
+        mounts[shared] = "/shared"
+    return run(
+        *("docker", "run", "--rm", "--network", "none", "--workdir", "/repo"),
+        *(part for host, inside in mounts.items() for part in ("--volume", f"{host}:{inside}:ro")),
+        *("--env", "SKYFAN_SHARED_DATA=/shared"),
+        *("--env", "PYTHONPATH=/var/task:/opt/python:/var/runtime", "--env", "PYTHONDONTWRITEBYTECODE=1"),
+        *(image, "python3.13", "-c", _PROGRAM),
+        *("-p", "no:cacheprovider", "--override-ini", "pythonpath=benchmarks", "-q", *arguments),
+        timeout=480,
+    )
+
+
+def test_units_and_bad_input(stand_in: str, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = _pytest(stand_in, built, "tests/unit/sep_extract", "tests/e2e/test_sky.py")
+    with capsys.disabled():
+        print(f"\n{said.strip().splitlines()[-1]}; {said.strip().splitlines()[-2]}")
+    assert "tested /var/task/sep_extract" in said
+
+
+def test_against_sextractor_and_truth(stand_in: str, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = _pytest(stand_in, built, "tests/e2e/test_sextractor.py", "tests/e2e/test_truth.py")
+    with capsys.disabled():
+        print(f"\n{said.strip().splitlines()[-1]}; {said.strip().splitlines()[-2]}")
+    assert "tested /var/task/sep_extract" in said

@@ -1,0 +1,143 @@
+"""The stack as SAM runs it: validate, invoke, and an endpoint that boto3 talks to."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import numpy as np
+import pytest
+from astropy.io import fits
+from containers import ENVIRONMENT, REPO, SAM, run
+
+NAME = "j8bt06nyq_flt.fits"
+INPUT = f"s3://archive/hst/public/{NAME}"
+CATALOG = f"catalogs/archive/hst/public/{NAME}.cat.fits"
+# The container shares the host's network, so that it reaches the S3 server; nothing is pulled.
+_LOCAL = (
+    "--skip-pull-image",
+    *("--docker-network", "host"),
+    *("--parameter-overrides", "ParameterKey=ExistingOutputBucket,ParameterValue=results"),
+)
+
+
+@pytest.fixture(scope="session")
+def archive(s3: boto3.client, demo_data: Path) -> boto3.client:
+    s3.upload_file(str(demo_data / NAME), "archive", f"hst/public/{NAME}")
+    return s3
+
+
+def _invoke(template: Path, function: str, event: dict[str, Any], folder: Path) -> Any:
+    (folder / "event.json").write_text(json.dumps(event))
+    said = run(
+        *(SAM, "local", "invoke", function, "--template", template, "--event", folder / "event.json", *_LOCAL),
+        timeout=180,
+    )
+    return json.loads(said.strip().splitlines()[-1])
+
+
+def _rows(body: bytes) -> Any:
+    with fits.open(io.BytesIO(body)) as hdus:
+        return next(hdu.data.copy() for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+
+
+def test_the_template_is_valid(stand_in: str) -> None:
+    run(SAM, "validate", "--lint", timeout=120)
+
+
+def test_invoked_it_writes_the_catalog_that_the_local_engine_writes(
+    template: Path, archive: boto3.client, demo_data: Path, tmp_path: Path
+) -> None:
+    answer = _invoke(template, "SepExtract", {"input": INPUT, "run": "invoked", "access": "signed"}, tmp_path)
+    assert answer["output"] == f"s3://results/runs/invoked/{CATALOG}"
+    assert answer["sources"] > 10
+    ours = _rows(archive.get_object(Bucket="results", Key=f"runs/invoked/{CATALOG}")["Body"].read())
+
+    image = demo_data / NAME
+    command = [sys.executable, "-m", "skyfan.cli", "run", "--engine", "local", str(image), "--output", str(tmp_path)]
+    subprocess.run(command, cwd=REPO, check=True, timeout=120, capture_output=True)
+    (local,) = tmp_path.glob("runs/*/catalogs/**/*.cat.fits")
+    theirs = _rows(local.read_bytes())
+    assert len(ours) == len(theirs) == answer["sources"]
+    assert ours.names == theirs.names
+    for name in ours.names:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_invoked_it_summarises(template: Path, archive: boto3.client, tmp_path: Path) -> None:
+    answer = _invoke(template, "FitsSummary", {"input": INPUT, "run": "invoked", "access": "signed"}, tmp_path)
+    key = answer["output"].removeprefix("s3://results/")
+    summary = json.loads(archive.get_object(Bucket="results", Key=key)["Body"].read())
+    assert summary
+
+
+def test_an_error_is_named(template: Path, archive: boto3.client, tmp_path: Path) -> None:
+    answer = _invoke(template, "SepExtract", {"input": "s3://archive/none.fits", "access": "signed"}, tmp_path)
+    assert answer["errorType"] == "InputNotFoundError"
+    assert "none.fits" in answer["errorMessage"]
+
+
+@pytest.fixture(scope="module")
+def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[boto3.client]:
+    """Lambda's interface, as `sam local start-lambda` serves it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("start-lambda") / "log"
+    command = [SAM, "local", "start-lambda", "--template", template, "--port", port, *_LOCAL]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [str(part) for part in command],
+            cwd=REPO,
+            env={**os.environ, **ENVIRONMENT},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
+        try:
+            end = time.monotonic() + 60
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                assert server.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.3)
+            yield boto3.client(
+                "lambda",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=botocore.config.Config(read_timeout=120, retries={"max_attempts": 0}),
+            )
+        finally:
+            server.terminate()
+
+
+def test_boto3_gets_an_answer(endpoint: boto3.client, archive: boto3.client) -> None:
+    event = {"input": INPUT, "run": "answered", "access": "signed"}
+    answer = endpoint.invoke(FunctionName="SepExtract", Payload=json.dumps(event))
+    assert answer["StatusCode"] == 200
+    assert "FunctionError" not in answer
+    assert json.load(answer["Payload"])["sources"] > 10
+
+
+def test_boto3_gets_a_receipt_and_the_catalog_follows(endpoint: boto3.client, archive: boto3.client) -> None:
+    event = {"input": INPUT, "run": "queued", "access": "signed"}
+    receipt = endpoint.invoke(FunctionName="SepExtract", InvocationType="Event", Payload=json.dumps(event))
+    assert receipt["StatusCode"] == 202
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        there = archive.list_objects_v2(Bucket="results", Prefix=f"runs/queued/{CATALOG}")["KeyCount"]
+        if there:
+            return
+        time.sleep(0.5)
+    pytest.fail("no catalog after two minutes")
