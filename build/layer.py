@@ -39,7 +39,7 @@ def build(folder: Path, architecture: str, output: Path) -> str:
     try:
         budget.check(found, settings["budget"])
     except budget.BudgetError as exc:
-        raise budget.BudgetError(f"{table}\n{folder.resolve().name}/layer.toml: {exc}") from exc
+        raise budget.BudgetError(f"{folder.resolve().name}/layer.toml: {exc}\n{table}") from exc
     return f"{table}\n{architecture}, compiled by Python {version}, sha256 {digest}"
 
 
