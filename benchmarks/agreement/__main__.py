@@ -1,8 +1,8 @@
 """How SepExtract and SExtractor agree on real images: python benchmarks/agreement [--json] [FILE…]
 
 Same pixels, mask, threshold, kernel, mesh and deblending, no DQ mask. Of SExtractor's detections with S/N
-above 10 and FLAGS below 4: the share with a counterpart within 0.5 pixel, and for those the median differences
-of MAG_AUTO and position (pixels). Without FILE: images of the demo, and the whole files of
+above 10 and FLAGS below 4: the share with a counterpart within 0.5 pixel, and for those the median
+differences of MAG_AUTO and position (pixels). Without FILE: images of the demo, and the whole files of
 $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
 """
 
