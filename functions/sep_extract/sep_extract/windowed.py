@@ -49,8 +49,8 @@ def windowed_positions(
 ) -> Windowed:
     """Positions under Gaussian windows of ``sigma`` pixels, (n,), from ``x``, ``y``, 0-based, (n,).
 
-    ``data`` and ``variance`` (ny, nx) float32, background subtracted; ``mask`` True where not to be used;
-    source i owns i + 1 in the map. NaN in ``sigma`` means unknown.
+    ``data`` and ``variance`` (ny, nx) float32, background subtracted; source i owns i + 1 in the map
+    ``owner``, where -1 is a pixel not to be used. NaN in ``sigma`` means unknown.
     """
     sigma = np.clip(np.nan_to_num(sigma, nan=_LEAST_SIGMA), _LEAST_SIGMA, _LARGEST_SIGMA)
     group = np.ceil(np.log(_REACH * sigma) / np.log(_GROWTH)).astype(int)
