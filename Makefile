@@ -69,6 +69,14 @@ $(VENV)/sam/.made: requirements/sam.txt
 	@echo "setting up $(VENV) for SAM" && $(install) requirements/sam.txt --no-deps
 	@touch $@
 
+$(VENV)/checkov/.made: BIN := $(VENV)/checkov/bin
+$(VENV)/checkov/.made: VENV := $(VENV)/checkov
+# checkov pins a boto3 that is years older than moto's, hence an environment of its own.
+$(VENV)/checkov/.made: requirements/checkov.txt
+	$(venv)
+	@echo "setting up $(VENV) for the scan of the template" && $(install) requirements/checkov.txt --no-deps
+	@touch $@
+
 # dev first: it is the larger problem, and run.txt is then a part of its answer.
 UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
   --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
@@ -79,6 +87,7 @@ lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Li
 	@$(UV) pyproject.toml requirements/build.in --constraint requirements/dev.txt --output-file requirements/run.txt
 	@$(UV) requirements/lock.in --output-file requirements/lock.txt
 	@$(UV) requirements/sam.in --output-file requirements/sam.txt
+	@$(UV) requirements/checkov.in --output-file requirements/checkov.txt
 	@$(UV) requirements/lambda.in --python-version 3.13 --constraint requirements/dev.txt --output-file requirements/lambda.txt
 
 clean:  ## remove the environment and everything made
