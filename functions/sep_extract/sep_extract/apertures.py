@@ -67,6 +67,8 @@ def corrections(
         for start in range(bottom, top, strip):
             box = owner[start : min(start + strip, top), left:right]
             row, column = np.nonzero((box != 0) & (box != i + 1))
+            if not len(row):
+                continue
             dx, dy = column + (left - x), row + (start - y)
             distance = dx * dx + dy * dy
             in_ellipse = (

@@ -54,7 +54,7 @@ def to_fits(
 
     top = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True), _LONG_STRINGS])
     _describe(top, planes, request, source, primary, notes)
-    cards = [
+    cards: list[tuple[str, str | int] | tuple[str, str, str]] = [
         ("XTENSION", "BINTABLE"),
         ("BITPIX", 8),
         ("NAXIS", 2),
@@ -68,9 +68,17 @@ def to_fits(
         *(card for i, c in enumerate(columns, start=1) for card in _column_cards(i, c, apertures)),
         ("DATASUM", str(_datasum(body))),
     ]
-    return (
-        _padded(top.tostring().encode(), b" ") + _padded(fits.Header(cards).tostring().encode(), b" ") + body
-    )
+    below = "".join(_image(*card) for card in cards) + f"{'END':80}"
+    return _padded(top.tostring().encode(), b" ") + _padded(below.encode(), b" ") + body
+
+
+def _image(key: str, value: str | int, comment: str = "") -> str:
+    """The card as it stands in the file; long strings are left to astropy, which takes its time over each."""
+    if isinstance(value, int):
+        return f"{key:8}= {value:20}".ljust(80)
+    if len(value) > 68 or "'" in value or comment:
+        return str(fits.Card(key, value, comment).image)
+    return f"{key:8}= '{value:8}'".ljust(80)
 
 
 def _column_cards(i: int, column: Column, apertures: int) -> list[tuple[str, str]]:

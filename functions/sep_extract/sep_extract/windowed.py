@@ -22,8 +22,8 @@ _REACH = 5.0
 _LEAST_SIGMA = 2.0 / 2.35 * 0.5
 # Wider, the window says nothing that the barycentre does not, and its stamp would fill the memory.
 _LARGEST_SIGMA = 32.0
-# Stamps come in sizes that grow by a quarter, so that a few dozen groups serve all sources.
-_GROWTH = 1.25
+# Stamps come in sizes that grow by this, so that a dozen groups serve all sources.
+_GROWTH = 1.4
 _CHUNK = 1 << 20
 
 
