@@ -46,7 +46,8 @@ def missing() -> str | None:
     """Why no container can be run here, or None."""
     if platform.machine() != "x86_64":
         return "the stand-in for Lambda's image is made for x86_64 only"
-    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+    docker = shutil.which("docker")
+    if not docker or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
         return "no Docker daemon answers"
     if not SAM.exists():
         return "SAM is not installed: make sam"

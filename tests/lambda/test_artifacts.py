@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from containers import REPO, run
 
-# pytest comes with the image; the function and its packages come from the artifacts, and the run says so itself.
+# pytest comes with the image; the function and its packages come from the artifacts, and the run proves it.
 _PROGRAM = """
 import sys, pytest
 status = pytest.main(sys.argv[1:])
