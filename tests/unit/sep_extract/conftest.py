@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from sep_extract.handler import handler
+from sep_extract.storage import key_of
 
 WFC3_IR = {
     "TELESCOP": "HST",
@@ -133,7 +134,7 @@ def catalog() -> Callable[[dict[str, Any]], Table]:
     """The catalog that a summary names, as astropy reads it; its primary header is in meta["PRIMARY"]."""
 
     def read(summary: dict[str, Any]) -> Table:
-        path = summary["output"].removeprefix("file://")
+        path = Path("/", key_of(summary["output"]))
         table = Table.read(path, hdu="SOURCES")
         table.meta["PRIMARY"] = fits.getheader(path)
         return table
