@@ -116,4 +116,4 @@ def _memory_of(context: Any) -> int | None:
 
 
 def _log(**fields: Any) -> None:
-    print(json.dumps(fields, default=str), flush=True)
+    print(json.dumps(fields, default=str, skipkeys=True), flush=True)
