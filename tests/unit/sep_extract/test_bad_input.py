@@ -16,6 +16,7 @@ import pytest
 from astropy.io import fits
 
 from sep_extract import errors
+from sep_extract.image import BYTES_BASE, BYTES_PER_PIXEL
 
 Make = Callable[..., Any]
 Refused = Callable[..., None]
@@ -551,6 +552,16 @@ def test_a_gzip_larger_than_memory(refused: Refused, tmp_path: Path) -> None:
     refused(path, errors.ImageTooLargeError, says, name=path.name, memory_mb=100)
 
 
+def test_what_a_gzip_takes_is_counted(extract: Make, refused: Refused, tmp_path: Path) -> None:
+    """The unzipped file stays in memory beside the pixels."""
+    raw = sparse(tmp_path / "flat.fits", 1_000).read_bytes()
+    path = tmp_path / "flat.fits.gz"
+    path.write_bytes(gzip.compress(raw, 1))
+    just = (1_000**2 * BYTES_PER_PIXEL + BYTES_BASE) // (1 << 20) + 1
+    refused(path, errors.ImageTooLargeError, "1 million pixels need about", name=path.name, memory_mb=just)
+    assert extract(tmp_path / "flat.fits", memory_mb=just)["sources"] == 0
+
+
 PEAK = """
 import os, resource, sys, types
 from sep_extract.handler import handler
@@ -575,8 +586,6 @@ def peak_mb(path: Path, out: Path, memory_mb: int) -> float:
 @pytest.mark.parametrize("packed", [False, True])
 def test_what_is_let_in_fits(flt: Make, stars: Make, tmp_path: Path, packed: bool) -> None:
     """The rule by which images are refused is not below what they take."""
-    from sep_extract.image import BYTES_BASE, BYTES_PER_PIXEL
-
     side = 3000
     raw = body(flt(np.tile(stars((500, 500)), (6, 6))))
     path = tmp_path / "big.fits"

@@ -20,6 +20,7 @@ from astropy.units import Unit
 import sep_extract
 from sep_extract.columns import COLUMNS
 from sep_extract.event import Config
+from sep_extract.handler import handler
 from sep_extract.storage import key_of
 
 Make = Callable[..., Any]
@@ -269,6 +270,13 @@ def test_any_name_is_in_the_header(extract: Make, catalog: Make, flt: Make) -> N
     for name in ("夜 空.fits", "it's 100% 'quoted'.fits", "a" * 200 + ".fits"):
         summary = extract(flt(), name=name)
         assert catalog(summary).meta["PRIMARY"]["SRCURI"] == summary["input"]
+
+
+def test_a_uri_with_letters_that_no_header_takes(save: Make, extract: Make, flt: Make) -> None:
+    extract(flt())
+    path = save(flt(), "夜.fits")
+    header = fits.getheader(path_of(handler({"input": f"file://{path}"}, None)))
+    assert header["SRCURI"] == path.as_uri()
 
 
 def test_a_good_table_of_real_stars(extract: Make, catalog: Make, demo_data: Path) -> None:

@@ -94,6 +94,7 @@ def test_neighbours_are_left_out(stars: Stars) -> None:
     found = windowed_positions(image, np.ones_like(image), owner, x, y, np.full(2, SIGMA))
     pulled, _, _ = sep.winpos(image, x[:1], y[:1], SIGMA)
     assert abs(pulled[0] - 30) > 1, "sep's own goes to the neighbour"
+    assert not found.failed.any()
     assert abs(found.x[0] - 30) < 0.3
     assert np.hypot(found.x[1] - 37, found.y[1] - 30) < 0.05
 
