@@ -184,10 +184,14 @@ class Scene:
     def occupied(self) -> NDArray[np.bool_]:
         """Where the image already shows sources at 1.2 sigma, and 8 pixels around them."""
         data, noise = self.residual
+        before = sep.get_extract_pixstack()
         sep.set_extract_pixstack(1_000_000)
-        _, found = sep.extract(
-            data, 1.2, err=noise, mask=self.bad, minarea=5, deblend_cont=1.0, segmentation_map=True
-        )
+        try:
+            _, found = sep.extract(
+                data, 1.2, err=noise, mask=self.bad, minarea=5, deblend_cont=1.0, segmentation_map=True
+            )
+        finally:
+            sep.set_extract_pixstack(before)  # the setting is the whole process's
         return grown(found > 0, 8)
 
     def free_places(self, rng: np.random.Generator, spacing: int, edge: int = 20) -> tuple[Floats, Floats]:

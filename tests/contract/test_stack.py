@@ -83,9 +83,17 @@ def translated(given: dict[str, str]) -> dict[str, Any]:
     return made
 
 
+# moto would leave its credentials in the environment of the tests that follow.
+_ENVIRONMENT_AS_IT_IS: Any = {"core": {"mock_credentials": False}}
+
+
 @pytest.fixture(scope="module", params=[{}, OTHER], ids=["defaults", "other"])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    with pytest.MonkeyPatch.context() as patch, mock_aws(), warnings.catch_warnings():
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        mock_aws(config=_ENVIRONMENT_AS_IT_IS),
+        warnings.catch_warnings(),
+    ):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
