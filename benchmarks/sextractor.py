@@ -17,9 +17,10 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from sep_extract.chip import Chip, chips
 from sep_extract.event import Config
 from sep_extract.extract import measure
-from sep_extract.image import Chip, chips, open_image
+from sep_extract.image import open_image
 from sep_extract.storage import open_input
 
 PROGRAM = shutil.which("source-extractor") or shutil.which("sex")

@@ -34,9 +34,10 @@ import numpy as np  # noqa: E402
 import sep  # noqa: E402
 import sextractor  # noqa: E402
 
+from sep_extract.chip import Chip, chips  # noqa: E402
 from sep_extract.event import Config  # noqa: E402
 from sep_extract.handler import handler  # noqa: E402
-from sep_extract.image import Chip, chips, open_image  # noqa: E402
+from sep_extract.image import open_image  # noqa: E402
 from sep_extract.storage import open_input  # noqa: E402
 
 NAMES = ("abell2744_f105w_drz.fits", "j8bt06nyq_flt.fits")

@@ -20,7 +20,8 @@ from planting import Planted, Scene, star
 from recovery import catalog_of, measured
 from scenes import FLT, INDEPENDENT
 
-from sep_extract.image import chips, open_image
+from sep_extract.chip import chips
+from sep_extract.image import open_image
 from sep_extract.sky import Sky
 from sep_extract.storage import open_input
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .chip import Chip
 from .columns import COLUMNS, Column
 from .event import Config
 from .extract import Measurement
-from .image import Chip
 
 Table = dict[str, NDArray[Any]]
 

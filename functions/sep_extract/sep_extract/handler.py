@@ -7,11 +7,12 @@ import time
 from typing import Any
 
 from .catalog import join, plane_of, table_of
+from .chip import chips
 from .errors import EventError, SepExtractError
 from .event import Request, parse
 from .extract import measure
 from .fitsfile import to_fits
-from .image import chips, open_image
+from .image import open_image
 from .storage import key_of, open_input, output_uri, write
 
 _SUFFIX = ".cat.fits"

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from sep_extract.chip import Chip, chips
 from sep_extract.errors import ImageTooSmallError, NoScienceDataError, NoValidPixelsError, ShapeMismatchError
-from sep_extract.image import Chip, chips, open_image
+from sep_extract.image import open_image
 from sep_extract.storage import open_input
 
 Read = Callable[..., list[Chip | str]]
