@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from sep_extract.columns import COLUMNS
 from sep_extract.errors import ConfigurationError
 from sep_extract.event import parse
 from sep_extract.storage import key_of
+
+pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not part of the layer")
 
 Make = Callable[..., Any]
 

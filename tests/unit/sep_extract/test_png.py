@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
 import pytest
-from PIL import Image
 
 from sep_extract.png import _CLEAN, _FLAGGED, encode, preview
 from sep_extract.storage import key_of
+
+matplotlib_image = pytest.importorskip("matplotlib.image", reason="matplotlib is not part of the layer")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not part of the layer")
 
 Make = Callable[..., Any]
 
@@ -36,7 +37,7 @@ NOISE = np.random.default_rng(1).normal(0, 1, (60, 80)).astype("f4")
 def test_what_is_encoded_is_decoded(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype="u1")
     np.testing.assert_array_equal(decode(encode(picture)), picture)
-    np.testing.assert_allclose(matplotlib.image.imread(io.BytesIO(encode(picture))), picture / 255, atol=1e-6)
+    np.testing.assert_allclose(matplotlib_image.imread(io.BytesIO(encode(picture))), picture / 255, atol=1e-6)
 
 
 def test_the_size_is_that_of_the_image_and_a_rim() -> None:
