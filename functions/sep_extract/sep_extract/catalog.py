@@ -170,10 +170,5 @@ def join(tables: Iterable[Table]) -> Table:
 
 
 def columns_for(unit: str | None) -> tuple[Column, ...]:
-    """The columns with the image's own flux unit in its place."""
-    return tuple(replace_unit(column, unit) for column in COLUMNS)
-
-
-def replace_unit(column: Column, unit: str | None) -> Column:
-    """The column with ``flux`` replaced by the unit, or by none when the image has none."""
-    return column._replace(unit=unit or "") if column.unit == "flux" else column
+    """The columns with the image's own flux unit, or none where it has none, in the place of ``flux``."""
+    return tuple(c._replace(unit=unit or "") if c.unit == "flux" else c for c in COLUMNS)

@@ -35,13 +35,12 @@ class Measurement:
 
     ``columns``: one array a quantity, (n,) or (n, apertures); positions 0-based pixels, angles radians,
     fluxes in the image's unit. ``background`` and ``rms``: the background level and its one-sigma noise a
-    pixel; ``area``: number of usable pixels; ``shared``: the noise that neighbouring pixels share.
+    pixel; ``shared``: the noise that neighbouring pixels share.
     """
 
     columns: dict[str, NDArray[Any]]
     background: float
     rms: float
-    area: int
     step: Step
     notes: list[str] = field(default_factory=list)
     shared: SharedNoise = field(default_factory=SharedNoise)
@@ -102,9 +101,8 @@ def measure(
         notes.append("the background has no noise: the scatter of all pixels stands in for it")
         rms = float(np.std(data, where=~mask, dtype=np.float64))
     if not rms > 0:
-        area = int(data.size - mask.sum())
         why = ["the image is constant: no sources"]
-        return Measurement(_empty(config), level, 0.0, area, Step.AS_ASKED, why)
+        return Measurement(_empty(config), level, 0.0, Step.AS_ASKED, why)
 
     noise: float | Image = rms
     if weight is not None:
@@ -125,14 +123,14 @@ def measure(
     if not shared.measured:
         notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
     if len(objects):
-        columns |= photometry(columns, data, variance, segmentation, config, scale)
+        radii = [d / 2 / scale for d in config.phot_apertures] if scale else []
+        columns |= photometry(columns, data, variance, segmentation, config, radii)
         at = np.rint(columns["y"]).astype(int), np.rint(columns["x"]).astype(int)
         columns["background"] = background.image[at].astype(np.float64)
         columns["rms"] = np.broadcast_to(noise, data.shape)[at].astype(np.float64)
-        widen(columns, shared, [d / 2 / scale for d in config.phot_apertures] if scale else [])
+        widen(columns, shared, radii)
     columns["step"] = np.full(len(objects), int(step), dtype=np.int16)
-    area = int(data.size - np.count_nonzero(mask))
-    return Measurement(columns, level, rms, area, step, notes, shared)
+    return Measurement(columns, level, rms, step, notes, shared)
 
 
 def _noise_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -> Image:

@@ -25,13 +25,14 @@ def photometry(
     variance: NDArray[np.float32],
     owner: NDArray[np.int32],
     config: Config,
-    scale: float | None,
+    radii: list[float],
 ) -> dict[str, NDArray[Any]]:
     """Measure sources given by their isophotal columns ``found``, each (n,).
 
     ``data`` and ``variance`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the
-    segmentation map, in which source i owns i + 1, with -1 where masked; ``scale`` in arcsec a pixel, without
-    which FLUX_APER is NaN. Returns more columns, ``flags`` among them with bits added.
+    segmentation map, in which source i owns i + 1, with -1 where masked; ``radii`` of the circles in pixels,
+    none where the image has no scale: FLUX_APER is NaN then. Returns more columns, ``flags`` among them with
+    bits added.
     """
     x, y, a, b, theta = (found[k] for k in ("x", "y", "a", "b", "theta"))
     n = len(x)
@@ -39,7 +40,6 @@ def photometry(
     factor, least = config.phot_autoparams
     kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
     kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
-    radii = [d / 2 / scale for d in config.phot_apertures] if scale else []
 
     ellipses = Ellipses(x, y, found["cxx"], found["cyy"], found["cxy"], kron)
     more, more_variance, spoiled = corrections(data, variance, owner, ellipses, radii)
