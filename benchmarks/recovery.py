@@ -97,25 +97,15 @@ class Recovery:
     def _between(self, least: float, most: float) -> NDArray[np.bool_]:
         return self.clean & (self.catalog["SNR_AUTO"] > least) & (self.catalog["SNR_AUTO"] <= most)
 
-    def pulls(
-        self, least: float, most: float = math.inf, aperture_noise: float | None = None
-    ) -> dict[str, Floats]:
-        """(measured - true) / error of each quantity, of clean sources in a range of S/N.
-
-        ``aperture_noise`` puts the scatter of empty apertures (see `empty_apertures`) in the place of what
-        the background's noise a pixel makes of one.
-        """
+    def pulls(self, least: float, most: float = math.inf) -> dict[str, Floats]:
+        """(measured - true) / error of each quantity, of clean sources in a range of S/N."""
         use = self._between(least, most)
         c = {name: values[use] for name, values in self.catalog.items()}
         planted = np.flatnonzero(self.found)[use]
         x, y, flux = self.x[planted], self.y[planted], self.flux[planted]
-        aperture_error = c["FLUXERR_APER"]
-        if aperture_noise is not None:
-            independent = math.pi * (APERTURE / 2) ** 2 * c["BACKGROUND_RMS"] ** 2
-            aperture_error = np.sqrt(np.maximum(aperture_error**2 - independent, 0) + aperture_noise**2)
         pulls = {
             "FLUX_AUTO": (c["FLUX_AUTO"] - flux) / c["FLUXERR_AUTO"],
-            "FLUX_APER": (c["FLUX_APER"] - flux * self._shares[use]) / aperture_error,
+            "FLUX_APER": (c["FLUX_APER"] - flux * self._shares[use]) / c["FLUXERR_APER"],
         }
         cos = np.cos(np.radians(self.dec[use]))
         for win in ("", "WIN"):

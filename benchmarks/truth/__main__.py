@@ -39,12 +39,7 @@ def figures(background: Background, folder: Path, pictures: int | None) -> dict[
     for least, most in itertools.pairwise(RANGES):
         if result.count(least, most) >= 20:
             widths = {name: round(width(p), 3) for name, p in result.pulls(least, most).items()}
-            explained = width(result.pulls(least, most, aperture_noise=empty)["FLUX_APER"])
-            pulls.append(
-                {"S/N over": least, "sources": result.count(least, most)}
-                | widths
-                | {"FLUX_APER with the scatter of empty apertures": round(explained, 3)}
-            )
+            pulls.append({"S/N over": least, "sources": result.count(least, most)} | widths)
     return {
         "background": background.name,
         "meaning": background.meaning,
