@@ -77,8 +77,9 @@ $(VENV)/checkov/.made: requirements/checkov.txt
 	@echo "setting up $(VENV) for the scan of the template" && $(install) requirements/checkov.txt --no-deps
 	@touch $@
 
+LEAST := 3.11
 # dev first: it is the larger problem, and run.txt is then a part of its answer.
-UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version $(LEAST) --fork-strategy fewest \
   --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Linux and macOS
 	$(venv)
@@ -88,7 +89,7 @@ lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Li
 	@$(UV) requirements/lock.in --output-file requirements/lock.txt
 	@$(UV) requirements/sam.in --output-file requirements/sam.txt
 	@$(UV) requirements/checkov.in --output-file requirements/checkov.txt
-	@$(UV) requirements/lambda.in --python-version 3.13 --constraint requirements/dev.txt --output-file requirements/lambda.txt
+	@$(UV:$(LEAST)=3.13) requirements/lambda.in --constraint requirements/dev.txt --output-file requirements/lambda.txt
 
 clean:  ## remove the environment and everything made
 	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis invoke/skyfan.egg-info

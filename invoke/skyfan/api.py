@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import events, inputs, local, template
+from . import events, inputs, template
+from .local import engine
 from .task import Task
 
 
@@ -37,6 +38,6 @@ def run(
     registry = template.read(Path(template_file) if template_file else template.find())
     chosen = registry.function(function)
     task = Task(run=run, access=access, config=dict(config or {}), outputs=tuple(outputs))
-    options = local.LocalOptions(Path(output), jobs, retries, timeout, memory)
+    options = engine.LocalOptions(Path(output), jobs, retries, timeout, memory)
     found = inputs.expand(paths, access=access, skip=Path(output) / "runs")
-    return local.run(found, chosen, task, options, on_event)
+    return engine.run(found, chosen, task, options, on_event)

@@ -11,8 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from skyfan import events, local, template, uris
+from skyfan import events, template, uris
 from skyfan.errors import FunctionRefusedError, RunConflictError, TemplateError, UsageError
+from skyfan.local import engine as local
 from skyfan.task import Task
 
 TOY = template.read(Path(__file__).parent / "toy" / "template.yaml")

@@ -12,8 +12,8 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from skyfan import chips, picture, show, sources
 from skyfan.errors import InputError, UsageError
+from skyfan.pictures import chips, picture, show, sources
 
 STARS = [(30, 70, 4.0, 2.0, 30.0, 0), (75, 20, 3.0, 3.0, 0.0, 4)]
 """x, y from 0, semi-axes, angle, flags."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from . import environment, events, records
-from .errors import FunctionRefusedError, UsageError
+from .. import events
+from ..errors import FunctionRefusedError, UsageError
+from ..runs.run import Run
+from ..task import Task
+from ..template import Function
+from . import environment, records
 from .pool import WATCH_S, Job, Outcome, Pool
-from .runs import Run
-from .task import Task
-from .template import Function
 
 # Lambda waits one and then two minutes; nothing here is shared that would need a minute to recover.
 BACKOFF_S = (1.0, 2.0)

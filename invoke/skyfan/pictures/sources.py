@@ -6,8 +6,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from . import chips
-from .errors import InputError
 
 NEEDED = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
 

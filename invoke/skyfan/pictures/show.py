@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from ..errors import InputError, UsageError
 from . import chips, picture, sources
 from .chips import Chip
-from .errors import InputError, UsageError
 from .picture import Look
 
 WIDTH_IN, DPI = 9.0, 160

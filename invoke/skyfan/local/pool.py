@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..template import Function
 from . import records
 from .process import Process
-from .template import Function
 
 WATCH_S = 0.02
 # Lambda gives INIT 10 s of its own, before the function's time limit counts.

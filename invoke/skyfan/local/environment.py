@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from . import uris
-from .errors import TemplateError
-from .template import Function
+from .. import uris
+from ..errors import TemplateError
+from ..template import Function
 
 # SEP runs on one thread; libraries that start one a core in every worker would only slow each other down.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import IO, Any
 
 # Run as a script, so that a handler sees no more of skyfan than Lambda would give it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from skyfan.context import LambdaContext
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from skyfan.local.context import LambdaContext
 
 Handler = Callable[[Any, Any], Any]
 

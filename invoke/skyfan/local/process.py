@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from .template import Function
+from ..template import Function
 
 WORKER = Path(__file__).with_name("worker.py")
 # What a handler prints in one invocation is kept up to this many bytes, from the end: errors come last.

@@ -1,40 +1,15 @@
-"""The command line: parses and prints, nothing else."""
+"""skyfan run."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from .errors import UsageError
-
-ACCESS = click.Choice(["anonymous", "signed", "requester-pays"])
+from .common import ACCESS
 
 
-class Group(click.Group):
-    """Tells what skyfan raises on purpose in one line, and exits with 2 for wrong use."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UsageError as error:
-            click.echo(f"skyfan: {error}", err=True)
-            sys.exit(2)
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # a full disk, a folder that was taken away
-            click.echo(f"skyfan: {error}", err=True)
-            sys.exit(1)
-
-
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="skyfan")
-def main() -> None:
-    """Source extraction fanned out over a sky archive."""
-
-
-@main.command()
+@click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
 @click.option(
     "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="Where it runs."
@@ -96,8 +71,8 @@ def run(
     """
     from rich.console import Console
 
-    from . import api, events, report, settings
-    from .progress import Watcher
+    from .. import api, events, report, settings
+    from ..progress import Watcher
 
     results = report.Results()
     stopped = False
@@ -133,46 +108,3 @@ def run(
         console = Console(width=None if sys.stdout.isatty() else 120)
         report.show(console, summary, results, folder, stopped)
     sys.exit(130 if stopped else 1 if summary.failed else 0)
-
-
-@main.command()
-@click.argument("image")
-@click.argument("catalog", required=False)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The PNG to write; named after the image if not given.",
-)
-@click.option("--chip", type=int, metavar="EXTVER", help="One chip of several; all of them if not given.")
-@click.option("--no-sources", is_flag=True, help="The image alone.")
-@click.option(
-    "--stretch",
-    type=click.Choice(["asinh", "log", "linear", "zscale"]),
-    default="asinh",
-    show_default=True,
-    help="How brightness becomes grey.",
-)
-@click.option("--cmap", default="gray", show_default=True, help="A colour map of matplotlib.")
-@click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 is read.")
-def show(
-    *,
-    image: str,
-    catalog: str | None,
-    output: Path | None,
-    chip: int | None,
-    no_sources: bool,
-    stretch: str,
-    cmap: str,
-    access: str,
-) -> None:
-    """Draw an image with the sources of its catalog, as a PNG.
-
-    IMAGE and CATALOG are local files or s3:// objects. Sources are drawn as their Kron ellipses; those with
-    flags in another colour. North, east, a scale bar and a sky grid are drawn where the header knows the sky.
-    """
-    from .picture import Look
-    from .show import show as draw
-
-    catalog = None if no_sources else catalog
-    click.echo(draw(image, catalog, output, chip=chip, look=Look(stretch, cmap), access=access))

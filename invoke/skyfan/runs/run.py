@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from . import uris
-from .errors import RunConflictError, UsageError
-from .task import Task
+from .. import uris
+from ..errors import RunConflictError, UsageError
+from ..task import Task
 
 
 @dataclass(frozen=True)

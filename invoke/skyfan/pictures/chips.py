@@ -12,8 +12,8 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
-from . import s3
-from .errors import InputError
+from .. import s3
+from ..errors import InputError
 
 
 @dataclass(frozen=True)

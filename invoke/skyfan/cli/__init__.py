@@ -1,0 +1,17 @@
+"""The command line: parses and prints, nothing else. One file a command."""
+
+import click
+
+from .common import Group
+from .run import run
+from .show import show
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="skyfan")
+def main() -> None:
+    """Source extraction fanned out over a sky archive."""
+
+
+for _command in (run, show):
+    main.add_command(_command)
