@@ -36,7 +36,7 @@ def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
             for item in page:
                 yield f"s3://{bucket}/{item['path']}"
     except BaseError as error:
-        raise _told(uri, error) from error
+        raise told(uri, error) from error
 
 
 def read(uri: str, access: str = "anonymous") -> bytes:
@@ -45,10 +45,11 @@ def read(uri: str, access: str = "anonymous") -> bytes:
     try:
         return bytes(obstore.get(store(bucket, access), key).bytes())
     except BaseError as error:
-        raise _told(uri, error) from error
+        raise told(uri, error) from error
 
 
-def _told(uri: str, error: BaseError) -> InputError:
+def told(uri: str, error: BaseError) -> InputError:
+    """The error for people, in the place of the storage client's."""
     # A listing of a bucket that is not there comes as a generic error with the status in its text.
     if isinstance(error, NotFoundError) or "404 Not Found" in str(error):
         return InputError(f"{uri} does not exist")
