@@ -1,4 +1,4 @@
-"""The only maker of AWS clients. Endpoints come from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, as boto3 reads them."""
+"""The only maker of AWS clients. Endpoints come from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, by boto3."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
