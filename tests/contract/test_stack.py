@@ -171,9 +171,10 @@ def test_functions_are_as_the_parameters_say(stack: Stack) -> None:
         (layer,) = template["Layers"]
         assert stack.template["Resources"][layer["Ref"]]["Type"] == "AWS::Lambda::LayerVersion"
         kind = "summaries/{key}.json" if name == "FitsSummary" else "catalogs/{key}.cat.fits"
-        assert made["Environment"]["Variables"] == {
-            "SKYFAN_OUTPUT": f"s3://{stack.bucket}/runs/{{run}}/{kind}"
-        }
+        places = {"SKYFAN_OUTPUT": f"s3://{stack.bucket}/runs/{{run}}/{kind}"}
+        if name != "FitsSummary":  # the one that takes batches
+            places["SKYFAN_FAILURES"] = f"s3://{stack.bucket}/runs/{{run}}/failures/{{key}}.json"
+        assert made["Environment"]["Variables"] == places
         assert template["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": {"Ref": f"{name}Logs"}}
         # 0 reserves nothing: Lambda's own 0 would be a function that never runs
         reserved = (function.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
@@ -293,13 +294,9 @@ def test_a_role_writes_its_own_prefix_its_own_log_and_nothing_else(stack: Stack)
         assert allowed(role, "s3:PutObject", f"{bucket}/runs/x/{kind}/stpubdata/a/b.fits")
         assert allowed(role, "s3:PutObject", f"{failures}/aws/lambda/async/survey-{name}/2026/11/22/x")
         assert allowed(role, "s3:ListBucket", failures)
-        for key in (
-            "runs/x/run.json",
-            "runs/x/failures/a.json",
-            "aws/lambda/async/x",
-            "runs",
-            "other/a.fits",
-        ):
+        batches = allowed(role, "s3:PutObject", f"{bucket}/runs/x/failures/a.json")
+        assert batches == (name != "FitsSummary"), "records of single images in a batch"
+        for key in ("runs/x/run.json", "runs/x/receipts/a", "aws/lambda/async/x", "runs", "other/a.fits"):
             assert not allowed(role, "s3:PutObject", f"{bucket}/{key}")
         (other,) = {"catalogs", "summaries"} - {kind}
         assert not allowed(role, "s3:PutObject", f"{bucket}/runs/x/{other}/a")

@@ -17,6 +17,7 @@ The class name is what Lambda reports as ``errorType``, so a name is part of the
             ImageTooSmallError
             ImageTooLargeError
             NoValidPixelsError
+        OutOfTimeError          the batch left no time for this image
         ExtractionError         sep failed on every step of the ladder
         StorageError            the network or the store failed: trying again can help
 
@@ -84,6 +85,12 @@ class ImageTooLargeError(InputError):
 
 class NoValidPixelsError(InputError):
     """Every pixel is NaN, uncovered, saturated or flagged."""
+
+
+class OutOfTimeError(SepExtractError):
+    """The batch left no time for this image, which was not begun."""
+
+    permanent = False
 
 
 class ExtractionError(SepExtractError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from .catalog import join, plane_of, table_of
@@ -19,11 +20,19 @@ _SUFFIX = ".cat.fits"
 
 
 def handler(event: object, context: Any) -> dict[str, Any]:
-    """Measure the sources of one FITS image and write one catalog.
+    """Measure the sources of one FITS image and write one catalog; a batch of images, one each.
 
     The event is described in the function's README; where the catalog goes is the environment's business.
     Returns a summary that JSON can carry; raises a SepExtractError, whose class Lambda reports as errorType.
     """
+    if isinstance(event, Mapping) and "inputs" in event:
+        from .batch import process
+
+        return process(event, lambda one: _one(one, context), context)
+    return _one(event, context)
+
+
+def _one(event: object, context: Any) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         request = parse(event)

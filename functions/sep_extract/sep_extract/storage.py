@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .event import Access
 
+_KIND = {"SKYFAN_OUTPUT": "results", "SKYFAN_FAILURES": "failures"}
 # Ranged GETs of this size, four at a time, fill the 78 MB/s of a small Lambda environment.
 _PART = 8 << 20
 _STREAMS = 4
@@ -99,16 +100,16 @@ def write(uri: str, body: bytes) -> None:
         raise StorageError(f"cannot write {uri}: {_first_line(exc)}") from exc
 
 
-def output_uri(run: str, key: str) -> str:
-    """Where a result goes: SKYFAN_OUTPUT, which the template sets and its policy grants, filled in.
+def output_uri(run: str, key: str, variable: str = "SKYFAN_OUTPUT") -> str:
+    """Where a result goes: an environment variable, which the template sets and its policy grants, filled in.
 
     Raises ConfigurationError when it is not a URI with {run} and {key} in it.
     """
-    template = os.environ.get("SKYFAN_OUTPUT", "")
+    template = os.environ.get(variable, "")
     if not template.startswith(("s3://", "file:///")) or "{run}" not in template or "{key}" not in template:
         raise ConfigurationError(
-            "the environment variable SKYFAN_OUTPUT must say where results go, "
-            f"for example file:///tmp/out/runs/{{run}}/catalogs/{{key}}.cat.fits; it is {template!r}"
+            f"the environment variable {variable} must say where {_KIND[variable]} go, "
+            f"for example file:///tmp/out/runs/{{run}}/{_KIND[variable]}/{{key}}; it is {template!r}"
         )
     # A file name can hold what a URI cannot, or what would read as an escape of one.
     return template.replace("{run}", run).replace(

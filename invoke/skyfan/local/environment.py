@@ -31,6 +31,14 @@ def results(function: Function) -> str:
     return template
 
 
+def _places(function: Function) -> dict[str, str]:
+    """The variables that say where something goes: SKYFAN_OUTPUT, and SKYFAN_FAILURES where there is one."""
+    return {
+        "SKYFAN_OUTPUT": results(function),
+        **{name: text for name, text in function.environment.items() if text.startswith("s3://")},
+    }
+
+
 def variables(function: Function, output: Path) -> dict[str, str]:
     """All environment variables of a worker; credentials and endpoints come from the person's own."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
@@ -38,7 +46,7 @@ def variables(function: Function, output: Path) -> dict[str, str]:
         **dict.fromkeys(THREADS, "1"),
         **os.environ,
         **function.environment,
-        "SKYFAN_OUTPUT": uris.localise(results(function), output),
+        **{name: uris.localise(template, output) for name, template in _places(function).items()},
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
