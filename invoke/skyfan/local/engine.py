@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from .. import events
 from ..errors import FunctionRefusedError, UsageError
-from ..runs.run import Run
+from ..runs.folder import Run
 from ..task import Task
 from ..template import Function
 from . import environment, records

@@ -73,6 +73,15 @@ class Place:
         except BaseError as error:
             raise s3.told(f"{self.name}/{prefix}", error) from error
 
+    def prefixes(self, prefix: str) -> tuple[str, ...]:
+        """The folders directly under a prefix that ends in /, each without a slash at its end: one listing."""
+        try:
+            return tuple(sorted(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"]))
+        except (FileNotFoundError, NotFoundError):
+            return ()
+        except BaseError as error:
+            raise s3.told(f"{self.name}/{prefix}", error) from error
+
     def get(self, key: str) -> bytes | None:
         """All bytes of one object, None where there is none."""
         try:

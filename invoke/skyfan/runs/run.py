@@ -1,106 +1,97 @@
-"""A run's folder on disk, laid out as in the bucket: results, failure records, logs, and run.json."""
+"""A run's own file, run.json, the same in a bucket and in a folder; and the plans that were given to it."""
 
-import contextlib
 import json
-import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from .. import uris
-from ..errors import RunConflictError, UsageError
+from .. import task as tasks
+from ..errors import InputError, RunConflictError, UsageError
+from ..plans.plan import Plan
 from ..task import Task
+from .place import Place
+
+SUFFIX = "Large"
+"""The function of the same code with more memory has the function's name with this behind it."""
+_COMPARED = ("function", "config", "outputs", "access")
+# Of runs begun before run.json named the place of results.
+_RESULTS = {
+    "SepExtract": "runs/{run}/catalogs/{key}.cat.fits",
+    "FitsSummary": "runs/{run}/summaries/{key}.json",
+}
 
 
-@dataclass(frozen=True)
-class Run:
-    """The folder <output>/runs/<run> and the place of each input's result in it."""
+def begin(place: Place, task: Task, function: str, results: str, failures: str | None = None) -> bool:
+    """Writes run.json (True), or checks that the run that is there has the same configuration (False).
 
-    output: Path
-    """Absolute."""
-    task: Task
-    results: str
-    """SKYFAN_OUTPUT as the template has it; the output folder stands for the bucket."""
-
-    @property
-    def folder(self) -> Path:
-        return self.output / "runs" / self.task.run
-
-    def open(self, function: str) -> bool:
-        """Makes the folder (True), or checks that the run that is there has the same configuration (False).
-
-        Raises RunConflictError that names each key that differs.
-        """
-        asked = self.task.configuration(function)
-        path = self.folder / "run.json"
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
-            write(path, asked)
-            return True
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{path} cannot be read ({error}): choose another --run, or remove it"
-            ) from error
-        if differing := _differences(there, asked):
-            raise RunConflictError(
-                f"run {self.task.run!r} in {self.output} was started with another configuration: "
-                f"{'; '.join(differing)}. Give the new one its own name with --run, or ask for the old one."
-            )
-        return False
-
-    def disown(self) -> None:
-        """Forgets the configuration of a run that never began, so that a corrected one can have its name."""
-        (self.folder / "run.json").unlink(missing_ok=True)
-
-    def result(self, uri: str) -> Path:
-        """Where the result of this input lies, once it is done."""
-        return uris.result_path(self.results, self.output, self.task.run, uris.key(uri))
-
-    def is_done(self, uri: str) -> bool:
-        """Whether there is a result that is not older than the input. An S3 object's age is not asked for."""
-        try:
-            made = self.result(uri).stat().st_mtime_ns
-        except OSError:
-            return False
-        path = uris.local_path(uri)
-        try:
-            return path is None or path.stat().st_mtime_ns <= made
-        except OSError:
-            return True  # the input is gone, its result is not
-
-    def failure(self, uri: str) -> Path:
-        """Where the failure record of this input lies, if its last try failed."""
-        return self.folder / "failures" / f"{uris.key(uri)}.json"
-
-    def record_failure(self, uri: str, record: dict[str, Any]) -> Path:
-        path = self.failure(uri)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, record)
-        return path
-
-    def clear_failure(self, uri: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.failure(uri).unlink()
-
-    def new_log(self) -> IO[str]:
-        """A new log file, named after the time in UTC, one for each call of an engine."""
-        folder = self.folder / "logs"
-        folder.mkdir(exist_ok=True)
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
-        return (folder / f"{stamp}.log").open("x", encoding="utf-8")
+    `function` is a logical ID, `results` its SKYFAN_OUTPUT, `failures` the place of Lambda's failure records.
+    Both are kept so that whoever has the bucket can follow the run without the stack. Raises
+    RunConflictError that names each key that differs.
+    """
+    asked = {**task.configuration(function), "results": results.removeprefix("s3://").partition("/")[2]}
+    if failures:
+        asked["failures"] = failures
+    key = f"runs/{task.run}/run.json"
+    there = place.get(key)
+    if there is None:
+        place.put(key, (json.dumps(asked, indent=1) + "\n").encode())
+        return True
+    if differing := _differences(_parsed(there, place.uri(key)), asked):
+        raise RunConflictError(
+            f"run {task.run!r} in {place.name} was started with another configuration: "
+            f"{'; '.join(differing)}. Give the new one its own name with --run, or ask for the old one."
+        )
+    return False
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Writes JSON whole or not at all: a reader, or a run after a crash, never meets half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+def read(place: Place, run: str) -> dict[str, Any]:
+    """What run.json holds: function, config, outputs, access, results and, of a run on Lambda, failures.
+
+    Raises UsageError for a run that is not there, naming those that are.
+    """
+    if not tasks.RUN_NAME.fullmatch(run):
+        raise UsageError(f"{run!r} is no run's name: give the name alone, and its place with --output")
+    key = f"runs/{run}/run.json"
+    body = place.get(key)
+    if body is None:
+        there = names(place)
+        raise UsageError(
+            f"there is no run {run!r} in {place.name}; "
+            + (f"there are: {_few(there)}" if there else "there is none at all")
+        )
+    about = _parsed(body, place.uri(key))
+    if "results" not in about:
+        about["results"] = _RESULTS.get(about.get("function", ""), "")
+    if "{key}" not in about["results"]:
+        raise UsageError(
+            f"{place.uri(key)} does not say where results go: the same `skyfan run` command mends it"
+        )
+    return about
+
+
+def names(place: Place) -> list[str]:
+    """The runs of a place, by name: one listing, however many files they have."""
+    return [prefix.rsplit("/", 1)[1] for prefix in place.prefixes("runs/")]
+
+
+def task(run: str, about: dict[str, Any]) -> Task:
+    """The task that run.json tells of."""
+    return Task(run, about["access"], about["config"], tuple(about["outputs"]))
+
+
+def add_plan(place: Place, run: str, plan: Plan) -> None:
+    """Keeps a plan with its run. The same plan is kept once, however often it is given."""
+    key = f"runs/{run}/plans/{plan.digest()}.parquet"
+    if place.get(key) is None:
+        place.put(key, plan.path.read_bytes())
+
+
+def _parsed(body: bytes, uri: str) -> dict[str, Any]:
+    try:
+        about = json.loads(body)
+        if not isinstance(about, dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        raise InputError(f"{uri} cannot be read ({error}): choose another --run, or remove it") from error
+    return about
 
 
 def _differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
@@ -113,9 +104,13 @@ def _differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
 
 
 def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in configuration.items() if key != "config"}
+    rest = {key: configuration.get(key) for key in _COMPARED if key != "config"}
     return {**rest, **{f"config {key}": value for key, value in configuration.get("config", {}).items()}}
 
 
 def _shown(values: dict[str, Any], key: str) -> str:
     return json.dumps(values[key]) if key in values else "not set"
+
+
+def _few(there: list[str]) -> str:
+    return ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
