@@ -1,0 +1,171 @@
+"""CPU seconds of the handler on real images, by size of file: the table of invoke/skyfan/bill/speeds.toml.
+
+    python benchmarks/costs/speeds.py
+
+Each image is handled in a fresh process, twice: the second call is what a warm environment takes. CPU time,
+not time on the wall, so that a busy machine does not spoil it: one CPU is what Lambda gives at 1,769 MB, and SEP
+uses one thread. Files larger than those there are here are made of real frames, tiled to the two chips of
+WFC3/UVIS and to a mosaic. Then once more over HTTP, from a server that answers as S3 does, to count requests
+and bytes read, and the bytes of the handler's log line. Whole files come from $SKYFAN_SHARED_DATA (or
+../shared/data), gzipped ones unpacked first.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = (
+    "ib4606c6q_flc.fits",
+    "abell2744_f105w_drz.fits",
+    "ib6o23rsq_flt.fits",
+    "j8bt06nyq_drz.fits",
+    "j8bt06nyq_flt.fits",
+)
+WHOLE = (
+    "ib6o23rtq_sci1_blt.fits.gz",
+    "ib6o23rsq_flt.fits.gz",
+    "j8bt06nyq_sip_flt.fits.gz",
+    "j8bt06nyq_square_drz.fits.gz",
+)
+# Tiled: the frame, chips, shape of a chip. Crowded (47 Tuc) and sparse (a grism exposure).
+TILED = (
+    ("j8bt06nyq_sip_flt.fits.gz", 2, (2051, 4096)),
+    ("ib6o23rsq_flt.fits.gz", 2, (2051, 4096)),
+    ("ib6o23rsq_flt.fits.gz", 1, (6000, 6000)),
+)
+HANDLE = """
+import contextlib, io, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from sep_extract.handler import handler
+def cpu():
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+for _ in range(2):
+    start, log = cpu(), io.StringIO()
+    with contextlib.redirect_stdout(log):
+        result = handler({"input": sys.argv[2]}, None)
+    seconds = cpu() - start
+print(seconds, result["sources"], len(log.getvalue()))
+"""
+
+
+def tiled(path: Path, chips: int, shape: tuple[int, int], target: Path) -> None:
+    """A file of `chips` chips of `shape`, each plane (SCI, ERR, DQ) the repeated plane of a real frame."""
+    with fits.open(path) as frame:
+        made = [fits.PrimaryHDU(header=frame[0].header)]
+        for chip in range(1, chips + 1):
+            for name in ("SCI", "ERR", "DQ"):
+                plane = frame[name, 1]
+                times = [-(-wanted // there) for wanted, there in zip(shape, plane.data.shape, strict=True)]
+                data = np.tile(plane.data, times)[: shape[0], : shape[1]]
+                made.append(fits.ImageHDU(data, plane.header))
+                made[-1].header["EXTVER"] = chip
+        fits.HDUList(made).writeto(target)
+
+
+def images(folder: Path) -> Iterator[Path]:
+    """Paths of unpacked images, one at a time; what is temporary lies in `folder`."""
+    yield from (ROOT / "tests/data/demo" / name for name in DEMO)
+    shared = Path(os.environ.get("SKYFAN_SHARED_DATA") or ROOT.parent / "shared/data")
+    for name in WHOLE:
+        if (shared / name).exists():
+            path = folder / name.removesuffix(".gz")
+            with gzip.open(shared / name) as packed, path.open("wb") as plain:
+                shutil.copyfileobj(packed, plain)
+            yield path
+    for number, (name, chips, shape) in enumerate(TILED):
+        path = folder / name.removesuffix(".gz")
+        if path.exists():
+            large = folder / f"tiled{number}_{path.name}"
+            tiled(path, chips, shape, large)
+            yield large
+            large.unlink()
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """One object, read as from S3: HEAD and ranged GETs, counted."""
+
+    protocol_version = "HTTP/1.1"
+    path_on_disk = Path()
+    requests = read = 0
+
+    def do_HEAD(self) -> None:
+        self._answer(200, 0, self.path_on_disk.stat().st_size, b"")
+
+    def do_GET(self) -> None:
+        size = self.path_on_disk.stat().st_size
+        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+        with self.path_on_disk.open("rb") as file:
+            file.seek(int(first))
+            body = file.read(int(last) + 1 - int(first))
+        type(self).read += len(body)
+        self._answer(206, int(first), size, body)
+
+    def _answer(self, status: int, first: int, size: int, body: bytes) -> None:
+        type(self).requests += 1
+        self.send_response(status)
+        self.send_header("ETag", '"1"')
+        self.send_header("Last-Modified", "Sun, 22 Nov 2026 00:00:00 GMT")
+        self.send_header("Content-Length", str(len(body) if status == 206 else size))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {first}-{first + len(body) - 1}/{size}")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def handle(uri: str, **environment: str) -> tuple[float, int, int]:
+    """CPU seconds of a warm call, sources found, bytes of its log line."""
+    command = [sys.executable, "-c", HANDLE, str(ROOT / "functions/sep_extract"), uri]
+    env = {**os.environ, **environment}
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout.split()
+    return float(told[0]), int(told[1]), int(told[2])
+
+
+def requests(path: Path) -> tuple[int, int]:
+    """Requests and bytes of one reading over HTTP."""
+    Bucket.path_on_disk, Bucket.requests, Bucket.read = path, 0, 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        handle(f"s3://bucket/{path.name}", AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    return Bucket.requests // 2, Bucket.read // 2  # it was handled twice
+
+
+def main() -> None:
+    names = ("CPU s", "s/MB", "sources", "GETs", "read", "log bytes")
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["SKYFAN_OUTPUT"] = Path(name).as_uri() + "/runs/{run}/catalogs/{key}.cat.fits"
+        print(f"{'image':>32} {'bytes':>12}", *(f"{title:>9}" for title in names))
+        for path in images(Path(name)):
+            size = path.stat().st_size
+            seconds, sources, logged = handle(path.as_uri())
+            count, read = requests(path)
+            row = (
+                f"{seconds:.2f}",
+                f"{seconds / size * 1e6:.3f}",
+                sources,
+                count,
+                f"{read / size:.0%}",
+                logged,
+            )
+            print(f"{path.name:>32} {size:>12}", *(f"{value:>9}" for value in row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
