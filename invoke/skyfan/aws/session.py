@@ -1,5 +1,6 @@
-"""The only maker of AWS clients. Endpoints come from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, by boto3."""
+"""The only maker of AWS clients. boto3 takes endpoints from AWS_ENDPOINT_URL(_<SERVICE>)."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,10 @@ from botocore.exceptions import (
     NoCredentialsError,
     ProfileNotFound,
 )
+from botocore.httpsession import get_cert_path
 
 from ..errors import UsageError
+from .connection import Endpoint
 
 # stpubdata lies here, and a stack beside it reads it for nothing.
 REGION = "us-east-1"
@@ -30,6 +33,19 @@ def session() -> boto3.Session:
 def client(service: str) -> Any:
     """A client that backs off on throttling. Credentials are looked up at its first call, not here."""
     return session().client(service, config=Config(retries={"mode": "adaptive", "max_attempts": 8}))
+
+
+def endpoint() -> Endpoint:
+    """Where Invoke is sent: what boto3 would call, trusting whom it would (AWS_CA_BUNDLE, ca_bundle)."""
+    made = session()
+    url = client("lambda").meta.endpoint_url
+    if not url.startswith("https:"):
+        return Endpoint(url, made.region_name, None)
+    bundle = made._session.get_config_variable("ca_bundle")
+    with told("the certificates that AWS is trusted by"):
+        return Endpoint(
+            url, made.region_name, ssl.create_default_context(cafile=get_cert_path(bundle or True))
+        )
 
 
 @contextmanager
