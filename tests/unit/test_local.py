@@ -330,7 +330,7 @@ def test_inputs_may_come_one_at_a_time(play: Play, scripts: Callable[..., list[s
     given = scripts(*["ok"] * 30)
     summary, told = play(inputs=iter(given), jobs=2)
     assert summary.total == summary.done == 30
-    assert told[0] == events.Started(None, 2)
+    assert told[0] == events.Started(30, 2)
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_call_goes_on(

@@ -7,13 +7,15 @@ One thread looks after everything, and no more than the files in flight are held
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from .. import events
 from ..errors import FunctionRefusedError, UsageError
+from ..plans.plan import Plan
+from ..runs import given
 from ..runs.folder import Run
 from ..task import Task
 from ..template import Function
@@ -54,27 +56,32 @@ class LocalOptions:
 
 
 def run(
-    inputs: Iterable[str],
+    inputs: Iterable[str] | Plan,
     function: Function,
     task: Task,
     options: LocalOptions,
     on_event: events.OnEvent = lambda event: None,
+    *,
+    name: str | None = None,
 ) -> events.Summary:
-    """Runs `function` on every input URI that has no result yet, and says what came of it.
+    """Runs `function` on every input that has no result yet, and says what came of it.
 
-    One file's failure never stops the others. Raises UsageError before anything runs when the run cannot be;
-    FunctionRefusedError when the function refuses its first event or cannot start; Interrupted on Ctrl-C.
-    Whenever it ends, the same call goes on where it stopped.
+    The inputs, URIs or a plan, are kept as a plan of the run before anything runs. `name` is the run's
+    function where `function` is its variant with more memory. One file's failure never stops the others.
+
+    Raises UsageError before anything runs when the run cannot be; FunctionRefusedError when the function
+    refuses its first event or cannot start; Interrupted on Ctrl-C. Whenever it ends, the same call goes on.
     """
     output = options.output.resolve()
     function = options.apply(function)
     place = Run(output, task, environment.results(function))
-    is_new = place.open(function.name)
+    is_new = place.open(name or function.name)
     engine = _Engine(function, place, options.jobs or environment.cpus(), on_event)
     started = time.monotonic()
-    on_event(events.Started(len(inputs) if isinstance(inputs, Sized) else None, engine.pool.jobs))
     try:
-        engine.work(iter(inputs))
+        uris, total = given.keep(place.place, task.run, inputs)
+        on_event(events.Started(total, engine.pool.jobs))
+        engine.work(uris)
     except FunctionRefusedError:
         if is_new:
             place.disown()
@@ -155,7 +162,8 @@ class _Engine:
             self.summary.retries += 1
             self.on_event(events.Retrying(job.input, error, job.attempt, delay))
             return
-        record = records.failure(job.request_id, self.pool.arn, job.event, error, job.attempt)
+        told = {**error, "permanent": True} if outcome.permanent else error
+        record = records.failure(job.request_id, self.pool.arn, job.event, told, job.attempt)
         path = self.place.record_failure(job.input, record)
         group = events.FailureGroup(0, job.input, error["errorMessage"], path, outcome.permanent)
         self.summary.failures.setdefault(error["errorType"], group).count += 1

@@ -15,6 +15,11 @@ def digest(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little")
 
 
+def each(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """The digest of every key, in the order of the keys."""
+    return np.frombuffer(b"".join([blake2b(key.encode(), digest_size=8).digest() for key in keys]), "<u8")
+
+
 def digests(keys: Iterable[str]) -> Digests:
     """The digests of many keys, sorted, each once."""
     return np.unique(np.fromiter((digest(key) for key in keys), np.uint64))
@@ -25,3 +30,11 @@ def contains(there: Digests, key: str) -> bool:
     wanted = np.uint64(digest(key))
     at = int(np.searchsorted(there, wanted))
     return at < len(there) and bool(there[at] == wanted)
+
+
+def find(there: Digests, wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Where each of `wanted` lies in `there`; -1 for those that are not in it."""
+    if not len(there):
+        return np.full(len(wanted), -1, np.intp)
+    at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    return np.where(there[at] == wanted, at, -1)

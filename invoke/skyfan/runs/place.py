@@ -1,10 +1,11 @@
 """Where runs lie, a bucket or a folder, behind one interface: obstore's S3Store or LocalStore.
 
-    runs/<run>/run.json                     function, config, outputs, access
+    runs/<run>/run.json                     function, config, outputs, access; places of results and failures
     runs/<run>/plans/<digest>.parquet       what was to be processed; several where a run was added to
     runs/<run>/receipts/<time>-<id>.parquet what Lambda accepted
     runs/<run>/catalogs/<key>.cat.fits      results; their place is SKYFAN_OUTPUT's to say
     runs/<run>/failures/<key>.json          failure records of the local engine, and of files in a batch
+    runs/<run>/cancel.json                  what was reserved before a cancel, and when it was
     runs/<run>/logs/                        the local engine's
     runs/<run>/collected/                   what skyfan collect made
 
@@ -74,13 +75,22 @@ class Place:
             raise s3.told(f"{self.name}/{prefix}", error) from error
 
     def prefixes(self, prefix: str) -> tuple[str, ...]:
-        """The folders directly under a prefix that ends in /, each without a slash at its end: one listing."""
+        """The folders directly under a prefix that ends in /, none with a slash at its end: one listing."""
         try:
             return tuple(sorted(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"]))
         except (FileNotFoundError, NotFoundError):
             return ()
         except BaseError as error:
             raise s3.told(f"{self.name}/{prefix}", error) from error
+
+    def modified(self, key: str) -> float:
+        """When an object was written, Unix time in seconds; 0 where there is none."""
+        try:
+            return float(obstore.head(self.store, key)["last_modified"].timestamp())
+        except (FileNotFoundError, NotFoundError):
+            return 0.0
+        except BaseError as error:
+            raise s3.told(f"{self.name}/{key}", error) from error
 
     def get(self, key: str) -> bytes | None:
         """All bytes of one object, None where there is none."""
