@@ -3,6 +3,7 @@
 import click
 
 from .common import Group
+from .plan import plan
 from .run import run
 from .show import show
 
@@ -13,5 +14,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (run, show):
+for _command in (plan, run, show):
     main.add_command(_command)

@@ -47,6 +47,8 @@ DROPS = {
     "duplicate": "the same file is in the plan already",
     "wrong type": "not of the product types that were asked for",
     "too big": "larger than the largest function can hold",
+    "missing": "named, but it does not exist or may not be read",
+    "unresolved": "the archive did not answer: the same command asks for it again",
 }
 _ABOUT = b"skyfan"
 _ROW_GROUP = 1 << 14
