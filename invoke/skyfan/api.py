@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import events, inputs, template
+from . import events, following, inputs, template
 from .local import engine
 from .plans import make
 from .plans.criteria import Criteria
 from .plans.plan import Plan
 from .plans.stages import Watch
 from .task import Task
+
+status = following.status
+follow = following.follow
+runs = following.runs
 
 
 def run(

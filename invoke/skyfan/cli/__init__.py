@@ -5,7 +5,9 @@ import click
 from .common import Group
 from .plan import plan
 from .run import run
+from .runs import runs
 from .show import show
+from .status import status
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -14,5 +16,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, show):
+for _command in (plan, run, show, status, runs):
     main.add_command(_command)

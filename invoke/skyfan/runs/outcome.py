@@ -52,6 +52,7 @@ class Group:
 class Times:
     """Unix seconds; None where nothing of the kind was."""
 
+    started: float
     first_sent: float | None
     last_sent: float | None
     first_done: float | None

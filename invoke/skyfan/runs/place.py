@@ -101,6 +101,15 @@ class Place:
         except BaseError as error:
             raise s3.told(f"{self.name}/{key}", error) from error
 
+    def part(self, key: str, start: int, end: int) -> bytes:
+        """Bytes of one object from `start` up to and without `end`. Raises InputError where it is gone."""
+        try:
+            return bytes(obstore.get_range(self.store, key, start=start, end=end))
+        except FileNotFoundError as error:
+            raise InputError(f"{self.name}/{key} does not exist") from error
+        except BaseError as error:
+            raise s3.told(f"{self.name}/{key}", error) from error
+
     def put(self, key: str, body: bytes) -> None:
         """Writes one object whole or not at all, over what was there."""
         try:

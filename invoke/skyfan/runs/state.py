@@ -43,6 +43,7 @@ class Follower:
         self.place, self.run, self.about = place, run, runs.read(place, run)
         named = self.about.get("failures")
         self._lambdas = lambdas or (Place.at(named) if named else None)
+        self._started = place.modified(f"runs/{run}/run.json")
         self._plans: list[str] = []
         self._planned = planned.read(place, [])
         self._receipts = receipts.NONE
@@ -70,7 +71,7 @@ class Follower:
             place=self.place,
             about=self.about,
             functions=tuple(sorted(self._receipts.functions)),
-            times=Times(*_ends(self._receipts.sent / 1000), *times),
+            times=Times(self._started, *_ends(self._receipts.sent / 1000), *times),
             unplanned=unplanned,
             lambdas=self._lambdas,
             _plans=self._plans,
@@ -87,8 +88,7 @@ class Follower:
     def _read_lambdas(self) -> None:
         if self._lambdas is None or not self._receipts.functions:
             return
-        since = self.place.modified(f"runs/{self.run}/run.json")
-        found = failures.lambdas(self._lambdas, self._receipts.functions, since)
+        found = failures.lambdas(self._lambdas, self._receipts.functions, self._started)
         for record in failures.read(self._lambdas, self._unseen(found)):
             if record.run == self.run:
                 files = digests.each(_keys(record.inputs))
