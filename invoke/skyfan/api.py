@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import events, following, inputs, template
+from .catalogs import calls
 from .local import engine
 from .plans import make
 from .plans.criteria import Criteria
@@ -16,6 +17,8 @@ from .plans.plan import Plan
 from .plans.stages import Watch
 from .task import Task
 
+collect = calls.collect
+search = calls.search
 status = following.status
 follow = following.follow
 runs = following.runs

@@ -2,10 +2,12 @@
 
 import click
 
+from .collect import collect
 from .common import Group
 from .plan import plan
 from .run import run
 from .runs import runs
+from .search import search
 from .show import show
 from .status import status
 
@@ -16,5 +18,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, show, status, runs):
+for _command in (plan, run, collect, search, show, status, runs):
     main.add_command(_command)

@@ -1,0 +1,126 @@
+"""Rows of catalogs on their way to partitions: sorted by key in chunks on disk, read back in slices.
+
+A key is a source's HEALPix pixel of order 29. One without position has its SOURCE_ID less 2^63, a negative
+number, so that both sort in one sequence that does not depend on the order of reading.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import sphere
+from .fitstable import Layout
+
+CHUNK = 1 << 17
+"""Rows that are held before they are sorted and written; some 270 bytes each, three times while sorting."""
+_BLOCK = 4096
+FIRST = -(1 << 63)
+"""The least key: keys below 0 are of sources without a position."""
+
+Ids = NDArray[np.int64]
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of one layout on disk, ascending by key."""
+
+    layout: Layout
+    path: Path
+    keys: NDArray[np.int64]
+    """(n,), mapped from its file."""
+
+    def below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows have keys below each edge."""
+        return np.searchsorted(self.keys, edges)
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[np.void], NDArray[np.int32], NDArray[np.int64]]:
+        """Rows, the numbers of their images, and keys."""
+        dtype = self.layout.dtype
+        count = stop - start
+        rows = np.fromfile(self.path.with_suffix(".rows"), dtype, count, offset=start * dtype.itemsize)
+        image = np.fromfile(self.path.with_suffix(".image"), np.int32, count, offset=start * 4)
+        return rows, image, np.array(self.keys[start:stop])
+
+
+@dataclass
+class Spill:
+    """Takes rows of catalogs, gives sorted chunks. Its memory is that of a chunk, however many rows come."""
+
+    folder: Path
+    ids: list[int] = field(default_factory=list)
+    """What is added to NUMBER of an image's sources for their SOURCE_ID, by the image's number."""
+    chunks: list[Chunk] = field(default_factory=list)
+    _rows: list[NDArray[np.void]] = field(default_factory=list)
+    _images: list[int] = field(default_factory=list)
+    _layout: Layout | None = None
+    _held: int = 0
+
+    def add(self, layout: Layout, rows: NDArray[np.void], base: int) -> int:
+        """Takes the sources of one image; `base` is its part of their SOURCE_IDs. Gives its number."""
+        image = len(self.ids)
+        self.ids.append(base)
+        if layout != self._layout or self._held + len(rows) > CHUNK:
+            self.flush()
+        self._layout = layout
+        self._rows.append(rows)
+        self._images.append(image)
+        self._held += len(rows)
+        return image
+
+    def flush(self) -> None:
+        """Writes what is held, sorted."""
+        if self._held and self._layout is not None:
+            rows = np.concatenate(self._rows)
+            image = np.repeat(np.array(self._images, np.int32), [len(part) for part in self._rows])
+            self._rows.clear()
+            keys = sphere.keys(rows["ALPHA_J2000"].astype(np.float64), rows["DELTA_J2000"].astype(np.float64))
+            lost = keys < 0
+            keys[lost] = source_ids(rows[lost], image[lost], self.ids) + FIRST
+            order = np.argsort(keys, kind="stable")
+            path = self.folder / f"{len(self.chunks):06}"
+            with path.with_suffix(".rows").open("wb") as file:
+                for start in range(0, len(order), _BLOCK):
+                    rows[order[start : start + _BLOCK]].tofile(file)
+            image[order].tofile(path.with_suffix(".image"))
+            keys[order].tofile(path.with_suffix(".keys"))
+            mapped = np.memmap(path.with_suffix(".keys"), np.int64, "r")
+            self.chunks.append(Chunk(self._layout, path, mapped))
+        self._rows, self._images, self._held = [], [], 0
+
+
+def source_ids(rows: NDArray[np.void], image: NDArray[np.int32], bases: Iterable[int]) -> Ids:
+    """SOURCE_ID (n,), 0 to 2^63: the image's digest plus the source's NUMBER, modulo 2^63."""
+    base = np.array(list(bases), np.uint64)[image]
+    return ((base + rows["NUMBER"].astype(np.uint64)) & np.uint64((1 << 63) - 1)).astype(np.int64)
+
+
+def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iterator[Columns]:
+    """For each layout its rows with keys in [start, stop): columns by name, sorted by key and SOURCE_ID.
+
+    `_healpix_29` (the key), `SOURCE_ID` and `image` (its number) stand among them.
+    """
+    parts: dict[Layout, list[tuple[NDArray[np.void], NDArray[np.int32], NDArray[np.int64]]]] = {}
+    for chunk in chunks:
+        low, high = chunk.below(np.array([start, stop], np.int64)).tolist()
+        if high > low:
+            parts.setdefault(chunk.layout, []).append(chunk.read(low, high))
+    for layout, found in parts.items():
+        rows, image, keys = (np.concatenate(each) for each in zip(*found, strict=True))
+        found.clear()
+        ident = source_ids(rows, image, ids)
+        order = np.lexsort((ident, keys))
+        columns: Columns = {"_healpix_29": keys[order], "SOURCE_ID": ident[order], "image": image[order]}
+        for column in layout.columns:
+            shape = (len(rows), column.length) if column.length else (len(rows),)
+            columns[column.name] = np.empty(shape, column.kind)
+        # Block by block, or each of the many columns would walk through all of the rows' memory.
+        for at in range(0, len(rows), _BLOCK):
+            block = rows[order[at : at + _BLOCK]]
+            for column in layout.columns:
+                columns[column.name][at : at + _BLOCK] = block[column.name]
+        yield columns
