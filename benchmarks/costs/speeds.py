@@ -3,11 +3,10 @@
     python benchmarks/costs/speeds.py
 
 Each image is handled in a fresh process, twice: the second call is what a warm environment takes. CPU time,
-not time on the wall, so that a busy machine does not spoil it: one CPU is what Lambda gives at 1,769 MB, and SEP
-uses one thread. Files larger than those there are here are made of real frames, tiled to the two chips of
-WFC3/UVIS and to a mosaic. Then once more over HTTP, from a server that answers as S3 does, to count requests
-and bytes read, and the bytes of the handler's log line. Whole files come from $SKYFAN_SHARED_DATA (or
-../shared/data), gzipped ones unpacked first.
+so that a busy machine does not spoil it: one CPU is what Lambda gives at 1,769 MB, and SEP uses one thread.
+Then once more over HTTP, from a server that answers as S3 does, to count requests and bytes. Larger files
+are made of real frames, tiled to the two chips of WFC3/UVIS and to a mosaic. Whole files come
+from $SKYFAN_SHARED_DATA (or ../shared/data), gzipped ones unpacked first.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import events, following, inputs, template
+from . import events, following, inputs, retrying, template
 from .catalogs import calls
 from .local import engine
 from .plans import make
@@ -22,6 +22,7 @@ search = calls.search
 status = following.status
 follow = following.follow
 runs = following.runs
+retry = retrying.retry
 
 
 def run(

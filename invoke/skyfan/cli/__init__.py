@@ -5,6 +5,7 @@ import click
 from .collect import collect
 from .common import Group
 from .plan import plan
+from .retry import retry
 from .run import run
 from .runs import runs
 from .search import search
@@ -18,5 +19,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, collect, search, show, status, runs):
+for _command in (plan, run, collect, search, show, status, runs, retry):
     main.add_command(_command)
