@@ -4,55 +4,26 @@ from skyfan.api import run
 summary = run(["images/*.fits"], "out", run="first-light", config={"detect_thresh": 3})
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import events, following, inputs, retrying, template
+from . import following, retrying, running
 from .catalogs import calls
-from .local import engine
 from .plans import make
 from .plans.criteria import Criteria
 from .plans.plan import Plan
 from .plans.stages import Watch
-from .task import Task
 
+run = running.run
+run_on_aws = running.run_on_aws
+preview_on_aws = running.preview_on_aws
 collect = calls.collect
 search = calls.search
 status = following.status
 follow = following.follow
 runs = following.runs
 retry = retrying.retry
-
-
-def run(
-    paths: Iterable[str],
-    output: str | Path,
-    *,
-    function: str = "SepExtract",
-    run: str = "default",
-    config: Mapping[str, Any] | None = None,
-    outputs: Iterable[str] = (),
-    access: str = "anonymous",
-    jobs: int | None = None,
-    retries: int | None = None,
-    timeout: float | None = None,
-    memory: int | None = None,
-    template_file: str | Path | None = None,
-    on_event: Callable[[events.Event], None] = lambda event: None,
-) -> events.Summary:
-    """Runs a function of template.yaml on every input that `paths` name, on this machine.
-
-    `paths` are files, folders, globs, s3:// objects, s3:// prefixes that end in /, and @lists; results go to
-    <output>/runs/<run>/. `timeout` is in seconds, `memory` in MB; None takes the template's value. Raises
-    UsageError for what cannot be done, Interrupted on Ctrl-C. Call it again to go on.
-    """
-    registry = template.read(Path(template_file) if template_file else template.find())
-    chosen = registry.function(function)
-    task = Task(run=run, access=access, config=dict(config or {}), outputs=tuple(outputs))
-    options = engine.LocalOptions(Path(output), jobs, retries, timeout, memory)
-    found = inputs.expand(paths, access=access, skip=Path(output) / "runs")
-    return engine.run(found, chosen, task, options, on_event)
 
 
 def plan(

@@ -51,7 +51,24 @@ class Failed:
     record: Path
 
 
-Event = Started | AlreadyDone | Done | Retrying | Failed
+@dataclass(frozen=True)
+class Dispatched:
+    """How far the AWS engine is; told a few times a second, not for each file."""
+
+    files: int
+    """Of the plan that was given."""
+    before: int
+    """Files that were done or sent in an earlier call."""
+    sent: int
+    """Files that Lambda accepted in this call."""
+    planned: int | None
+    """Files of the whole run, all plans together; None until the bucket was looked at."""
+    done: int
+    failed: int
+    late: int
+
+
+Event = Started | AlreadyDone | Done | Retrying | Failed | Dispatched
 OnEvent = Callable[[Event], None]
 
 

@@ -89,6 +89,55 @@ class Watcher:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class Bars:
+    """Shows how far the AWS engine is, in two bars: sent, and finished. Takes its events like Watcher."""
+
+    def __init__(self, console: Console) -> None:
+        """`console` writes to stderr; its is_terminal decides between bars and lines."""
+        self._console = console
+        self._began = self._spoke = time.monotonic()
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            name, told = TextColumn("{task.description:8}"), TextColumn("{task.fields[told]}")
+            self._bars = Progress(
+                name, BarColumn(), MofNCompleteColumn(), told, console=console, transient=True
+            )
+            self._bars.add_task("sent", total=None, told="")
+            self._bars.add_task("finished", total=None, told="")
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        if not isinstance(event, events.Dispatched):
+            return
+        sent, finished = event.before + event.sent, event.done + event.failed
+        elapsed = time.monotonic() - self._began
+        rate = f"{event.sent / elapsed:.0f} files/s" if event.sent and sent < event.files else ""
+        told = ", ".join(
+            f"{count} {name}" for name, count in (("failed", event.failed), ("late", event.late)) if count
+        )
+        if self._bars:
+            tasks = self._bars.task_ids
+            self._bars.update(tasks[0], total=event.files, completed=sent, told=rate)
+            self._bars.update(tasks[1], total=event.planned, completed=finished, told=told)
+        elif time.monotonic() - self._spoke >= EVERY_S:
+            self._spoke = time.monotonic()
+            words = [f"{sent} of {event.files} files sent", rate]
+            if event.planned is not None:
+                words += [f"{finished} of {event.planned} finished", told]
+            line = ", ".join(word for word in words if word)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

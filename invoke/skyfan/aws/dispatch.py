@@ -38,8 +38,6 @@ class Options:
     connections: int = 256
     max_files: int | None = None
     """Files to send in this call."""
-    allowance: float = math.inf
-    """Files that may be sent, for what is paid by the file. One whose answer was lost counts each time."""
     timeout_s: float = 30.0
     """For one answer of Lambda's."""
     patience_s: float = 300.0
@@ -81,15 +79,17 @@ def send(
     files: Iterable[tuple[str, str]],
     options: Options | None = None,
     on_tick: OnTick = lambda files, counts: None,
+    allowance: Callable[[], float] = lambda: math.inf,
 ) -> Sent:
     """Sends (URI, deployed function name) pairs as Event invocations of `task`, until all are accepted.
 
     `files` is read as it is sent, and not before this run's journal is locked and what a dead process left
     in it is uploaded: a generator that looks there for what is left to do sees every receipt of this machine.
-    Raises UsageError for what cannot be sent, Interrupted on Ctrl-C.
+    `allowance`, asked after the first of them was read, is how many files may be paid for; one whose answer
+    was lost counts each time it was sent. Raises UsageError for what cannot be sent, Interrupted on Ctrl-C.
     """
     with Journal(place, task.run) as journal:
-        return _Sending(journal, task, files, options or Options(), on_tick).complete()
+        return _Sending(journal, task, files, options or Options(), on_tick, allowance).complete()
 
 
 class _Sending:
@@ -100,6 +100,7 @@ class _Sending:
         files: Iterable[tuple[str, str]],
         options: Options,
         on_tick: OnTick,
+        allowance: Callable[[], float],
     ) -> None:
         self.journal, self.options, self.on_tick = journal, options, on_tick
         self.accepted = self.taken = 0
@@ -116,7 +117,7 @@ class _Sending:
             connections=options.connections,
             timeout_s=options.timeout_s,
             patience_s=options.patience_s,
-            allowance=options.allowance,
+            allowance=allowance(),
             on_accepted=self._record,
             on_tick=self._tick,
         )
