@@ -28,7 +28,7 @@ def collect(
     UsageError for a run that is not there or has no catalogs, and for a folder that holds something else.
     """
     place = Place.at(output) if output else stacks.find(stack).results
-    return collecting.collect(place, run, Path(to) if to else _folder(place, run), progress=progress)
+    return collecting.collect(place, run, Path(to) if to else folder_of(place, run), progress=progress)
 
 
 def search(
@@ -46,7 +46,7 @@ def search(
     an Arrow table with the distance in arcseconds and `columns`, all of them if None. Raises UsageError where
     there is no data set, or no such column.
     """
-    folder = _folder(Place.at(output), str(run)) if output else Path(run)
+    folder = folder_of(Place.at(output), str(run)) if output else Path(run)
     if not folder.exists() and not output:
         raise UsageError(
             f"there is no data set {run}: give its folder, or a run's name and its --output FOLDER"
@@ -54,6 +54,6 @@ def search(
     return searching.search(folder, ra, dec, radius, columns)
 
 
-def _folder(place: Place, run: str) -> Path:
+def folder_of(place: Place, run: str) -> Path:
     """Where the data set of a run goes: with the run in a folder, into the current folder from a bucket."""
     return Path(run) if place.folder is None else place.folder / "runs" / run / "collected"
