@@ -7,7 +7,7 @@ One thread looks after everything, and no more than the files in flight are held
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -61,25 +61,46 @@ def run(
     task: Task,
     options: LocalOptions,
     on_event: events.OnEvent = lambda event: None,
-    *,
-    name: str | None = None,
 ) -> events.Summary:
     """Runs `function` on every input that has no result yet, and says what came of it.
 
-    The inputs, URIs or a plan, are kept as a plan of the run before anything runs. `name` is the run's
-    function where `function` is its variant with more memory. One file's failure never stops the others.
-
-    Raises UsageError before anything runs when the run cannot be; FunctionRefusedError when the function
-    refuses its first event or cannot start; Interrupted on Ctrl-C. Whenever it ends, the same call goes on.
+    The inputs, URIs or a plan, are kept as a plan of the run before anything runs. One file's failure never
+    stops the others. Raises UsageError before anything runs when the run cannot be; FunctionRefusedError when
+    the function refuses its first event or cannot start; Interrupted on Ctrl-C. Whenever it ends, the same
+    call goes on where it stopped.
     """
-    output = options.output.resolve()
-    function = options.apply(function)
-    place = Run(output, task, environment.results(function))
-    is_new = place.open(name or function.name)
-    engine = _Engine(function, place, options.jobs or environment.cpus(), on_event)
+    place = Run(options.output.resolve(), task, environment.results(function))
+    return _run(
+        place, function.name, function, options, on_event, lambda: given.keep(place.place, task.run, inputs)
+    )
+
+
+def run_again(
+    files: list[str],
+    function: Function,
+    name: str,
+    task: Task,
+    options: LocalOptions,
+    on_event: events.OnEvent = lambda event: None,
+) -> events.Summary:
+    """The same for files of a run that is there: `name` is its function, `function` that or a larger one."""
+    place = Run(options.output.resolve(), task, environment.results(function))
+    return _run(place, name, function, options, on_event, lambda: (iter(files), len(files)))
+
+
+def _run(
+    place: Run,
+    name: str,
+    function: Function,
+    options: LocalOptions,
+    on_event: events.OnEvent,
+    inputs: Callable[[], tuple[Iterator[str], int]],
+) -> events.Summary:
+    is_new = place.open(name)
+    engine = _Engine(options.apply(function), place, options.jobs or environment.cpus(), on_event)
     started = time.monotonic()
     try:
-        uris, total = given.keep(place.place, task.run, inputs)
+        uris, total = inputs()
         on_event(events.Started(total, engine.pool.jobs))
         engine.work(uris)
     except FunctionRefusedError:
