@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..aws import stack as stacks
 from ..errors import UsageError
 from ..runs.place import Place
 from . import collect as collecting
@@ -16,7 +15,7 @@ def collect(
     run: str,
     output: str | Path | None = None,
     *,
-    stack: str = stacks.DEFAULT,
+    stack: str = "skyfan",
     to: str | Path | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Collected:
@@ -27,7 +26,7 @@ def collect(
     is called with a stage's name, how much of it is done, and of how much, 0 where nobody knows. Raises
     UsageError for a run that is not there or has no catalogs, and for a folder that holds something else.
     """
-    place = Place.at(output) if output else stacks.find(stack).results
+    place = Place.at(output) if output else _results(stack)
     return collecting.collect(place, run, Path(to) if to else folder_of(place, run), progress=progress)
 
 
@@ -52,6 +51,12 @@ def search(
             f"there is no data set {run}: give its folder, or a run's name and its --output FOLDER"
         )
     return searching.search(folder, ra, dec, radius, columns)
+
+
+def _results(stack: str) -> Place:
+    from ..aws.stack import find  # boto3, which a folder does not need
+
+    return find(stack).results
 
 
 def folder_of(place: Place, run: str) -> Path:

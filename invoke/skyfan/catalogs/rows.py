@@ -22,6 +22,7 @@ FIRST = -(1 << 63)
 """The least key: keys below 0 are of sources without a position."""
 
 Ids = NDArray[np.int64]
+Rows = NDArray[np.void]
 Columns = dict[str, NDArray[Any]]
 
 
@@ -38,7 +39,7 @@ class Chunk:
         """How many rows have keys below each edge."""
         return np.searchsorted(self.keys, edges)
 
-    def read(self, start: int, stop: int) -> tuple[NDArray[np.void], NDArray[np.int32], NDArray[np.int64]]:
+    def read(self, start: int, stop: int) -> tuple[Rows, NDArray[np.int32], NDArray[np.int64]]:
         """Rows, the numbers of their images, and keys."""
         dtype = self.layout.dtype
         count = stop - start
@@ -55,45 +56,49 @@ class Spill:
     ids: list[int] = field(default_factory=list)
     """What is added to NUMBER of an image's sources for their SOURCE_ID, by the image's number."""
     chunks: list[Chunk] = field(default_factory=list)
-    _rows: list[NDArray[np.void]] = field(default_factory=list)
-    _images: list[int] = field(default_factory=list)
-    _layout: Layout | None = None
-    _held: int = 0
+    _held: dict[Layout, list[tuple[int, Rows]]] = field(default_factory=dict)
+    _count: int = 0
 
-    def add(self, layout: Layout, rows: NDArray[np.void], base: int) -> int:
-        """Takes the sources of one image; `base` is its part of their SOURCE_IDs. Gives its number."""
-        image = len(self.ids)
-        self.ids.append(base)
-        if layout != self._layout or self._held + len(rows) > CHUNK:
+    def add(self, layout: Layout, rows: Rows, base: int) -> None:
+        """Takes the sources of one image; `base` is its part of their SOURCE_IDs."""
+        if self._count + len(rows) > CHUNK:
             self.flush()
-        self._layout = layout
-        self._rows.append(rows)
-        self._images.append(image)
-        self._held += len(rows)
-        return image
+        if len(rows):
+            self._held.setdefault(layout, []).append((len(self.ids), rows))
+        self.ids.append(base)
+        self._count += len(rows)
 
     def flush(self) -> None:
-        """Writes what is held, sorted."""
-        if self._held and self._layout is not None:
-            rows = np.concatenate(self._rows)
-            image = np.repeat(np.array(self._images, np.int32), [len(part) for part in self._rows])
-            self._rows.clear()
-            keys = sphere.keys(rows["ALPHA_J2000"].astype(np.float64), rows["DELTA_J2000"].astype(np.float64))
-            lost = keys < 0
-            keys[lost] = source_ids(rows[lost], image[lost], self.ids) + FIRST
-            order = np.argsort(keys, kind="stable")
-            path = self.folder / f"{len(self.chunks):06}"
-            with path.with_suffix(".rows").open("wb") as file:
-                for start in range(0, len(order), _BLOCK):
-                    rows[order[start : start + _BLOCK]].tofile(file)
-            image[order].tofile(path.with_suffix(".image"))
-            keys[order].tofile(path.with_suffix(".keys"))
-            mapped = np.memmap(path.with_suffix(".keys"), np.int64, "r")
-            self.chunks.append(Chunk(self._layout, path, mapped))
-        self._rows, self._images, self._held = [], [], 0
+        """Writes what is held, sorted, a chunk for each layout."""
+        while self._held:
+            self._write(*self._held.popitem())
+        self._count = 0
+
+    def _write(self, layout: Layout, held: list[tuple[int, Rows]]) -> None:
+        rows = _joined([part for _, part in held], layout)
+        image = np.repeat(np.array([i for i, _ in held], np.int32), [len(part) for _, part in held])
+        held.clear()
+        keys = sphere.keys(rows["ALPHA_J2000"].astype(np.float64), rows["DELTA_J2000"].astype(np.float64))
+        lost = keys < 0
+        keys[lost] = source_ids(rows[lost], image[lost], self.ids) + FIRST
+        order = np.argsort(keys, kind="stable")
+        path = self.folder / f"{len(self.chunks):06}"
+        with path.with_suffix(".rows").open("wb") as file:
+            for start in range(0, len(order), _BLOCK):
+                file.write(rows[order[start : start + _BLOCK]].tobytes())
+        image[order].tofile(path.with_suffix(".image"))
+        keys[order].tofile(path.with_suffix(".keys"))
+        self.chunks.append(Chunk(layout, path, np.memmap(path.with_suffix(".keys"), np.int64, "r")))
 
 
-def source_ids(rows: NDArray[np.void], image: NDArray[np.int32], bases: Iterable[int]) -> Ids:
+def _joined(parts: list[Rows], layout: Layout) -> Rows:
+    """Rows one after another. As bytes: numpy would turn the numbers of each to the machine's byte order."""
+    whole = np.concatenate([part.view(f"V{layout.dtype.itemsize}") for part in parts])
+    joined: Rows = whole.view(layout.dtype)
+    return joined
+
+
+def source_ids(rows: Rows, image: NDArray[np.int32], bases: Iterable[int]) -> Ids:
     """SOURCE_ID (n,), 0 to 2^63: the image's digest plus the source's NUMBER, modulo 2^63."""
     base = np.array(list(bases), np.uint64)[image]
     return ((base + rows["NUMBER"].astype(np.uint64)) & np.uint64((1 << 63) - 1)).astype(np.int64)
@@ -104,13 +109,15 @@ def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iter
 
     `_healpix_29` (the key), `SOURCE_ID` and `image` (its number) stand among them.
     """
-    parts: dict[Layout, list[tuple[NDArray[np.void], NDArray[np.int32], NDArray[np.int64]]]] = {}
+    parts: dict[Layout, list[tuple[Rows, NDArray[np.int32], NDArray[np.int64]]]] = {}
     for chunk in chunks:
         low, high = chunk.below(np.array([start, stop], np.int64)).tolist()
         if high > low:
             parts.setdefault(chunk.layout, []).append(chunk.read(low, high))
     for layout, found in parts.items():
-        rows, image, keys = (np.concatenate(each) for each in zip(*found, strict=True))
+        rows = _joined([part for part, _, _ in found], layout)
+        image = np.concatenate([part for _, part, _ in found])
+        keys = np.concatenate([part for _, _, part in found])
         found.clear()
         ident = source_ids(rows, image, ids)
         order = np.lexsort((ident, keys))

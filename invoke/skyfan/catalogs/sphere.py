@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from astropy_healpix import healpy
 from numpy.typing import NDArray
 
 ORDER = 29
@@ -15,6 +14,8 @@ _MARGIN = 1e-9
 
 def keys(ra: NDArray[Any], dec: NDArray[Any]) -> NDArray[np.int64]:
     """Nested HEALPix pixels (n,) of order 29 of positions in degrees; -1 where there is no position."""
+    from astropy_healpix import healpy  # takes a second: it imports all of astropy.coordinates
+
     known = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
     found = np.full(len(ra), -1, np.int64)
     found[known] = healpy.ang2pix(1 << ORDER, ra[known] % 360.0, dec[known], nest=True, lonlat=True)
@@ -51,6 +52,8 @@ def circle(ra: float, dec: float, radius: float) -> NDArray[np.int64]:
     A pixel is kept where its centre is no farther than the radius and its own radius, down to pixels of the
     circle's size: never too few, a few too many.
     """
+    from astropy_healpix import healpy
+
     pixels = np.arange(12, dtype=np.int64)
     reach = math.radians(radius)
     order = 0

@@ -1,0 +1,72 @@
+"""A catalog's bytes, read as astropy reads them."""
+
+import io
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from standins import catalogs
+
+from skyfan.catalogs import fitstable
+from skyfan.catalogs.fitstable import DamagedCatalogError
+
+URI = "s3://bucket/it's/" + "a-long-name/" * 12 + "x_flt.fits"
+
+
+@pytest.fixture
+def body() -> bytes:
+    return catalogs.catalog(URI, [10.0, np.nan, 350.5], [-89.0, np.nan, 3.25], TARGNAME="NGC & 3")
+
+
+def test_it_is_what_astropy_reads(body: bytes) -> None:
+    catalog = fitstable.read(body)
+    with fits.open(io.BytesIO(body)) as hdus:
+        for card in hdus[0].header.cards:
+            if card.keyword not in ("HISTORY", "COMMENT", "CONTINUE", ""):
+                assert catalog.header[card.keyword] == card.value, card.keyword
+        assert catalog.header["SRCURI"] == URI
+        assert catalog.history == "note: a note".ljust(72)
+        assert [c.name for c in catalog.layout.columns] == hdus[1].columns.names
+        assert [c.unit for c in catalog.layout.columns] == [c.unit or "" for c in hdus[1].columns]
+        for name in hdus[1].columns.names:
+            np.testing.assert_array_equal(catalog.rows[name], hdus[1].data[name], err_msg=name)
+
+
+def test_a_catalog_may_be_empty() -> None:
+    assert len(fitstable.read(catalogs.catalog(URI, [], [])).rows) == 0
+
+
+def test_layouts_are_equal_where_the_columns_are(body: bytes) -> None:
+    one, other = fitstable.read(body).layout, fitstable.read(catalogs.catalog(URI, [1.0], [2.0])).layout
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != fitstable.read(catalogs.catalog(URI, [1.0], [2.0], unit=None)).layout
+
+
+@pytest.mark.parametrize("size", [0, 79, 2880, 5760, 20000, -2880, -1])
+def test_what_is_cut_short_is_damaged(body: bytes, size: int) -> None:
+    with pytest.raises(DamagedCatalogError, match="it ends|it is no FITS"):
+        fitstable.read(body[:size])
+
+
+def test_what_was_altered_is_damaged(body: bytes) -> None:
+    altered = bytearray(body)
+    altered[-2880] ^= 1
+    with pytest.raises(DamagedCatalogError, match="DATASUM differs"):
+        fitstable.read(bytes(altered))
+
+
+def test_other_fits_files_are_named_for_what_they_are() -> None:
+    image, other, odd = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((3, 3)))]).writeto(image)
+    fits.BinTableHDU(np.array([(1,)], [("NUMBER", ">i4")])).writeto(other)
+    fits.BinTableHDU.from_columns([fits.Column("NUMBER", "C", array=[1j])]).writeto(odd)
+    for file, told in (
+        (image, "no table"),
+        (other, "no column ALPHA_J2000, DELTA_J2000"),
+        (odd, "the type C"),
+    ):
+        with pytest.raises(DamagedCatalogError, match=told):
+            fitstable.read(file.getvalue())
+    with pytest.raises(DamagedCatalogError, match="no FITS"):
+        fitstable.read(b"<html>" * 1000)
