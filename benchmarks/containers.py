@@ -24,6 +24,12 @@ ENVIRONMENT = {
     "SAM_CLI_TELEMETRY": "0",
 }
 
+# How sam runs what it built: with the stand-in, and with a bucket that is there.
+LOCAL = (
+    "--skip-pull-image",
+    *("--parameter-overrides", "ParameterKey=ExistingOutputBucket,ParameterValue=results"),
+)
+
 
 def run(*command: object, timeout: float) -> str:
     """Run a command in the repository and return its stdout; if it fails, the error is what it said."""

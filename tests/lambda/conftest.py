@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import botocore.config
 import containers
 import pytest
 import yaml
@@ -79,3 +83,53 @@ def template(stand_in: str, built: Path, s3: boto3.client) -> Path:
     path = built / "local.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[boto3.client]:
+    """Lambda's interface, as `sam local start-lambda` serves it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("start-lambda") / "log"
+    command = [
+        containers.SAM,
+        "local",
+        "start-lambda",
+        "--template",
+        template,
+        "--port",
+        port,
+        *containers.LOCAL,
+    ]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [str(part) for part in command],
+            cwd=containers.REPO,
+            env={**os.environ, **containers.ENVIRONMENT},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
+        try:
+            end = time.monotonic() + 60
+            while not _answers(port):
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.3)
+            yield boto3.client(
+                "lambda",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=botocore.config.Config(read_timeout=120, retries={"max_attempts": 0}),
+            )
+        finally:
+            server.terminate()

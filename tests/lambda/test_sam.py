@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.config
+import containers
 import numpy as np
 import pytest
 from astropy.io import fits
-from containers import ENVIRONMENT, REPO, SAM, run
+from containers import REPO, SAM, run
 
 NAME = "j8bt06nyq_flt.fits"
 INPUT = f"s3://archive/hst/public/{NAME}"
 CATALOG = f"catalogs/archive/hst/public/{NAME}.cat.fits"
-_LOCAL = (
-    "--skip-pull-image",
-    *("--parameter-overrides", "ParameterKey=ExistingOutputBucket,ParameterValue=results"),
-)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +40,7 @@ def _invoke(template: Path, function: str, event: dict[str, Any], folder: Path) 
             template,
             "--event",
             folder / "event.json",
-            *_LOCAL,
+            *containers.LOCAL,
         ),
         timeout=180,
     )
@@ -100,47 +93,6 @@ def test_an_error_is_named(template: Path, archive: boto3.client, tmp_path: Path
     )
     assert answer["errorType"] == "InputNotFoundError", answer
     assert "none.fits" in answer["errorMessage"]
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[boto3.client]:
-    """Lambda's interface, as `sam local start-lambda` serves it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("start-lambda") / "log"
-    command = [SAM, "local", "start-lambda", "--template", template, "--port", port, *_LOCAL]
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [str(part) for part in command],
-            cwd=REPO,
-            env={**os.environ, **ENVIRONMENT},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        ) as server,
-    ):
-        try:
-            end = time.monotonic() + 60
-            while not _answers(port):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.3)
-            yield boto3.client(
-                "lambda",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                region_name="us-east-1",
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-                config=botocore.config.Config(read_timeout=120, retries={"max_attempts": 0}),
-            )
-        finally:
-            server.terminate()
 
 
 def test_boto3_gets_an_answer(endpoint: boto3.client, archive: boto3.client) -> None:
