@@ -12,10 +12,16 @@ SHELL := /bin/sh
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine: catalogs, pictures and a table
-	@$(BIN)/skyfan run --engine local $(DEMO) --output $(OUTPUT) --outputs preview
+demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a plan to one catalog and its bill
+	$(call skyfan,plan $(DEMO) --out $(OUTPUT)/plan.parquet)
+	$(call skyfan,run $(OUTPUT)/plan.parquet --output $(OUTPUT) --run demo --outputs preview)
+	$(call skyfan,status demo --output $(OUTPUT))
+	$(call skyfan,collect demo --output $(OUTPUT))
+	$(call skyfan,search demo --output $(OUTPUT) --around "6.0304 -72.0813" --radius 2s)
 	@for image in abell2744_f105w_drz.fits j8bt06nyq_flt.fits; do $(BIN)/skyfan show $(DEMO)/$$image \
-	  "$(OUTPUT)/runs/default/catalogs$(CURDIR)/$(DEMO)/$$image.cat.fits" --output $(OUTPUT)/$$image.png || exit 1; done
+	  "$(OUTPUT)/runs/demo/catalogs$(CURDIR)/$(DEMO)/$$image.cat.fits" --output $(OUTPUT)/$$image.png || exit 1; done
+# Each command is shown as a person would type it, then run.
+skyfan = @mkdir -p $(OUTPUT) && printf '\n$$ skyfan %s\n' '$(1)' && $(BIN)/skyfan $(1)
 
 test: lint unit  ## what a change must pass: ruff, mypy and the default tests
 
