@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import following, retrying, running
+from . import cancelling, costing, following, retrying, running
 from .catalogs import calls
+from .page import calls as pages
 from .plans import make
 from .plans.criteria import Criteria
 from .plans.plan import Plan
@@ -24,6 +25,10 @@ status = following.status
 follow = following.follow
 runs = following.runs
 retry = retrying.retry
+costs = costing.costs
+cancel = cancelling.cancel
+restore = cancelling.restore
+report = pages.report
 
 
 def plan(

@@ -2,9 +2,12 @@
 
 import click
 
+from .cancel import cancel
 from .collect import collect
 from .common import Group
+from .costs import costs
 from .plan import plan
+from .report import report
 from .retry import retry
 from .run import run
 from .runs import runs
@@ -19,5 +22,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, collect, search, show, status, runs, retry):
+for _command in (plan, run, collect, search, show, status, runs, retry, cancel, report, costs):
     main.add_command(_command)
