@@ -1,5 +1,6 @@
 """Pages of events -> records, however they are split and ordered."""
 
+import json
 import re
 from array import array
 from collections import Counter, defaultdict
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..runs.digests import digest
+from ..uris import key
 from .lines import Event
-from .records import NUMBERS, Floats, Kind, Records
+from .records import NUMBERS, Floats, Kind, Records, Results
 from .reports import NONE, UNSTATED, USUAL, Report, UnparsedError, parse, seconds
 
 TIMED_OUT: Kind = ("timeout", "")
@@ -20,13 +23,14 @@ _BATCH = 1 << 11  # more would not fit the cache
 _EXAMPLES = 5
 _TIMED_OUT = re.compile(r"([!-~]+) Task timed out after (\d+(?:\.\d+)?) seconds")
 _KILLED = re.compile(r"([!-~]+) (?:Error: )?Runtime exited with error: signal: killed")
-_RESULT = re.compile(r'"input": ("(?:[^"\\]|\\.)*").*?"sources": (\d+)')
 
 
 class Collector:
     """Takes events page by page, and gives the same records however they were split and ordered."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: str | None = None) -> None:
+        """`run` takes the handlers' results of that run alone, where a log group holds several."""
+        self._mark = "" if run is None else f'"run": {json.dumps(run)}'
         self.events = self.log_bytes = self.unparsed = 0
         self._examples: list[str] = []
         self._usual: list[tuple[Any, ...]] = []
@@ -36,7 +40,7 @@ class Collector:
         self._kinds: dict[Kind, int] = {}
         self._timed_out: dict[str, list[float]] = defaultdict(list)
         self._killed: Counter[str] = Counter()
-        self._inputs, self._sources = array("Q"), array("q")
+        self._files, self._sources, self._seconds = array("Q"), array("q"), array("d")
 
     def add(self, events: Iterable[Event]) -> None:
         """Reads the events of one page or file."""
@@ -63,7 +67,6 @@ class Collector:
         self._chunks.clear()
         ids, numbers = columns[0], dict(zip(NUMBERS, columns[1:], strict=False))
         kinds = self._settle(ids, numbers, columns[-1])
-        inputs, first = np.unique(np.array(self._inputs, np.uint64), return_index=True)
         return Records(
             request_id=ids,
             **numbers,
@@ -73,8 +76,7 @@ class Collector:
             log_bytes=self.log_bytes,
             unparsed=self.unparsed,
             examples=tuple(self._examples),
-            images=len(inputs) if len(inputs) else None,
-            sources=int(np.array(self._sources, np.int64)[first].sum()) if len(inputs) else None,
+            results=Results.of(self._files, self._sources, self._seconds),
         )
 
     def _read(self, text: str, time: float) -> None:
@@ -95,14 +97,25 @@ class Collector:
     def _hear(self, text: str) -> None:
         """What a log tells beside reports: results of the handler, and ends that old reports do not state."""
         if '"sources"' in text:
-            if text.startswith("{") and (result := _RESULT.search(text)):
-                self._inputs.append(digest(result[1]))
-                self._sources.append(int(result[2]))
+            if text.startswith("{") and self._mark in text:
+                self._take(text)
         elif "Task timed out" in text:
             if ended := _TIMED_OUT.search(text):
                 self._timed_out[ended[1]].append(float(ended[2]))
         elif "signal: killed" in text and (ended := _KILLED.search(text)):
             self._killed[ended[1]] += 1
+
+    def _take(self, text: str) -> None:
+        """One image's result, as SepExtract prints it; anything else is none."""
+        try:
+            told = json.loads(text)
+            file, sources, took = digest(key(told["input"])), int(told["sources"]), told.get("seconds")
+            seconds = NONE if took is None else float(took)
+        except (ValueError, TypeError, KeyError, AttributeError, InputError):
+            return
+        self._files.append(file)
+        self._sources.append(sources)
+        self._seconds.append(seconds)
 
     def _pack_usual(self) -> None:
         """A batch of lines of the usual form, column by column: what parse() does, in a third of its time."""

@@ -16,7 +16,7 @@ from .prices import MODEL, Prices
 from .speeds import Speeds
 
 Sizes = NDArray[np.float64]
-_ARCHIVE = "s3://stpubdata/"
+ARCHIVE = "s3://stpubdata/"
 _UNKNOWN_SIZE = 1.7e8
 # Lambda's waits before the second and the third try.
 _WAITS_S = 180.0
@@ -97,7 +97,7 @@ def _by_tier(items: Iterable[Item]) -> tuple[dict[str, Sizes], dict[str, NDArray
         if item.size is None:
             unknown += 1
         sizes.setdefault(item.tier, array("d")).append(_UNKNOWN_SIZE if item.size is None else item.size)
-        ours = item.uri.startswith("s3://") and not item.uri.startswith(_ARCHIVE)
+        ours = item.uri.startswith("s3://") and not item.uri.startswith(ARCHIVE)
         free.setdefault(item.tier, bytearray()).append(not ours)
     return (
         {tier: np.frombuffer(values) for tier, values in sizes.items()},

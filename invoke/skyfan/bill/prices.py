@@ -34,6 +34,8 @@ class Model:
     """The parts that are on the bill, of CHARGES."""
     gb_second: float | None
     """The model's own price in USD a GB-s, where it does not go by the region's."""
+    as_logged_since: float | None
+    """Unix time since which AWS's logs themselves follow this model."""
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,5 @@ def _model(name: str, model: dict[str, Any]) -> Model:
     if step < 1:
         raise ValueError(f"granularity_ms of model {name} must be at least 1")
     own = None if "gb_second" not in model else _price(model["gb_second"], name)
-    return Model(name, step, bool(model["init"]), charges, own)
+    since = model["as_logged_since"].timestamp() if "as_logged_since" in model else None
+    return Model(name, step, bool(model["init"]), charges, own, since)

@@ -47,14 +47,15 @@ class UnparsedError(SkyfanError):
 
 
 _NUMBER = r"(\d++(?:\.\d++)?+)"
-# Nearly every line is of this form; what is not goes the way of keys and values. It never steps back (++, ?+).
+# Nearly every line is of this form; what is not goes the way of keys and values. It never steps back.
 USUAL = re.compile(
     rf"REPORT RequestId: ([!-~]++)\tDuration: {_NUMBER} ms\tBilled Duration: (\d++) ms\t"
     rf"Memory Size: (\d++) MB\tMax Memory Used: (\d++) MB(?:\tInit Duration: {_NUMBER} ms)?+"
     r"(?:\tStatus: (\w++))?+(?:\tError Type: ([!-~]++))?+(?:\tStart Time: (\S++))?+\s*+\Z"
 )
 FIELD = re.compile(
-    r"(?<!\S)(REPORT RequestId|Billed Restore Duration|Restore Duration|Billed Duration|Init Duration|Duration|"
+    r"(?<!\S)(REPORT RequestId|Billed Restore Duration|Restore Duration|Billed Duration|Init Duration|"
+    r"Duration|"
     r"Memory Size|Max Memory Used|Status|Error Type|Start Time|Phase|XRAY TraceId|"
     r"SegmentId|Sampled): ?"
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyfan.bill import speeds
@@ -18,6 +18,7 @@ def items(sizes: list[int | None], bucket: str = "stpubdata", tier: str = "stand
     return [Item(f"s3://{bucket}/{number}.fits", size, tier) for number, size in enumerate(sizes)]
 
 
+@settings(max_examples=40)
 @given(SIZES, SIZES, st.sampled_from([1, 5]), st.sampled_from([1, 1000, 3000]))
 def test_a_range_that_never_falls_when_work_grows(
     some: list[int | None], more: list[int | None], batch: int, concurrency: int
