@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import UsageError
 from ..plans.plan import LARGE, STANDARD
@@ -26,17 +27,18 @@ def read(stack: Stack, registry: Template, function: str) -> Mapping[str, Deploy
     `function` is a logical ID. Limits are those that Lambda tells, or where the person may not ask for them,
     the template's.
     """
-    standard = _ask(stack.function(function), registry, function)
+    client = session.client("lambda")
+    standard = _ask(client, stack.function(function), registry, function)
     large = function + SUFFIX
     if large not in stack.functions:
         return {STANDARD: standard, LARGE: standard}
-    return {STANDARD: standard, LARGE: _ask(stack.function(large), registry, large)}
+    return {STANDARD: standard, LARGE: _ask(client, stack.function(large), registry, large)}
 
 
-def _ask(name: str, registry: Template, logical_id: str) -> Deployed:
+def _ask(client: Any, name: str, registry: Template, logical_id: str) -> Deployed:
     try:
         with session.told(name):
-            told = session.client("lambda").get_function_configuration(FunctionName=name)
+            told = client.get_function_configuration(FunctionName=name)
         return Deployed(name, int(told["MemorySize"]), float(told["Timeout"]))
     except (UsageError, KeyError):
         described = registry.function(logical_id)

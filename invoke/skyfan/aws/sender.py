@@ -23,6 +23,7 @@ from .pace import Pace
 _BASE_S, _CAP_S = 0.1, 20.0
 _TICK_S = 0.2
 _REFRESH_S = 60.0
+_GRACE_S = 1.0
 
 
 @dataclass
@@ -89,7 +90,12 @@ class Sender:
                 for task in [*self._lanes, ticking]:
                     if task.done() and task.exception():
                         task.result()
+        except asyncio.CancelledError:  # Ctrl-C: what is on its way may be taken, and its receipt still come
+            self.stopped = "interrupted"
+            await asyncio.wait({*self._lanes, ticking}, timeout=_GRACE_S, return_when=asyncio.FIRST_EXCEPTION)
+            raise
         finally:
+            self._exhausted = True  # else a lane that is cancelled would make room for a new one
             for task in (ticking, *self._lanes):
                 task.cancel()
             await asyncio.gather(ticking, *self._lanes, return_exceptions=True)

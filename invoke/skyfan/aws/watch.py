@@ -10,8 +10,8 @@ from ..runs.judge import Limits
 from ..runs.outcome import RunState
 from ..runs.state import Follower
 
-# A look at 10,000 files is some 15 listings, 0.0001 USD; looks take a twentieth of a run's time at most.
-_SHARE = 20
+# A look at 10,000 files is some 15 listings, 0.0001 USD; looks take a tenth of a run's time at most.
+_SHARE = 10
 
 
 class Watch:
