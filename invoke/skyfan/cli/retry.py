@@ -56,7 +56,7 @@ def retry(
     """
     from rich.console import Console
 
-    from .. import api, retrying
+    from .. import retrying
 
     options = retrying.LocalOptions(jobs, timeout, memory, template)
     asked: dict[str, Any] = {
@@ -77,7 +77,7 @@ def retry(
     stopped = False
     with Watcher(Console(stderr=True)) as watcher:
         try:
-            retried = api.retry(run, output, **asked, on_event=watcher)
+            retried = retrying.retry(run, output, **asked, on_event=watcher)
         except retrying.Interrupted as interrupted:
             retried, stopped = interrupted.retried, True
     if as_json:

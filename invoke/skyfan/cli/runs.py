@@ -16,10 +16,10 @@ def runs(*, output: str | None, stack: str, as_json: bool) -> None:
     A glance only: files are those of all plans, and results are counted up to a thousand, which is where a
     listing of S3 ends; `skyfan status` counts all.
     """
-    from .. import api
+    from .. import following
     from ..runs import glances
 
-    found = api.runs(output, stack=stack)
+    found = following.runs(output, stack=stack)
     if as_json:
         click.echo(json.dumps([glances.document(one) for one in found], indent=1))
     else:

@@ -25,17 +25,17 @@ def status(*, run: str, output: str | None, stack: str, failed: bool, follow: bo
     """
     from rich.console import Console
 
-    from .. import api
+    from .. import following
     from ..runs import tell
 
     if follow:
         try:
             with tell.Ticker(Console(stderr=True)) as ticker:
-                state = api.follow(run, output, stack=stack, on_state=ticker)
+                state = following.follow(run, output, stack=stack, on_state=ticker)
         except KeyboardInterrupt:
             sys.exit(130)
     else:
-        state = api.status(run, output, stack=stack)
+        state = following.status(run, output, stack=stack)
     if failed:
         for line in tell.lines(state, as_json=as_json):
             click.echo(line)

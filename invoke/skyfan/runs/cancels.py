@@ -36,6 +36,12 @@ def begin(place: Place, run: str, cancel: Cancel) -> None:
     _write(place, run, [*read(place, run), cancel])
 
 
+def unfinished(place: Place, run: str) -> Cancel | None:
+    """The cancel that was begun and not ended: the functions may be stopped still."""
+    found = read(place, run)
+    return found[-1] if found and found[-1].ended is None else None
+
+
 def end(place: Place, run: str, when: float) -> None:
     """Notes that the newest cancel is over."""
     *before, last = read(place, run)

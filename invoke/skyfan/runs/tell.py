@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 
+from . import cancels
 from .judge import STATES
 from .outcome import TROUBLE, File, Group, RunState
 
@@ -132,6 +133,8 @@ def _remedy(group: Group) -> str:
 
 def _advice(state: RunState, groups: list[Group]) -> Iterator[str]:
     counts = state.counts
+    if cancels.unfinished(state.place, state.run):
+        yield f"The functions are stopped by a cancel: wait, or `skyfan cancel {state.run} --restore`."
     if not counts["planned"]:
         yield "This run has no plan yet: the `skyfan run` command that began it adds one."
     if counts["unsent"]:
