@@ -24,10 +24,18 @@ def report(
     there (logs, a data set, a plan) is told on the page. Raises UsageError for a run that is not there and
     a file that cannot be written.
     """
+    from .. import costing
     from . import page, story  # matplotlib and astropy take their time, and all of skyfan.api would wait
 
     place, lambdas = whereabouts.find(output, stack)
-    told = story.gather(place, run, lambdas, data=Path(data) if data else None, progress=progress)
+    told = story.gather(
+        place,
+        run,
+        lambdas,
+        costs=lambda: costing.costs(run, output, stack=stack),
+        data=Path(data) if data else None,
+        progress=progress,
+    )
     ours = Path(f"{run}.html") if place.folder is None else place.folder / "runs" / run / "report.html"
     path = Path(to) if to else ours
     part = path.with_name(f".{path.name}.part")

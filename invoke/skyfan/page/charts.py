@@ -72,8 +72,8 @@ def summary(values: Distribution, noun: str) -> str:
     if values.number < values.looked:
         whose = f"{values.number:,} of {whose} have one"
     return (
-        f"{whose[0].upper()}{whose[1:]}: median {middle}{unit}, 90 % between {low} and {high}, "
-        f"all between {least} and {most}."
+        f"{whose[0].upper()}{whose[1:]}: median {middle}{unit} (the dashed line), "
+        f"90 % between {low} and {high}, all between {least} and {most}."
         + (" The bars at the ends hold what lies beyond." if values.clipped else "")
     )
 

@@ -23,6 +23,7 @@ def table(
     rows: Iterable[Sequence[Content]],
     *,
     numbers: Sequence[int] = (),
+    foot: Sequence[Content] = (),
 ) -> Markup:
     """A table whose first column heads its rows; `numbers` are the columns that are set to the right.
 
@@ -33,19 +34,17 @@ def table(
         return "number" if column in numbers else None
 
     heads = [tag("th", heading, scope="col", class_=side(column)) for column, heading in enumerate(head)]
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row", class_=side(0)),
-            [tag("td", cell, class_=side(column)) for column, cell in enumerate(row[1:], 1)],
-        )
-        for row in rows
-    ]
+
+    def line(row: Sequence[Content]) -> Markup:
+        cells = [tag("td", cell, class_=side(column)) for column, cell in enumerate(row[1:], 1)]
+        return tag("tr", tag("th", row[0], scope="row", class_=side(0)), cells)
+
     made = tag(
         "table",
         tag("caption", caption, id=f"{name}-caption"),
         tag("thead", tag("tr", heads)),
-        tag("tbody", body),
+        tag("tbody", [line(row) for row in rows]),
+        tag("tfoot", line(foot)) if foot else None,
     )
     return tag("div", made, class_="scroll", role="region", tabindex=0, aria_labelledby=f"{name}-caption")
 

@@ -8,13 +8,20 @@ from . import field as field_map
 from . import sky, words
 from .elements import absent, cards, chart, facts, figure, section, table
 from .footprints import NOWHERE, Footprints, fields
-from .markup import Content, Markup, tag
+from .markup import Content, Markup, tag, text
 from .measured import Group, Measured
 from .story import Story
 from .thumbnails import Thumbnail
 
 _GROUPS = 40
 _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_KEY = {
+    kind: text([tag("span", class_=f"key {kind}", aria_hidden="true"), line])
+    for kind, line in (
+        ("planned", "dashed, planned: the image's edge as MAST tells it"),
+        ("measured", "solid, measured: a line through the outermost sources found in the image"),
+    )
+}
 
 
 def maps(story: Story) -> Markup:
@@ -28,7 +35,7 @@ def maps(story: Story) -> Markup:
     drawn = [
         figure(
             sky.whole("sky-all", planned, measured),
-            f"All the sky. {_found(planned, measured)}",
+            f"All the sky; the dashed line is the Milky Way's plane. {_found(planned, measured)}",
             class_="all-sky",
         )
     ]
@@ -40,15 +47,8 @@ def maps(story: Story) -> Markup:
         drawn.append(
             figure(field_map.draw(f"sky-{number}", field, planned, measured, title), f"{title}: {seen} {at}.")
         )
-    key = tag(
-        "p",
-        tag("span", class_="key planned", aria_hidden="true"),
-        "dashed outline, planned: the image's edge as MAST tells it",
-        tag("br"),
-        tag("span", class_="key measured", aria_hidden="true"),
-        "solid outline, measured: drawn through the outermost sources found in it",
-        class_="legend",
-    )
+    kinds = [line for (_, line), found in zip(_KEY.items(), (planned, measured), strict=True) if len(found)]
+    key = tag("ul", [tag("li", line) for line in kinds], class_="legend")
     return section("sky", "Where on the sky", drawn[0], key, cards(drawn[1:]))
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import of_run, of_sky, words
+from . import of_costs, of_run, of_sky, words
 from .elements import facts, section, table
 from .markup import Markup, tag, text
 from .story import Story
@@ -22,9 +22,11 @@ def render(story: Story) -> str:
         ("Sky", of_sky.maps(story)),
         ("Pictures", of_sky.pictures(story)),
         ("Sources", of_sky.measured(story)),
+        ("Work", of_costs.work(story)),
+        ("Costs", of_costs.costs(story)),
         ("Versions", _versions(story)),
     ]
-    names = ("asked", "outcome", "sky", "pictures", "measured", "versions")
+    names = ("asked", "outcome", "sky", "pictures", "measured", "work", "costs", "versions")
     links = [
         tag("li", tag("a", label, href=f"#{name}")) for (label, _), name in zip(contents, names, strict=True)
     ]
@@ -61,6 +63,9 @@ def _banner(story: Story) -> Markup:
         shown.append(("failed or missing", f"{troubled:,}"))
     if story.measured:
         shown.append(("sources", f"{story.measured.sources + story.measured.unplaced:,}"))
+    if story.costs:
+        what = "spent" if story.state.functions else "at Lambda's prices"
+        shown.append((what, words.usd(story.costs.bill.usd)))
     return text(
         [
             tag("p", "skyfan report", class_="eyebrow"),

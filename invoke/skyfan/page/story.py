@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..catalogs.calls import folder_of
+from ..costing import Costs
 from ..errors import UsageError
 from ..runs import state
 from ..runs.outcome import File, RunState
@@ -37,6 +38,7 @@ class Story:
     """The first of them."""
     measured: Measured | None
     thumbnails: list[Thumbnail]
+    costs: Costs | None
     absent: dict[str, str]
     """By part (measured, costs): a sentence."""
 
@@ -46,10 +48,11 @@ def gather(
     run: str,
     lambdas: Place | None = None,
     *,
+    costs: Callable[[], Costs],
     data: Path | None = None,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Story:
-    """Gathers a run's story. `data` is its collected data set where that does not lie in its own place.
+    """Gathers a run's story. `costs` reads its bill; `data` is its data set where that is not in its place.
 
     Raises UsageError for a run that is not there; parts that are not there are told in `absent`.
     """
@@ -69,8 +72,14 @@ def gather(
             )
     except UsageError as error:
         absent["measured"] = f"What was collected cannot be shown: {error}."
-    progress("pictures")
+    progress("logs")
+    bill = None
+    try:
+        bill = costs()
+    except UsageError as error:
+        absent["costs"] = f"There is no bill: {error}."
     results = found.about["results"].replace("{run}", run)
+    progress("pictures")
     picked = there.picked if there else _some(found, results.split("{key}", 1)[1])
     return Story(
         run=run,
@@ -82,6 +91,7 @@ def gather(
         missing=list(islice(found.files("missing"), EXAMPLES)),
         measured=there,
         thumbnails=list(thumbnails.make(place, results, picked)),
+        costs=bill,
         absent=absent,
     )
 
