@@ -1,4 +1,4 @@
-"""Catalogs without images: of made-up sources through sep_extract's own writer, and shifted copies of real ones."""
+"""Catalogs without images: made-up sources through sep_extract's own writer, and copies of real ones."""
 
 import io
 import json
@@ -61,9 +61,7 @@ def catalog(
     table: dict[str, NDArray[Any]] = {}
     for i, column in enumerate(columns_for(unit)):
         shape = (len(ra), apertures) if column.per_aperture else (len(ra),)
-        table[column.name] = np.full(shape, i, float) + np.arange(len(ra)).reshape(
-            -1, *[1] * (len(shape) - 1)
-        )
+        table[column.name] = np.add.outer(np.arange(len(ra)), np.full(shape[1:], i)).astype(float)
     table |= {"NUMBER": np.arange(1, len(ra) + 1), "ALPHA_J2000": np.array(ra), "DELTA_J2000": np.array(dec)}
     if mag is not None:
         table["MAG_AUTO"] = np.array(mag)

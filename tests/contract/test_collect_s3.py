@@ -1,0 +1,95 @@
+"""collect from a bucket. Only AWS is not real: moto's S3, over HTTP, through obstore."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+from standins import catalogs
+
+from skyfan.api import collect, search
+from skyfan.errors import UsageError
+
+IMAGES = [f"s3://archive/hst/public/{number:02}_flt.fits" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket with a run of 40 catalogs; the same run lies in tmp_path/local."""
+    for name, value in (
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    folder = catalogs.run_folder(tmp_path / "local")
+    rng = np.random.default_rng(3)
+    for uri in IMAGES:
+        body = catalogs.catalog(uri, rng.uniform(0, 360, 20), rng.uniform(-90, 90, 20))
+        catalogs.put(folder, uri, body)
+    client = boto3.client("s3")
+    name = f"results-{tmp_path.name.replace('_', '-')}"[:60].rstrip("-")
+    client.create_bucket(Bucket=name)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.put_object(
+                Bucket=name, Key=str(path.relative_to(tmp_path / "local")), Body=path.read_bytes()
+            )
+    return name
+
+
+def rows(folder: Path) -> list[str]:
+    files = sorted(folder.glob("dataset/*/*/*.parquet"))
+    return [str(pq.read_table(file, partitioning=None).to_pylist()) for file in files]
+
+
+def test_a_bucket_gives_what_a_folder_gives(bucket: str, tmp_path: Path) -> None:
+    remote = collect("default", f"s3://{bucket}", to=tmp_path / "remote")
+    local = collect("default", tmp_path / "local")
+    assert local.folder == tmp_path / "local/runs/default/collected"
+    assert (remote.images, remote.sources) == (local.images, local.sources) == (40, 800)
+    assert rows(remote.folder) == rows(local.folder)
+
+
+def test_only_what_is_new_is_fetched(bucket: str, tmp_path: Path) -> None:
+    assert collect("default", f"s3://{bucket}", to=tmp_path / "set").read == 40
+    assert collect("default", f"s3://{bucket}", to=tmp_path / "set").read == 0
+    uri = "s3://archive/hst/public/99_flt.fits"
+    body = catalogs.catalog(uri, [10.0], [20.0])
+    boto3.client("s3").put_object(
+        Bucket=bucket, Key="runs/default/catalogs/archive/hst/public/99_flt.fits.cat.fits", Body=body
+    )
+    again = collect("default", f"s3://{bucket}", to=tmp_path / "set")
+    assert (again.read, again.images) == (1, 41)
+    found = search(tmp_path / "set", 10, 20, 1e-6, columns=["IMAGE"]).table
+    assert found.to_pylist() == [{"DISTANCE": 0.0, "IMAGE": uri}]
+
+
+def test_without_a_folder_it_goes_where_the_person_is(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert collect("default", f"s3://{bucket}").folder == tmp_path / "here/default"
+    assert len(search("default", 0, 0, 180).table) == 800
+    assert len(search("default", 0, 0, 180, output=f"s3://{bucket}").table) == 800
+
+
+def test_a_bucket_that_is_not_there_is_told(bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not exist|there is no run"):
+        collect("default", "s3://no-such-bucket-at-all", to=tmp_path / "set")
+    with pytest.raises(UsageError, match="there is no run 'other'"):
+        collect("other", f"s3://{bucket}", to=tmp_path / "set")
