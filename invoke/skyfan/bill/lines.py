@@ -136,8 +136,8 @@ def _documents(lines: Iterable[str]) -> Iterator[Event]:
                 break
             yield _exported(item) if _is_exported(item) else (json.dumps(item), NONE)
         buffer = buffer[at:]
-    if inside or buffer.strip(" \r\n\t}]"):
-        yield from _lines(buffer.splitlines())  # cut off: what looks like a report is told
+    if inside:
+        yield buffer.strip(), NONE  # cut off: parse() tells whether a report was lost
 
 
 def _csv(lines: Iterable[str]) -> Iterator[Event]:

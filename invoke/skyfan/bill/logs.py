@@ -3,6 +3,7 @@
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,21 +43,31 @@ def cloudwatch(
 
 
 def files(paths: Iterable[str]) -> Iterator[Iterator[Event]]:
-    """The events of files, gzipped or not, `-` for standard input. Raises InputError if one is not there."""
-    for path in paths:
-        try:
-            if path == "-":
-                yield text(sys.stdin.buffer)
-            else:
-                with Path(path).open("rb") as stream:
-                    yield text(stream)
-        except (OSError, EOFError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise InputError(f"the log {path} cannot be read: {reason}") from error
+    """The events of files, gzipped or not, `-` for standard input.
+
+    They are opened when their events are asked for; InputError is raised then, for one that cannot be read.
+    """
+    return map(_file, paths)
+
+
+def _file(path: str) -> Iterator[Event]:
+    try:
+        if path == "-":
+            yield from text(sys.stdin.buffer)
+        else:
+            with Path(path).open("rb") as stream:
+                yield from text(stream)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"the log {path} cannot be read: {reason}") from error
 
 
 def text(stream: Any) -> Iterator[Event]:
-    """The events of one binary file that is open."""
+    """The events of one binary file that is open, and stays so."""
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
     raw: Any = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == _GZIP else buffered
-    return lines.events(io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline=None))
+    reader = io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
+    try:
+        yield from lines.events(reader)
+    finally:
+        reader.detach()

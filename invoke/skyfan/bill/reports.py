@@ -63,7 +63,7 @@ FIELD = re.compile(
 MARK, INIT_MARK = "REPORT RequestId:", "INIT_REPORT "
 _QUANTITY = re.compile(rf"{_NUMBER} *(ms|MB)(?!\S)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
-_JSON_MARKS = ('"platform.report"', '"platform.initReport"')
+_JSON_MARKS = ("platform.report", "platform.initReport", MARK)
 
 
 def parse(text: str, time: float = NONE) -> Report | None:

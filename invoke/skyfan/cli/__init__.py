@@ -5,6 +5,7 @@ import click
 from .cancel import cancel
 from .collect import collect
 from .common import Group
+from .completion import completion
 from .costs import costs
 from .plan import plan
 from .report import report
@@ -22,5 +23,5 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, collect, search, show, status, runs, retry, cancel, report, costs):
+for _command in (plan, run, collect, search, show, status, runs, retry, cancel, completion, report, costs):
     main.add_command(_command)

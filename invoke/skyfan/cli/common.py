@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from . import defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,18 @@ ACCESS = click.Choice(["anonymous", "signed", "requester-pays"])
 class Group(click.Group):
     """Tells what skyfan raises on purpose in one line, and exits with 2 for wrong use."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Each option can be set by the environment, as SKYFAN_<COMMAND>_<OPTION>."""
+        for option in cmd.params:
+            if isinstance(option, click.Option):
+                own = f"skyfan_{cmd.name}_{defaults.long_name(option)}".upper().replace("-", "_")
+                others = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+                option.envvar = [own, *others]
+        super().add_command(cmd, name)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            ctx.default_map = defaults.read(self)
             return super().invoke(ctx)
         except UsageError as error:
             click.echo(f"skyfan: {error}", err=True)
