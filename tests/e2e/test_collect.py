@@ -140,7 +140,7 @@ def test_the_readmes_snippets(place: Path, program: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     if program == "duckdb":
-        assert "F105W" in done.stdout
+        assert "F606W" in done.stdout
 
 
 def test_readme_has_these_snippets() -> None:

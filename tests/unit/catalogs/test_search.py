@@ -24,7 +24,7 @@ from skyfan.runs.place import Place
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SkyCoord]:
-    """A data set of many partitions and row groups: all sky, poles, meridian, one field; and its positions."""
+    """A data set of many partitions: all sky, poles, meridian, one field; and its positions."""
     output = tmp_path_factory.mktemp("search")
     rng = np.random.default_rng(5)
     pole = rng.choice([-1, 1], 200) * (90 - rng.exponential(0.01, 200))
