@@ -1,11 +1,14 @@
 """RUN as an argument, completed by the shell from the runs of a folder, without the network."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from ..errors import UsageError
 from ..task import RUN_NAME
+from . import defaults
 
 
 def run_argument(command: Callable[..., None]) -> Callable[..., None]:
@@ -14,7 +17,10 @@ def run_argument(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    output = ctx.params.get("output") or ctx.lookup_default("output")
+    output = ctx.params.get("output")
+    if not output and ctx.parent and isinstance(ctx.parent.command, click.Group):
+        with contextlib.suppress(UsageError):
+            output = defaults.read(ctx.parent.command).get(ctx.info_name or "", {}).get("output")
     if not output or str(output).startswith("s3://"):
         return []
     try:
