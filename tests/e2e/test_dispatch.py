@@ -291,9 +291,11 @@ def test_what_cannot_be_sent_is_told(cloud: Cloud, changed: dict[str, Any], said
     uris = files("refused", 2)
     with pytest.raises(UsageError, match=said):
         api.run_on_aws(uris, **{"run": "refused", **changed})
+    assert not list(Place.at(f"s3://{RESULTS}").list("runs/refused/"))  # its name is free
     assert set(cloud.taken(uris).values()) == {0}
 
 
 def test_files_of_this_machine_are_refused(cloud: Cloud, demo_data: Path) -> None:
     with pytest.raises(UsageError, match="is on this machine, where Lambda cannot read it"):
         api.run_on_aws([str(demo_data)], run="local-files")
+    assert not list(Place.at(f"s3://{RESULTS}").list("runs/local-files/"))

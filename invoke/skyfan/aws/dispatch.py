@@ -63,6 +63,8 @@ class Sent:
     """Files that were to be sent and were not; None where they were not counted."""
     stopped: str = ""
     """Why not all was sent, in one line; empty where all was."""
+    limited: bool = False
+    """Whether only a limit that was asked for stopped it."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -144,7 +146,9 @@ class _Sending:
         return f"{self.options.max_files} files were to be sent at most"
 
     def _sent(self, stopped: str, left: int | None) -> Sent:
-        return Sent(self.accepted, self._sender.counts, time.monotonic() - self._began, left, stopped)
+        limited = bool(left) and not self._sender.stopped
+        seconds = time.monotonic() - self._began
+        return Sent(self.accepted, self._sender.counts, seconds, left, stopped, limited)
 
     def _counted(self) -> Iterator[tuple[str, str]]:
         for file in islice(self._files, self.options.max_files):

@@ -76,6 +76,7 @@ def run(
     began = time.monotonic()
     with _planned(inputs) as plan:
         work = _Work.find(plan, registry, function, task, options)
+        work.check()
         allowance = work.allowance()
         runs.begin(work.place, task, function, work.results, work.stack.failures.name)
         runs.add_plan(work.place, task.run, plan)
@@ -84,7 +85,7 @@ def run(
         with Watch(follower, work.limits(), options.every_s) as watch:
             try:
                 _send(work, allowance, watch, outcome, on_event)
-                if options.wait:
+                if options.wait and not outcome.refused:
                     _wait(watch, outcome, on_event)
             except KeyboardInterrupt as error:
                 raise Interrupted(outcome) from error
@@ -142,6 +143,13 @@ class _Work:
         results = self.results.removeprefix("s3://").partition("/")[2]
         return Left(self.place, self.task.run, results, self.plan, self.functions)
 
+    def check(self) -> None:
+        """Raises UsageError for what no file can be sent with, before the run has taken its name."""
+        first = next(iter(self.plan), None)  # a plan is sorted: file:// comes before s3://
+        if first is not None:
+            left = Left(self.place, self.task.run, "", [first], self.functions)
+            next(calls(left.all(), self.task, self.options.sending.batch))
+
     def limits(self) -> Limits:
         timeout_s = max(function.timeout_s for function in self.functions.values())
         return Limits(timeout_s=timeout_s, retries=self.retries)
@@ -197,6 +205,7 @@ def _send(work: _Work, allowance: float, watch: Watch, outcome: Outcome, on_even
         raise
     tell(sent.files, sent.counts)
     outcome.left, outcome.stopped, outcome.send_s = sent.left, sent.stopped, sent.seconds
+    outcome.refused = bool(sent.stopped) and not sent.limited
 
 
 def _wait(watch: Watch, outcome: Outcome, on_event: events.OnEvent) -> None:

@@ -41,16 +41,21 @@ class Left:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """(URI, deployed function name) of each file that is left. Raises InputError for a local one."""
-        for item in self._items:
-            if not item.uri.startswith("s3://"):
-                raise InputError(f"{item.uri} is on this machine, where Lambda cannot read it: copy it to S3")
-            key = uris.key(item.uri)
+        for uri, function in self.all():
+            key = uris.key(uri)
             if digests.contains(self._done, key):
                 self.done_before += 1
             elif digests.contains(self._sent, key):
                 self.sent_before += 1
             else:
-                yield item.uri, self._functions[item.tier].name
+                yield uri, function
+
+    def all(self) -> Iterator[tuple[str, str]]:
+        """The same of every file, done or not."""
+        for item in self._items:
+            if not item.uri.startswith("s3://"):
+                raise InputError(f"{item.uri} is on this machine, where Lambda cannot read it: copy it to S3")
+            yield item.uri, self._functions[item.tier].name
 
     def _keys(self) -> Iterator[str]:
         head, tail = self._results.replace("{run}", self._run).split("{key}", 1)

@@ -23,6 +23,8 @@ class Outcome:
     """Files that were to be sent and were not; None where that is not known."""
     stopped: str = ""
     """Why not all was sent; empty where all was."""
+    refused: bool = False
+    """Whether it was Lambda, not a limit, that stopped it: then nothing is waited for."""
     counts: Counts | None = None
     send_s: float = 0.0
     seconds: float = 0.0

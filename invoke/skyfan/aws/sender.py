@@ -20,7 +20,7 @@ from .connection import BrokenError, Connection, Endpoint, NotSentError
 from .credentials import Credentials
 from .pace import Pace
 
-_BASE_S, _CAP_S = 0.1, 20.0
+_BASE_S, _CAP_S = 0.1, 10.0
 _TICK_S = 0.2
 _REFRESH_S = 60.0
 _GRACE_S = 1.0

@@ -193,16 +193,29 @@ def _preview(
     from .. import api
 
     invocations = files = 0
+    made = []
     with api.preview_on_aws(paths, **shared, **options) as preview:
         for call in preview.calls:
             payload = call.payload.decode()
-            click.echo(
-                json.dumps({"function": call.function, "payload": json.loads(payload)})
-                if as_json
-                else f"{call.function} {payload}"
-            )
             invocations, files = invocations + 1, files + len(call.uris)
+            if as_json:
+                made.append({"function": call.function, "payload": json.loads(payload)})
+            else:
+                click.echo(f"{call.function} {payload}")
         left, told = preview.left, preview.estimate
+    if as_json:
+        document = {
+            "files": files,
+            "done_before": left.done_before,
+            "sent_before": left.sent_before,
+            "estimate": {
+                "usd": [told.usd_low, told.usd_high],
+                "seconds": [told.seconds_low, told.seconds_high],
+            },
+            "assumptions": told.assumptions,
+            "invocations": made,
+        }
+        click.echo(json.dumps(document, indent=1))
     click.echo(
         f"{files} files in {invocations} invocations would be sent; {left.done_before} are done, "
         f"{left.sent_before} were sent before. The whole plan: {told.usd_low:.2f} to {told.usd_high:.2f} "
