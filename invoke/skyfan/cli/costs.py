@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 @click.option(
     "--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table, one row an invocation."
 )
+@click.option(
+    "--plot",
+    metavar="FILE.png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw durations, memory, how many ran at once, and cost by part.",
+)
 @as_json
 def costs(
     *,
@@ -48,6 +54,7 @@ def costs(
     what_if: str | None,
     advise: bool,
     csv: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Say what RUN cost, from its logs: each part with its rule, what was lost, and what one image cost.
@@ -82,6 +89,10 @@ def costs(
         )
     if csv:
         document.write_csv(csv, made.records, made.prices, model)
+    if plot:
+        from ..bill import plots
+
+        plots.write(plot, made)
     if as_json:
         click.echo(json.dumps(document.document(made), indent=1))
     else:
