@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from standins import catalogs
 
 REPO = Path(__file__).parents[2]
 START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
@@ -149,3 +151,46 @@ def test_readme_has_these_snippets() -> None:
         pytest.skip("the README has no such section yet")
     for program, snippet in SNIPPETS.items():
         assert textwrap.dedent(snippet).strip() in text, program
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from skyfan.catalogs.collect import collect
+from skyfan.runs.place import Place
+done = collect(Place.at(sys.argv[1]), "default", Path(sys.argv[1], "set"))
+print(done.sources, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak(output: Path) -> tuple[int, int]:
+    """Sources that were collected in a fresh process, and its peak memory in MB (in kB on Linux only)."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, str(output)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sources, memory = map(int, done.stdout.split())
+    return sources, memory
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB on Linux only")
+def test_memory_does_not_grow_with_the_run(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    template = catalogs.Copies(
+        catalogs.catalog("s3://a/b", rng.normal(10, 0.01, 3000), rng.normal(0, 0.01, 3000))
+    )
+    small = catalogs.run_folder(tmp_path / "small")
+    large = catalogs.run_folder(tmp_path / "large")
+    for number in range(600):
+        uri, body = template.make(number, *rng.uniform([0, -80], [360, 80]))
+        catalogs.put(large, uri, body)
+        if number < 200:
+            catalogs.put(small, uri, body)
+    few, less = peak(tmp_path / "small")
+    many, more = peak(tmp_path / "large")
+    assert (few, many) == (600_000, 1_800_000)
+    assert more - less < 100, f"{less} MB for {few:,} sources, {more} MB for {many:,}"

@@ -85,7 +85,7 @@ class Spill:
         path = self.folder / f"{len(self.chunks):06}"
         with path.with_suffix(".rows").open("wb") as file:
             for start in range(0, len(order), _BLOCK):
-                file.write(rows[order[start : start + _BLOCK]].tobytes())
+                file.write(_taken(rows, order[start : start + _BLOCK]).tobytes())
         image[order].tofile(path.with_suffix(".image"))
         keys[order].tofile(path.with_suffix(".keys"))
         self.chunks.append(Chunk(layout, path, np.memmap(path.with_suffix(".keys"), np.int64, "r")))
@@ -96,6 +96,12 @@ def _joined(parts: list[Rows], layout: Layout) -> Rows:
     whole = np.concatenate([part.view(f"V{layout.dtype.itemsize}") for part in parts])
     joined: Rows = whole.view(layout.dtype)
     return joined
+
+
+def _taken(rows: Rows, at: NDArray[np.intp]) -> Rows:
+    """Some rows. As bytes: numpy would copy each number of a row by itself, ten times as slowly."""
+    some: Rows = rows.view(f"V{rows.dtype.itemsize}").take(at).view(rows.dtype)
+    return some
 
 
 def source_ids(rows: Rows, image: NDArray[np.int32], bases: Iterable[int]) -> Ids:
@@ -127,7 +133,7 @@ def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iter
             columns[column.name] = np.empty(shape, column.kind)
         # Block by block, or each of the many columns would walk through all of the rows' memory.
         for at in range(0, len(rows), _BLOCK):
-            block = rows[order[at : at + _BLOCK]]
+            block = _taken(rows, order[at : at + _BLOCK])
             for column in layout.columns:
                 columns[column.name][at : at + _BLOCK] = block[column.name]
         yield columns
