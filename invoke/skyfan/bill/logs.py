@@ -28,13 +28,16 @@ def cloudwatch(
     looks like a report must not be lost. A page may be empty and more may follow. `client` is boto3's of the
     service logs, which waits and tries again when it is throttled.
     """
+    from ..aws import session  # boto3 takes its time, and files do not need it
+
     for group in groups:
         asked: dict[str, Any] = {"logGroupName": group, "startTime": int(start * 1000)}
         if end is not None:
             asked["endTime"] = int(end * 1000)
         more = True
         while more:
-            page = client.filter_log_events(**asked)
+            with session.told(f"the log group {group}"):
+                page = client.filter_log_events(**asked)
             events = [(event["message"].rstrip("\n"), event["timestamp"] / 1000) for event in page["events"]]
             on_page(len(events))
             yield events
