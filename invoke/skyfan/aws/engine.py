@@ -32,6 +32,8 @@ from .stack import Stack
 from .watch import Watch
 
 _TICK_S = 0.2
+# A storage that fails so often in a row, ten seconds apart, will not mend while somebody waits.
+_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ def _wait(watch: Watch, outcome: Outcome, on_event: events.OnEvent) -> None:
     watch.now()
     while watch.state is None or watch.looked < sent or watch.state.counts["sent"]:
         watch.poll()
+        if len(watch.failed) >= _LOOKS:
+            raise watch.failed[-1]
         on_event(_progress(outcome, watch))
         time.sleep(_TICK_S)
     on_event(_progress(outcome, watch))

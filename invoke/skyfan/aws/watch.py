@@ -22,6 +22,8 @@ class Watch:
         self.state: RunState | None = None
         self.looked = 0.0
         """When the look that gave `state` began, on the monotonic clock."""
+        self.failed: list[InputError] = []
+        """What the storage said, at each look since the last that went well."""
         self._follower, self._limits, self._every = follower, limits, every_s
         self._next = time.monotonic() + every_s
         self._began = 0.0
@@ -53,5 +55,7 @@ class Watch:
             self._next = now + (0.0 if self._soon else max(self._every, _SHARE * (now - self._began)))
             try:
                 self.state, self.looked = look.result(), self._began
-            except InputError:  # the storage failed for once: another look will tell
+                self.failed = []
+            except InputError as error:
+                self.failed.append(error)
                 self._next = now + max(self._every, 10.0)
