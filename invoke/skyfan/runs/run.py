@@ -30,15 +30,18 @@ def begin(place: Place, task: Task, function: str, results: str, failures: str |
     if failures:
         asked["failures"] = failures
     key = f"runs/{task.run}/run.json"
-    there = place.get(key)
-    if there is None:
-        place.put(key, (json.dumps(asked, indent=1) + "\n").encode())
+    body = place.get(key)
+    if body is None:
+        _write(place, key, asked)
         return True
-    if differing := _differences(_parsed(there, place.uri(key)), asked):
+    there = _parsed(body, place.uri(key))
+    if differing := _differences(there, asked):
         raise RunConflictError(
             f"run {task.run!r} in {place.name} was started with another configuration: "
             f"{'; '.join(differing)}. Give the new one its own name with --run, or ask for the old one."
         )
+    if there.keys() < asked.keys():  # begun by a skyfan that wrote less
+        _write(place, key, {**asked, **there})
     return False
 
 
@@ -82,6 +85,10 @@ def add_plan(place: Place, run: str, plan: Plan) -> None:
     key = f"runs/{run}/plans/{plan.digest()}.parquet"
     if place.get(key) is None:
         place.put(key, plan.path.read_bytes())
+
+
+def _write(place: Place, key: str, about: dict[str, Any]) -> None:
+    place.put(key, (json.dumps(about, indent=1) + "\n").encode())
 
 
 def _parsed(body: bytes, uri: str) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""How fast `skyfan status` reads a run, and in how much memory: plan, receipts, failure records and catalogs.
+
+    python benchmarks/status [FILES]
+
+A run is made in a folder, laid out as in the bucket: of every hundred files ninety have their catalog, two a
+failure record of Lambda's, the rest is on its way. A bucket adds what S3 takes for a listing, 1,000 keys a
+request. What is measured is a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyfan.local.worker import max_rss_mb
+from skyfan.runs import given, receipts, state
+from skyfan.runs import run as runs
+from skyfan.runs.place import Place
+from skyfan.task import Task
+
+RESULTS = "s3://results/runs/{run}/catalogs/{key}.cat.fits"
+CHUNK = 20_000
+
+
+def make(folder: Path, count: int) -> None:
+    """A run of so many files."""
+    place, lambdas = Place.at(folder / "results", make=True), folder / "failures"
+    runs.begin(place, Task("r"), "SepExtract", RESULTS)
+    key = "stpubdata/hst/public/{0:04}/{1:09}/{1:09}_drz.fits"
+    keys = [key.format(number // 100, number) for number in range(count)]
+    uris = [f"s3://{key}" for key in keys]
+    given.keep(place, "r", uris)
+    now = datetime.now(UTC)
+    for start in range(0, count, CHUNK):
+        some = uris[start : start + CHUNK]
+        columns = {
+            "uri": some,
+            "request_id": [f"request-{start + number}" for number in range(len(some))],
+            "sent": pa.array([now] * len(some), pa.timestamp("ms", "UTC")),
+            "function": ["skyfan-SepExtract"] * len(some),
+            "batch": pa.array([1] * len(some), pa.int32()),
+        }
+        path = folder / "results/runs/r/receipts" / f"{start:09}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table(columns, receipts.SCHEMA), path)
+    records = lambdas / "aws/lambda/async/skyfan-SepExtract" / f"{now:%Y/%m/%d}"
+    records.mkdir(parents=True)
+    for number, key in enumerate(keys):
+        if number % 100 < 90:
+            path = folder / f"results/runs/r/catalogs/{key}.cat.fits"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        elif number % 100 < 92:
+            record = {
+                "timestamp": now.isoformat(),
+                "requestContext": {"requestId": f"request-{number}", "condition": "RetriesExhausted"},
+                "requestPayload": {"input": f"s3://{key}", "run": "r"},
+                "responsePayload": {"errorType": "StorageError", "errorMessage": f"no answer for {key}"},
+            }
+            (records / f"{now:%Y-%m-%dT%H.%M.%S}-{number}").write_text(json.dumps(record))
+
+
+def measure(folder: Path) -> None:
+    """Reads the run, in this process, and prints what it took."""
+    follower = state.Follower(Place.at(folder / "results"), "r", Place.at(folder / "failures"))
+    before = max_rss_mb()
+    began, busy = time.perf_counter(), time.process_time()
+    found = follower.read()
+    groups = found.groups()
+    first, busy = time.perf_counter() - began, time.process_time() - busy
+    again = time.perf_counter()
+    follower.read()
+    again = time.perf_counter() - again
+    counts = found.counts
+    print(f"{counts['planned']:,} files: {counts['done']:,} done, {counts['failed']:,} failed")
+    speed = counts["planned"] / first
+    print(f"  first look {first:.2f} s ({busy:.2f} s of CPU), {speed:,.0f} files/s; the next {again:.2f} s")
+    print(f"  peak memory {max_rss_mb():.0f} MB, of which {before:.0f} MB before it began")
+    assert counts["failed"] == sum(group.count for group in groups)
+
+
+def main(words: list[str]) -> None:
+    if words[:1] == ["--measure"]:
+        measure(Path(words[1]))
+        return
+    count = int(words[0].replace(",", "")) if words else 100_000
+    with tempfile.TemporaryDirectory(prefix="skyfan-") as folder:
+        make(Path(folder), count)
+        subprocess.run([sys.executable, __file__, "--measure", folder], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
