@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pyarrow as pa
+from astropy.coordinates import SkyCoord
 
 from ..errors import InputError, UsageError
 from . import bucket, lookup, loop, select
@@ -87,16 +88,19 @@ def _observations(
 ) -> pa.Table:
     service = Service(limits)
     arguments = criteria.arguments()
+    around: dict[str, Any] = {}
+    where: list[float] = []
     if criteria.around:
         ra, dec = position(criteria.around) or service.position(criteria.around)
-        arguments |= {"coordinates": f"{ra:.8f} {dec:+.8f}", "radius": radius_degrees(criteria.radius)}
-    asked = json.dumps([limits.server, arguments, limit], sort_keys=True)
+        around = {"coordinates": SkyCoord(ra, dec, unit="deg"), "radius": radius_degrees(criteria.radius)}
+        where = [ra, dec, around["radius"]]
+    asked = json.dumps([limits.server, arguments, where, limit], sort_keys=True)
     key = hashlib.sha256(asked.encode()).hexdigest()
     if known := cache.get("observations", [key]):
         observations = decode(known[key])
         progress("observations", len(observations), len(observations))
         return observations
-    count = service.count(**arguments)
+    count = service.count(**arguments, **around)
     progress("observations", 0, count)
     if count == 0:
         raise InputError(
@@ -107,7 +111,7 @@ def _observations(
             f"{count:,} observations match, which is a lot: say --yes to plan them all, --limit N for some, "
             "or add criteria"
         )
-    observations = service.observations(limit, **arguments)
+    observations = service.observations(limit, **arguments, **around)
     if len(observations) < min(count, limit or count):
         raise UnansweredError(f"MAST counted {count:,} observations and sent {len(observations):,}")
     cache.put("observations", {key: encode(observations)}, DAY)
@@ -156,7 +160,7 @@ def _product_lists(
                 if file["obsid"] in by_obsid:
                     values = (file["dataURI"], file["product"], file["size"], file["dataRights"])
                     by_obsid[file["obsid"]].append(values)
-            answers = {obsid: json.dumps([by_obsid[obsid], types[obsid]]).encode() for obsid in part}
+            answers = {obsid: json.dumps([by_obsid[obsid], types[obsid]]) for obsid in part}
             cache.put(kind, answers, 7 * DAY)
             yield from ((obsid, by_obsid[obsid], types[obsid], None) for obsid in part)
     finally:

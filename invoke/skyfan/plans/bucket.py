@@ -157,7 +157,7 @@ class _Asking:
     def _keep(self, told: dict[str, Found]) -> None:
         for known, seconds in ((True, _KNOWN), (False, _UNKNOWN)):
             answers = {
-                key: json.dumps([there.size, there.refused]).encode()
+                key: json.dumps([there.size, there.refused])
                 for key, there in told.items()
                 if (there.size is not None) == known
             }

@@ -15,17 +15,15 @@ Corners = NDArray[np.float64]
 MOST = 20_000
 """Footprints drawn as outlines; of more, the centres are drawn."""
 _SMALL = 5.0
+_SHAPE = re.compile(r"(POLYGON|CIRCLE|ELLIPSE|BOX)((?:\s+(?!POLYGON|CIRCLE|ELLIPSE|BOX)\S+)*)")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def parse(region: str | None) -> list[Corners]:
     """The outlines in an STC-S region: its polygons and circles, in degrees. Other shapes are passed over."""
     found: list[Corners] = []
-    for shape, numbers in re.findall(
-        r"(POLYGON|CIRCLE)([^A-Z]*(?:[A-Z][A-Z0-9]*)?[^A-Z]*)", (region or "").upper()
-    ):
-        words = re.sub(r"\b[A-Z][A-Z0-9]*\b", " ", numbers)  # the frame: ICRS, GSC1, J2000
-        values = np.array([float(word) for word in _NUMBER.findall(words)])
+    for shape, rest in _SHAPE.findall(region or ""):
+        values = np.array([float(word) for word in rest.split() if _NUMBER.fullmatch(word)])
         if shape == "POLYGON" and len(values) >= 6 and len(values) % 2 == 0:
             found.append(values.reshape(-1, 2))
         elif shape == "CIRCLE" and len(values) == 3:

@@ -28,7 +28,7 @@ async def paths(
     """
     wanted = list(dict.fromkeys(uris))
     known = cache.get(f"{_KIND} {limits.server}", wanted)
-    found: dict[str, str | None] = {uri: value.decode() or None for uri, value in known.items()}
+    found: dict[str, str | None] = {uri: value or None for uri, value in known.items()}
     failed: dict[str, str] = {}
     progress(len(found))
     breaker = Breaker()
@@ -72,9 +72,9 @@ async def paths(
 
 def _keep(cache: Cache, server: str, there: dict[str, str | None]) -> None:
     kind = f"{_KIND} {server}"
-    cache.put(kind, {uri: path.encode() for uri, path in there.items() if path}, _KNOWN)
+    cache.put(kind, {uri: path for uri, path in there.items() if path}, _KNOWN)
     if missing := [uri for uri, path in there.items() if not path]:
-        cache.put(kind, dict.fromkeys(missing, b""), _UNKNOWN)
+        cache.put(kind, dict.fromkeys(missing, ""), _UNKNOWN)
 
 
 def _chunks(uris: Iterable[str]) -> Iterator[list[str]]:

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import Any
 
@@ -173,14 +174,14 @@ class _Patient(HTTPAdapter):
         raise AssertionError("unreachable")
 
 
-def encode(table: pa.Table) -> bytes:
-    """A table as bytes, for the cache."""
+def encode(table: pa.Table) -> str:
+    """A table as text, for the cache."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
         out.write_table(table)
-    return bytes(sink.getvalue())
+    return b64encode(sink.getvalue()).decode()
 
 
-def decode(data: bytes) -> pa.Table:
-    """The table that encode made bytes of."""
-    return pa.ipc.open_stream(data).read_all()
+def decode(text: str) -> pa.Table:
+    """The table that encode made a text of."""
+    return pa.ipc.open_stream(b64decode(text)).read_all()
