@@ -2,9 +2,10 @@
 
     python benchmarks/costs [--lines N] [--json]
 
-Each form of log is read by a fresh process that may use one CPU: REPORT lines as CloudWatch holds them, the same
-with the time before them as its exports have it, JSON, and a mixture with the lines that handlers print. The bill
-is checked against the sum of what was written. `python benchmarks/costs/speeds.py` measures the other table here.
+Each form of log is read by a fresh process that may use one CPU: REPORT lines as CloudWatch holds them, the
+same with the time before them as its exports have it, JSON, and a mixture with the lines that handlers print.
+The bill is checked against the sum of what was written. `python benchmarks/costs/speeds.py` measures how long
+images take.
 """
 
 from __future__ import annotations

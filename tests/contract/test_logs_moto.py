@@ -18,6 +18,7 @@ from standins import cloud
 from skyfan import api, costing
 from skyfan.aws import session
 from skyfan.bill import collector, logs
+from skyfan.bill.lines import Event
 from skyfan.errors import UsageError
 from skyfan.plans import plan
 from skyfan.runs import receipts
@@ -241,3 +242,35 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     stored(tmp_path, "unsent", {key: body for key, body in unsent.items() if key.endswith("run.json")})
     with pytest.raises(UsageError, match="nothing has run yet"):
         api.costs("unsent")
+
+
+class Paged:
+    """boto3's client of logs, as far as it is used: pages as CloudWatch gives them. moto pages otherwise."""
+
+    def __init__(self, pages: list[list[str]]) -> None:
+        self.pages, self.asked = pages, list[dict[str, object]]()
+
+    def filter_log_events(self, **asked: object) -> dict[str, object]:
+        self.asked.append(dict(asked))
+        number = int(str(asked.get("nextToken", 0)))
+        more = {"nextToken": str(number + 1)} if number + 1 < len(self.pages) else {}
+        return {"events": [{"message": text, "timestamp": 5000} for text in self.pages[number]], **more}
+
+
+def test_an_empty_page_with_a_token_is_not_the_end() -> None:
+    text = platform("1", 10, 128)
+    client = Paged([[], [text], [], [], [text, text], []])
+    seen: list[int] = []
+    pages = logs.cloudwatch(client, ["g"], 1.5, 9.25, seen.append)
+    assert len(collector.collect(pages)) == 3
+    assert seen == [0, 1, 0, 0, 2, 0]
+    assert client.asked[0] == {"logGroupName": "g", "startTime": 1500, "endTime": 9250}
+    assert client.asked[-1]["nextToken"] == "5"
+
+
+def test_several_groups_one_after_the_other() -> None:
+    def events(group: str) -> Iterator[list[Event]]:
+        return logs.cloudwatch(Paged([["a"], ["b"]]), [group], 0)
+
+    assert [*events("g"), *events("h")] == [[("a", 5.0)], [("b", 5.0)]] * 2
+    assert list(logs.cloudwatch(Paged([["a"], ["b"]]), ["g", "h"], 0)) == [[("a", 5.0)], [("b", 5.0)]] * 2

@@ -5,6 +5,7 @@ import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..runs.digests import digest
 from ..uris import key
 from .lines import Event
 from .records import NUMBERS, Floats, Kind, Records, Results
-from .reports import NONE, UNSTATED, USUAL, Report, UnparsedError, parse, seconds
+from .reports import NONE, UNSTATED, USUAL, USUAL_JSON, Report, UnparsedError, parse, seconds
 
 TIMED_OUT: Kind = ("timeout", "")
 OUT_OF_MEMORY: Kind = ("error", "Runtime.OutOfMemory")
@@ -45,13 +46,18 @@ class Collector:
     def add(self, events: Iterable[Event]) -> None:
         """Reads the events of one page or file."""
         count = size = 0
-        match, usual, times = USUAL.match, self._usual, self._times
+        match, match_json, usual, times = USUAL.match, USUAL_JSON.match, self._usual, self._times
         for text, time in events:
             count += 1
             size += len(text) if text.isascii() else len(text.encode(errors="replace"))
             if found := match(text):
                 usual.append(found.groups())
                 times.append(time)
+            elif found := match_json(text):
+                stamp, request, before, *numbers, after, kind = found.groups()
+                usual.append((request, *numbers, before or after, kind, None))
+                when = seconds(stamp)
+                times.append(time if isnan(when) else when)
             else:
                 self._read(text, time)
             if len(usual) >= _BATCH:

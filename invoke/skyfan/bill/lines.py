@@ -19,7 +19,7 @@ Event = tuple[str, float]
 
 _STREAM = r"(?:\d{4}/\d\d/\d\d/\S+\s+)?"
 _PREFIXED = re.compile(
-    rf"{_STREAM}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)\s+{_STREAM}(?=\{{)"
+    rf"{_STREAM}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)\s+{_STREAM}(?=\{{|REPORT )"
 )
 _LIST = re.compile(r'"(?:events|logEvents)"\s*:\s*\[|\A\s*\[')
 _CHUNK = 1 << 20
@@ -48,6 +48,7 @@ def _is_json(line: str) -> bool:
 def _lines(lines: Iterable[str]) -> Iterator[Event]:
     """Line by line. Fields that follow a text report on lines of their own belong to it."""
     pending: list[str] = []
+    began = NONE
     for raw in lines:
         line = raw.rstrip("\r\n")
         if not line:
@@ -56,19 +57,20 @@ def _lines(lines: Iterable[str]) -> Iterator[Event]:
             if _goes_on(pending, line):
                 pending.append(line)
                 continue
-            yield "\n".join(pending), NONE
+            yield "\n".join(pending), began
             pending = []
+        when = NONE
+        if line[0].isdigit() and (prefix := _PREFIXED.match(line)):
+            line, when = line[prefix.end() :], reports.seconds(prefix[1])
         if line.startswith("{"):
-            yield from _from_json(line)
+            for text, time in _from_json(line):
+                yield text, when if math.isnan(time) else time
         elif MARK in line:
-            pending = [line]
-        elif line[0].isdigit() and (prefix := _PREFIXED.match(line)):
-            for text, time in _from_json(line[prefix.end() :]):
-                yield text, reports.seconds(prefix[1]) if math.isnan(time) else time
+            pending, began = [line], when
         else:
-            yield line, NONE
+            yield line, when
     if pending:
-        yield "\n".join(pending), NONE
+        yield "\n".join(pending), began
 
 
 def _goes_on(pending: list[str], line: str) -> bool:

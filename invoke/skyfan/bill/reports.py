@@ -53,6 +53,14 @@ USUAL = re.compile(
     rf"Memory Size: (\d++) MB\tMax Memory Used: (\d++) MB(?:\tInit Duration: {_NUMBER} ms)?+"
     r"(?:\tStatus: (\w++))?+(?:\tError Type: ([!-~]++))?+(?:\tStart Time: (\S++))?+\s*+\Z"
 )
+# The same in JSON; Lambda has put the status before the metrics and behind them.
+USUAL_JSON = re.compile(
+    r'\{"time": ?+"([^"\\]++)", ?+"type": ?+"platform\.report", ?+"record": ?+\{'
+    r'"requestId": ?+"([!#-\[\]-~]++)", ?+(?:"status": ?+"(\w++)", ?+)?+"metrics": ?+\{'
+    rf'"durationMs": ?+{_NUMBER}, ?+"billedDurationMs": ?+(\d++)(?:\.0)?+, ?+"memorySizeMB": ?+(\d++), ?+'
+    rf'"maxMemoryUsedMB": ?+(\d++)(?:, ?+"initDurationMs": ?+{_NUMBER})?+\}}'
+    r'(?:, ?+"status": ?+"(\w++)")?+(?:, ?+"errorType": ?+"([!#-\[\]-~]++)")?+\}\}\s*+\Z'
+)
 FIELD = re.compile(
     r"(?<!\S)(REPORT RequestId|Billed Restore Duration|Restore Duration|Billed Duration|Init Duration|"
     r"Duration|"

@@ -18,7 +18,7 @@ def items(sizes: list[int | None], bucket: str = "stpubdata", tier: str = "stand
     return [Item(f"s3://{bucket}/{number}.fits", size, tier) for number, size in enumerate(sizes)]
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SIZES, st.sampled_from([1, 5]), st.sampled_from([1, 1000, 3000]))
 def test_a_range_that_never_falls_when_work_grows(
     some: list[int | None], more: list[int | None], batch: int, concurrency: int
@@ -37,6 +37,7 @@ def test_a_range_that_never_falls_when_work_grows(
     assert smaller.seconds_high <= larger.seconds_high * slack
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2 * 10**9), st.integers(0, 10**9), st.sampled_from([512, 1024, 1769, 10240]))
 def test_a_larger_file_never_takes_less(size: int, more: int, memory: int) -> None:
     table = speeds.measured()

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyfan.bill.reports import NONE, Report, UnparsedError, parse
@@ -209,6 +209,7 @@ def as_json(report: Report, rng: random.Random) -> str:
     return json.dumps({"type": "platform.report", "record": dict(record)})
 
 
+@settings(deadline=None)
 @given(REPORTS, st.randoms(use_true_random=False), st.sampled_from(["\t", "  ", "  \n", "\n", " "]))
 def test_any_order_of_fields_in_any_format_gives_one_record(
     report: Report, rng: random.Random, separator: str
@@ -222,6 +223,7 @@ def test_any_order_of_fields_in_any_format_gives_one_record(
     assert parse(as_json(report, rng)) == report
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_parser(text: str) -> None:
     for whole in (
