@@ -337,7 +337,7 @@ def test_cancel_is_refused_while_another_run_is_on_its_way(aws: Place, skyfan: S
     assert "is stopped already" in told.stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_cancel_that_is_broken_off_can_be_undone(
     aws: Place, skyfan: Skyfan, how: signal.Signals, tmp_path: Path
 ) -> None:

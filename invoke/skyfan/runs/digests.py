@@ -6,6 +6,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import uris
+
 Digests = NDArray[np.uint64]
 """(n,) uint64, sorted, each once."""
 
@@ -18,6 +20,11 @@ def digest(key: str) -> int:
 def each(keys: Iterable[str]) -> NDArray[np.uint64]:
     """The digest of every key, in the order of the keys."""
     return np.frombuffer(b"".join([blake2b(key.encode(), digest_size=8).digest() for key in keys]), "<u8")
+
+
+def of_uris(names: Iterable[str]) -> NDArray[np.uint64]:
+    """The digest of every URI's key, in the order of the URIs, which were checked when they were planned."""
+    return each([uri[5:] if uri.startswith("s3://") else uris.key(uri) for uri in names])
 
 
 def digests(keys: Iterable[str]) -> Digests:

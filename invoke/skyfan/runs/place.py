@@ -67,7 +67,7 @@ class Place:
         `after` skips keys up to and including it, in a bucket only.
         """
         try:
-            for page in obstore.list(self.store, prefix, offset=after):
+            for page in obstore.list(self.store, prefix, offset=after, chunk_size=1000):
                 for item in page:
                     if not item["path"].endswith(".part"):
                         yield Object(item["path"], item["size"], item["last_modified"].timestamp())

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .. import uris
 from ..errors import InputError
 from ..plans.plan import Item
 from . import digests
@@ -40,7 +39,7 @@ def read(place: Place, plans: list[str]) -> Planned:
     """The union of plans. 24 bytes a file, and one plan's file at a time."""
     names, sizes = [np.empty(0, "<u8")], [np.empty(0, np.int64)]
     for batch in _batches(place, plans, ["uri", "size"]):
-        names.append(digests.each(map(uris.key, batch["uri"].to_pylist())))
+        names.append(digests.of_uris(batch["uri"].to_pylist()))
         sizes.append(pc.fill_null(batch["size"], -1).to_numpy(zero_copy_only=False))
     unique, first = np.unique(np.concatenate(names).astype(np.uint64), return_index=True)
     return Planned(unique, np.concatenate(sizes)[first], first)

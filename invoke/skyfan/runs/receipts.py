@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .. import uris
 from ..errors import InputError
 from . import digests
 from .fetch import fetch
@@ -76,7 +75,7 @@ def read(place: Place, chunks: Iterable[str]) -> Receipts:
 
 def _rows(table: pa.Table) -> Receipts:
     return Receipts(
-        digests.each(map(uris.key, table["uri"].to_pylist())).astype(np.uint64),
+        digests.of_uris(table["uri"].to_pylist()).astype(np.uint64),
         table["sent"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy(),
         digests.each(table["request_id"].to_pylist()).astype(np.uint64),
         frozenset(pc.unique(table["function"]).to_pylist()),

@@ -195,6 +195,13 @@ def test_retry_all_takes_what_no_try_can_mend(
     assert counts(skyfan) == {"planned": 1, "done": 1}
 
 
+def test_a_run_in_a_folder_has_nothing_to_cancel(skyfan: Skyfan, toy: Callable[..., Result]) -> None:
+    toy("ok")
+    done = skyfan("cancel", "default", "-o", "out")
+    assert done.exit_code == 2
+    assert "is a folder, where nothing is queued: Ctrl-C stops a run there" in done.stderr
+
+
 def test_a_retry_keeps_the_runs_configuration_and_plans(
     skyfan: Skyfan, toy: Callable[..., Result], tmp_path: Path
 ) -> None:
