@@ -151,13 +151,20 @@ def browser(program: str, profile: Path) -> Iterator[Page]:
         os.dup2(a, 3)
         os.dup2(b, 4)
 
+    switches = [
+        *("headless=new", "remote-debugging-pipe", "no-sandbox", "disable-gpu", "no-first-run"),
+        *("disable-dev-shm-usage", "disable-extensions", "disable-background-networking"),
+        "host-resolver-rules=MAP * ~NOTFOUND",
+    ]
     process = subprocess.Popen(
-        [program, "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
-         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        close_fds=False, preexec_fn=hand_over, start_new_session=True,
-    )  # fmt: skip
+        [program, *(f"--{switch}" for switch in switches), f"--user-data-dir={profile}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=False,
+        preexec_fn=hand_over,  # noqa: PLW1509  (no shell that is everywhere names descriptors above 9)
+        start_new_session=True,
+    )
     os.close(theirs)
     os.close(answers)
     try:

@@ -12,6 +12,8 @@ from .sky import line, points
 
 MOST = 1500
 """Outlines drawn on one map; of more, an even sample."""
+# More outlines than this, each filled, would be one blot.
+_CROWD = 60
 _HEIGHT = 380
 _PLANE = _HEIGHT - 48
 
@@ -28,7 +30,8 @@ def draw(name: str, field: Field, planned: Footprints, measured: Footprints, tit
         # Many images of one pointing have one outline.
         paths = dict.fromkeys(points(*view.pixels(c[:, 0], c[:, 1])) + "Z" for c in found.outlines(some))
         marks = [] if paths else _marks(*view.pixels(found.ra[some], found.dec[some]))
-        drawn.append(tag("g", [tag("path", d=path) for path in paths], marks, class_=kind))
+        crowd = " many" if len(paths) > _CROWD else ""
+        drawn.append(tag("g", [tag("path", d=path) for path in paths], marks, class_=kind + crowd))
         if len(near):
             sampled = f", {MOST:,} of them drawn" if len(near) > MOST else ""
             told.append(f"{len(near):,} {kind}{sampled}")
@@ -61,8 +64,9 @@ class _View:
         middle = vectors(np.array([field.ra]), np.array([field.dec]))[0]
         farthest = [float(separation(vectors(c[:, 0], c[:, 1]), middle).max()) for c in corners]
         # Points alone get the width of a camera's field around them.
-        reach = max([*farthest, field.radius])
-        self.width = 2.4 * min(reach, 40.0) if farthest and reach else 2.2 * field.radius + 0.07
+        # A few images far off must not make all others small.
+        reach = float(np.quantile(farthest, 0.95)) if farthest else 0.0
+        self.width = 2.4 * min(reach, 40.0) if reach else 2.2 * field.radius + 0.07
         self.degrees_a_pixel = self.width / _PLANE
 
     def pixels(self, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:

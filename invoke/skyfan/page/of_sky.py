@@ -44,6 +44,8 @@ def maps(story: Story) -> Markup:
         title = "All images" if everything else f"Field {number}"
         at = f"around right ascension {field.ra:.3f}°, declination {field.dec:.3f}°".replace("-", "−")
         seen = words.files(len(field.images), "image")
+        if len(field.images) > field_map.MOST:
+            seen += f" (an even sample of {field_map.MOST:,} is drawn)"
         drawn.append(
             figure(field_map.draw(f"sky-{number}", field, planned, measured, title), f"{title}: {seen} {at}.")
         )

@@ -40,9 +40,9 @@ def whole(name: str, planned: Footprints, measured: Footprints) -> Markup:
         "The dashed line is the plane of the Milky Way.",
         tag("g", *edge, *meridians, *parallels, class_="grid"),
         _galaxy(),
-        tag("g", *hours, *degrees, class_="axis"),
         tag("g", _discs(planned), class_="planned"),
         tag("g", _discs(measured), class_="measured"),
+        tag("g", *hours, *degrees, class_="axis halo"),
         height=_HEIGHT,
     )
 
@@ -54,7 +54,7 @@ def _discs(found: Footprints) -> list[Markup]:
     cells = np.round(np.column_stack(hammer(found.ra, found.dec)) / _CELL).astype(np.int64)
     places, counts = np.unique(cells, axis=0, return_counts=True)
     return [
-        tag("circle", cx=f"{x * _CELL:g}", cy=f"{y * _CELL:g}", r=f"{2.2 + 0.9 * np.log10(count):.1f}")
+        tag("circle", cx=f"{x * _CELL:g}", cy=f"{y * _CELL:g}", r=f"{1.5 + 0.8 * np.log10(count):.1f}")
         for (x, y), count in zip(places, counts, strict=True)
     ]
 
