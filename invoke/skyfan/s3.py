@@ -18,14 +18,18 @@ ACCESS: dict[str, dict[str, Any]] = {
 }
 
 
+# An anonymous request must go to the bucket's own region, wherever the person is configured to be.
+REGIONS = {"stpubdata": "us-east-1"}
+
+
 def store(bucket: str, access: str = "anonymous") -> S3Store:
     """A client of one bucket. Honours AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL, and AWS_REGION."""
     options: dict[str, Any] = dict(ACCESS[access])
     if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         options |= {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    own = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
-    return S3Store(bucket, region=region, retry_config=retry, **options)
+    return S3Store(bucket, region=REGIONS.get(bucket, own), retry_config=retry, **options)
 
 
 def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
