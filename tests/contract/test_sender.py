@@ -1,7 +1,7 @@
 """The sender against an endpoint that answers as Lambda may: what it sends again, and when it stops."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from standins.lambda_endpoint import Endpoint as StandIn
 from standins.lambda_endpoint import error
@@ -146,3 +146,35 @@ def test_an_endpoint_where_nobody_listens_is_given_up() -> None:
     sender = asyncio.run(work())
     assert "accepted nothing" in sender.stopped
     assert sender.dropped == 1
+
+
+def test_a_receipt_is_recorded_before_its_lane_takes_another_file() -> None:
+    """Else kill -9 could lose more receipts than there are connections."""
+    unrecorded: list[int] = []
+    accepted: list[str] = []
+
+    async def work() -> None:
+        stand_in = Scripted(lambda at, key: None)
+        server = await stand_in.start()
+
+        def calls() -> Iterator[Call]:
+            for at in range(60):
+                unrecorded.append(sender.counts.accepted - len(accepted))
+                yield Call("skyfan-F", (f"s3://b/{at}",), b"{}")
+
+        sender = Sender(
+            Endpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "us-east-1", None),
+            Renewed(),
+            connections=3,
+            timeout_s=1.0,
+            patience_s=30.0,
+            allowance=100,
+            on_accepted=lambda some: accepted.extend(uri for call, _, _ in some for uri in call.uris),
+            on_tick=lambda: None,
+        )
+        await sender.run(calls())
+        server.close()
+
+    asyncio.run(work())
+    assert len(accepted) == 60
+    assert set(unrecorded) == {0}

@@ -73,7 +73,6 @@ class Sender:
         self._pace = Pace(connections)
         self._lanes: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
-        self._accepted: list[tuple[Call, str, float]] = []
         self._exhausted = False
 
     async def run(self, calls: Iterator[Call]) -> None:
@@ -99,7 +98,6 @@ class Sender:
             for task in (ticking, *self._lanes):
                 task.cancel()
             await asyncio.gather(ticking, *self._lanes, return_exceptions=True)
-            self._record()
 
     def _widen(self) -> None:
         while len(self._lanes) < self._pace.window and not self._exhausted and not self.stopped:
@@ -201,19 +199,14 @@ class Sender:
     def _accept(self, call: Call, request_id: str, now: float) -> None:
         self.counts.accepted += 1
         self._last = time.monotonic()
-        if not self._accepted:  # one write for all that is accepted in one turn of the loop
-            asyncio.get_running_loop().call_soon(self._record)
-        self._accepted.append((call, request_id, now))
+        try:
+            # At once: the lane must not send again before this receipt is written. Else kill -9 could
+            # lose both, and more files than there are connections would be sent twice.
+            self._on_accepted([(call, request_id, now)])
+        except OSError as error:
+            self.stopped = f"receipts cannot be recorded: {error}"
         self._pace.accepted()
         self._widen()
-
-    def _record(self) -> None:
-        if self._accepted:
-            accepted, self._accepted = self._accepted, []
-            try:
-                self._on_accepted(accepted)
-            except OSError as error:
-                self.stopped = f"receipts cannot be recorded: {error}"
 
     async def _tick(self) -> None:
         refreshed = time.monotonic()
