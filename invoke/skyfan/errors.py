@@ -23,3 +23,6 @@ class RunConflictError(UsageError):
 
 class FunctionRefusedError(UsageError):
     """The function refused its first event, or cannot start: every other file would fail the same way."""
+
+
+NO_CREDENTIALS = "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"

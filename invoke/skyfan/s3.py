@@ -9,7 +9,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from .errors import InputError
+from .errors import NO_CREDENTIALS, InputError, UsageError
 
 ACCESS: dict[str, dict[str, Any]] = {
     "anonymous": {"skip_signature": True},
@@ -27,9 +27,24 @@ def store(bucket: str, access: str = "anonymous") -> S3Store:
     options: dict[str, Any] = dict(ACCESS[access])
     if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         options |= {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
-    own = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    if access != "anonymous":
+        options["credential_provider"], region = _profile()
     retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
-    return S3Store(bucket, region=REGIONS.get(bucket, own), retry_config=retry, **options)
+    return S3Store(bucket, region=REGIONS.get(bucket, region), retry_config=retry, **options)
+
+
+def _profile() -> tuple[Any, str]:
+    """Credentials and region of profiles and sign-on, which boto3 knows and the S3 client does not."""
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    from .aws import session
+
+    known = session.session()
+    try:
+        return Boto3CredentialProvider(known), known.region_name
+    except ValueError as error:
+        raise UsageError(NO_CREDENTIALS) from error
 
 
 def listing(uri: str, access: str = "anonymous") -> Iterator[str]:

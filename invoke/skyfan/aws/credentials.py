@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
+from ..errors import NO_CREDENTIALS, UsageError
 from . import session
 
 
@@ -43,7 +43,7 @@ def _found() -> Any:
     with session.told("AWS credentials"):
         found = session.session().get_credentials()
     if found is None:
-        raise UsageError("no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE")
+        raise UsageError(NO_CREDENTIALS)
     return found
 
 

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import get_cert_path
 
-from ..errors import UsageError
+from ..errors import NO_CREDENTIALS, UsageError
 from .connection import Endpoint
 
 # stpubdata lies here, and a stack beside it reads it for nothing.
@@ -54,9 +54,7 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except NoCredentialsError as error:
-        raise UsageError(
-            "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
-        ) from error
+        raise UsageError(NO_CREDENTIALS) from error
     except ProfileNotFound as error:
         raise UsageError(f"{error}: see AWS_PROFILE") from error
     except EndpointConnectionError as error:
