@@ -26,6 +26,7 @@ follow = following.follow
 runs = following.runs
 retry = retrying.retry
 costs = costing.costs
+history = costing.history
 cancel = cancelling.cancel
 restore = cancelling.restore
 report = pages.report

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..errors import UsageError
 from .common import ACCESS, as_json, console
 
 
@@ -59,6 +60,9 @@ from .common import ACCESS, as_json, console
 @click.option(
     "--footprints", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", help="Draw them."
 )
+@click.option("--like", metavar="RUN", help="Estimate by what the files of this past run took.")
+@click.option("--output", metavar="FOLDER|s3://BUCKET", help="Where RUN lies, if not in the stack's bucket.")
+@click.option("--stack", default="skyfan", show_default=True, envvar="SKYFAN_STACK", help="The stack of RUN.")
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 PATHS are read.")
 @as_json
 def plan(
@@ -71,6 +75,9 @@ def plan(
     proprietary: bool,
     refresh: bool,
     footprints: Path | None,
+    like: str | None,
+    output: str | None,
+    stack: str,
     access: str,
     as_json: bool,
     **criteria: Any,
@@ -93,6 +100,9 @@ def plan(
     from ..plans.stages import Stages
     from ..plans.tables import show
 
+    history = api.history(like, output, stack=stack) if like else None
+    if like and history is None:
+        raise UsageError(f"the logs of the run {like} do not tell what its files took: plan without --like")
     told = Stages(Console(stderr=True))
     asked = _asked(criteria, paths)
     try:
@@ -118,7 +128,7 @@ def plan(
         os._exit(130)  # threads may wait for answers of the archive for minutes
     if footprints:
         pictures.draw(made, footprints)
-    document, estimate = preview(made), cost(made) if made.files else None
+    document, estimate = preview(made), cost(made, history) if made.files else None
     if as_json:
         document["estimate"] = dataclasses.asdict(estimate) if estimate else None
         click.echo(json.dumps(document, indent=1))

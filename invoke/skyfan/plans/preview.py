@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ..bill.estimate import Estimate, estimate
+from ..bill.speeds import Speeds
 from .plan import DROPS, Plan
 from .tiers import MEMORY_MB
 
@@ -48,9 +49,9 @@ def preview(made: Plan, first: int = 10) -> dict[str, Any]:
     }
 
 
-def cost(made: Plan) -> Estimate:
-    """Time and money that the plan will take on Lambda, with the assumptions."""
-    return estimate(made, memory_mb=MEMORY_MB)
+def cost(made: Plan, history: Speeds | None = None) -> Estimate:
+    """Time and money that the plan will take on Lambda, by what a past run took or by the measured table."""
+    return estimate(made, memory_mb=MEMORY_MB, history=history)
 
 
 def _sums(kept: Any, by: list[str]) -> list[dict[str, Any]]:
