@@ -156,7 +156,7 @@ def _across(y: Scale, what: str) -> Markup:
         at = _px(y(tick))
         drawn += [
             tag("line", x1=_LEFT, x2=_RIGHT, y1=at, y2=at),
-            tag("text", _short(tick), x=_LEFT - 6, y=_px(y(tick) + 5), text_anchor="end"),
+            tag("text", _short(tick, thousand=1e3), x=_LEFT - 6, y=_px(y(tick) + 5), text_anchor="end"),
         ]
     middle = (_TOP + _BOTTOM) / 2
     label = tag(
@@ -183,10 +183,11 @@ def _below(x: Scale, what: str) -> Markup:
     )
 
 
-def _short(value: float) -> str:
-    for power, mark in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= power:
-            return f"{value / (1e3 if mark == 'k' else power):g}{mark}"
+def _short(value: float, thousand: float = 1e4) -> str:
+    """A tick's label; `thousand` is where k begins."""
+    for least, power, mark in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (thousand, 1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / power:g}{mark}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 10):g}"
 
 

@@ -24,8 +24,11 @@ def table(
     *,
     numbers: Sequence[int] = (),
     foot: Sequence[Content] = (),
+    wordy: bool = False,
 ) -> Markup:
     """A table whose first column heads its rows; `numbers` are the columns that are set to the right.
+
+    `wordy` says that a column holds sentences, which need room.
 
     It scrolls by itself where the screen is too narrow, so it can be reached with the Tab key.
     """
@@ -45,6 +48,7 @@ def table(
         tag("thead", tag("tr", heads)),
         tag("tbody", [line(row) for row in rows]),
         tag("tfoot", line(foot)) if foot else None,
+        class_="wordy" if wordy else None,
     )
     return tag("div", made, class_="scroll", role="region", tabindex=0, aria_labelledby=f"{name}-caption")
 

@@ -129,6 +129,7 @@ def costs(story: Story) -> Markup:
             rows,
             numbers=(1, 3),
             foot=["Total", "", "", f"{bill.usd:.7f}"],
+            wordy=True,
         ),
         cards(
             figure(charts.bars("parts", "Cost by part", parts, said), "Cost by part."),

@@ -175,7 +175,12 @@ def _failures(groups: list[Group]) -> Markup:
         for group in groups[:KINDS]
     ]
     return table(
-        "failures", caption, ["Error", "Files", "Can another try help?", "Example"], rows, numbers=(1,)
+        "failures",
+        caption,
+        ["Error", "Files", "Can another try help?", "Example"],
+        rows,
+        numbers=(1,),
+        wordy=True,
     )
 
 

@@ -9,6 +9,7 @@ from .markup import Markup, tag
 
 _CELL = 3.0
 _HEIGHT = 226
+_FEW = 200
 _POLE_RA, _POLE_DEC, _NODE = np.radians([192.85948, 27.12825, 122.93192])
 
 
@@ -53,8 +54,9 @@ def _discs(found: Footprints) -> list[Markup]:
         return []
     cells = np.round(np.column_stack(hammer(found.ra, found.dec)) / _CELL).astype(np.int64)
     places, counts = np.unique(cells, axis=0, return_counts=True)
+    least = 1.5 if len(places) > _FEW else 2.6
     return [
-        tag("circle", cx=f"{x * _CELL:g}", cy=f"{y * _CELL:g}", r=f"{1.5 + 0.8 * np.log10(count):.1f}")
+        tag("circle", cx=f"{x * _CELL:g}", cy=f"{y * _CELL:g}", r=f"{least + 0.8 * np.log10(count):.1f}")
         for (x, y), count in zip(places, counts, strict=True)
     ]
 
