@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from standins import chromium
 
+from skyfan import api
 from skyfan.cli import main
 
 pytestmark = pytest.mark.slow
@@ -175,3 +176,18 @@ def test_it_prints(page: Path, browser: chromium.Page) -> None:
     assert shown[:2] == ["none", "none"]
     assert "none" not in shown[2:]
     assert wide
+
+
+def test_without_previews_pictures_are_drawn_from_images_and_catalogs(
+    page: Path, browser: chromium.Page, tmp_path: Path
+) -> None:
+    previews = list(page.parent.rglob("*.preview.png"))
+    assert len(previews) == 5
+    for preview in previews:
+        preview.unlink()
+    api.report("default", page.parent, to=tmp_path / "drawn.html")
+    browser.open(tmp_path / "drawn.html")
+    sizes = browser.value(
+        "[...document.images].map((image) => Math.max(image.naturalWidth, image.naturalHeight))"
+    )
+    assert sizes == [480] * 5
