@@ -4,11 +4,6 @@ import math
 from datetime import UTC, datetime
 
 
-def count(number: float) -> str:
-    """12,345."""
-    return f"{number:,.0f}"
-
-
 def files(number: int, noun: str = "file") -> str:
     """1 file, 12,345 files."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
