@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,11 +94,11 @@ def error_names() -> str:
 
 def command_help(name: str) -> str:
     """The help text of one command."""
-    command = main.commands[name]
-    with click.Context(
-        command, info_name=f"skyfan {name}", terminal_width=100, max_content_width=100
-    ) as context:
-        return f"```\n{command.get_help(context)}\n```\n"
+    with (
+        main.make_context("skyfan", ["--help"], resilient_parsing=True, terminal_width=100) as above,
+        click.Context(main.commands[name], above, info_name=name) as context,
+    ):
+        return f"```\n{context.get_help()}\n```\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -106,8 +107,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "good-bits": good_bits,
     "steps": steps,
     "errors": error_names,
-    "help-run": lambda: command_help("run"),
-    "help-show": lambda: command_help("show"),
+    **{f"help-{name}": partial(command_help, name) for name in main.commands},
 }
 
 
@@ -118,7 +118,7 @@ def filled(text: str) -> str:
 
 def pages() -> list[Path]:
     """The files that may hold generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "functions").glob("*/README.md"))]
+    return [ROOT / "README.md", ROOT / "invoke/README.md", *sorted((ROOT / "functions").glob("*/README.md"))]
 
 
 if __name__ == "__main__":

@@ -31,11 +31,13 @@ def test_demo_images_agree(demo_data: Path, name: str) -> None:
     _check(sextractor.agreement(demo_data / name, Config(good_bits=_ALL_BITS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _SHARED)
 def test_whole_images_agree(shared_data: Path, name: str) -> None:
     _check(sextractor.agreement(shared_data / name, Config(good_bits=_ALL_BITS)))
 
 
+@pytest.mark.slow
 def test_grism_traces_agree_but_for_the_order_of_cleaning(shared_data: Path) -> None:
     """98.2 % are matched with CLEAN, 99.3 % without it.
 

@@ -11,6 +11,7 @@ from sep_extract.errors import (
     AccessDeniedError,
     ConfigurationError,
     InputNotFoundError,
+    OutOfTimeError,
     SepExtractError,
     StorageError,
 )
@@ -188,6 +189,6 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_only_storage_may_get_better_by_itself() -> None:
-    assert not StorageError.permanent
-    assert all(cls.permanent for cls in SepExtractError.__subclasses__() if cls is not StorageError)
+def test_only_storage_and_time_may_get_better_by_themselves() -> None:
+    passing = {cls for cls in SepExtractError.__subclasses__() if not cls.permanent}
+    assert passing == {StorageError, OutOfTimeError}
