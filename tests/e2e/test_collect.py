@@ -147,10 +147,8 @@ def test_the_readmes_snippets(place: Path, program: str) -> None:
 
 def test_readme_has_these_snippets() -> None:
     text = (REPO / "README.md").read_text(encoding="utf-8")
-    if "lsdb.open_catalog" not in text:
-        pytest.skip("the README has no such section yet")
     for program, snippet in SNIPPETS.items():
-        assert textwrap.dedent(snippet).strip() in text, program
+        assert textwrap.dedent(snippet).strip().replace("'''", '"""') in text, program
 
 
 _PEAK = """
