@@ -15,7 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from standins import cloud
 
-from skyfan import api, costing
+from skyfan import api
 from skyfan.aws import session
 from skyfan.bill import collector, logs
 from skyfan.bill.lines import Event
@@ -176,7 +176,7 @@ def test_a_run_on_lambda_and_the_same_work_in_a_folder_s_log_give_one_bill(
     assert bill.usage.puts == 4
     assert made.estimate
     assert made.estimate.files == 4
-    history = costing.history(RUN)
+    history = api.history(RUN)
     assert history
     assert "4 files of the run first-light" in history.origin
 

@@ -87,7 +87,10 @@ def translated(given: dict[str, str]) -> dict[str, Any]:
 _ENVIRONMENT_AS_IT_IS: Any = {"core": {"mock_credentials": False}}
 
 
-@pytest.fixture(scope="module", params=[{}, OTHER], ids=["defaults", "other"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param({}, id="defaults"), pytest.param(OTHER, id="other", marks=pytest.mark.slow)],
+)
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with (
         pytest.MonkeyPatch.context() as patch,

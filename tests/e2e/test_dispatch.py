@@ -193,6 +193,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPO / "invoke")}
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_and_sends_nothing_twice(cloud: Cloud, tmp_path: Path) -> None:
     killed_and_gone_on(cloud, tmp_path, "killed", files("killed", 300), kills=2, lanes=4)
 

@@ -125,6 +125,7 @@ def test_wrong_use_is_2_and_says_why(skyfan: Skyfan, words: list[str], told: str
     assert not done.stdout
 
 
+@pytest.mark.slow
 def test_what_mast_does_not_answer_is_1_and_the_rest_is_written(
     skyfan: Skyfan, mast: Mast, tmp_path: Path
 ) -> None:

@@ -237,6 +237,7 @@ def test_an_empty_catalog_is_none_missing(tmp_path: Path) -> None:
     assert sum(map(len, found.values())) == 0
 
 
+@pytest.mark.slow
 def test_real_images_of_all_kinds(demo_data: Path, tmp_path: Path) -> None:
     for path in sorted(demo_data.glob("*.fits")):
         assert show.show(str(path), output=tmp_path / "x.png").stat().st_size > 20_000

@@ -17,7 +17,7 @@ from .prices import Prices
 from .records import Records
 
 if TYPE_CHECKING:
-    from ..costing import Costs
+    from .statement import Costs
 
 COLUMNS = (
     "request_id",

@@ -16,7 +16,7 @@ from .charges import Line
 from .records import Floats, Records
 
 if TYPE_CHECKING:
-    from ..costing import Costs
+    from .statement import Costs
 
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart; the red darker, for words.
 _BLUE, _RED, _GREY = "#0072b2", "#b34700", "#595959"

@@ -10,7 +10,7 @@ from .costs import Bill
 from .figures import Concurrency
 
 if TYPE_CHECKING:
-    from ..costing import Costs
+    from .statement import Costs
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _NAMES = {

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import InputError, UsageError
+from ..runs.place import Place
 from .pixels import Pixel
 from .schema import HEALPIX, described
 
@@ -129,3 +130,8 @@ def describe(folder: Path, pixels: list[Pixel], schema: pa.Schema, about: dict[s
     for name in ("hats.properties", "properties"):
         (folder / name).write_text(text, encoding="utf-8")
     (folder / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")
+
+
+def folder_of(place: Place, run: str) -> Path:
+    """Where the data set of a run goes: with the run in a folder, into the current folder from a bucket."""
+    return Path(run) if place.folder is None else place.folder / "runs" / run / "collected"

@@ -40,8 +40,8 @@ def cancel(
     """
     from rich.console import Console
 
-    from .. import cancelling
     from ..aws.cancel import Interrupted
+    from ..commands import cancel as cancelling
     from ..runs import tell
 
     if restore:

@@ -28,12 +28,12 @@ def collect(*, run: str, output: str | None, stack: str, to: Path | None, as_jso
     """
     from rich.console import Console
 
-    from .. import api
     from ..catalogs.stages import Stages
+    from ..commands import collect as commands
 
     try:
         with Stages(Console(stderr=True)) as stages:
-            done = api.collect(run, output, stack=stack, to=to, progress=stages)
+            done = commands.collect(run, output, stack=stack, to=to, progress=stages)
     except KeyboardInterrupt:
         click.echo("stopped; the data set is what it was, the same command makes it anew", err=True)
         sys.exit(130)

@@ -67,13 +67,13 @@ def costs(
     """
     from rich.console import Console
 
-    from .. import api
     from ..bill import document, show
     from ..bill.pages import Pages
+    from ..commands import costs as commands
 
     elsewhere = _elsewhere(what_if) if what_if else None
     with Pages(Console(stderr=True)) as pages:
-        made = api.costs(
+        made = commands.costs(
             run,
             output,
             stack=stack,

@@ -93,21 +93,22 @@ def plan(
     """
     from rich.console import Console
 
-    from .. import api
+    from ..commands import costs as bills
+    from ..commands import plan as commands
     from ..plans import footprints as pictures
     from ..plans.limits import UnansweredError
     from ..plans.preview import cost, preview
     from ..plans.stages import Stages
     from ..plans.tables import show
 
-    history = api.history(like, output, stack=stack) if like else None
+    history = bills.history(like, output, stack=stack) if like else None
     if like and history is None:
         raise UsageError(f"the logs of the run {like} do not tell what its files took: plan without --like")
     told = Stages(Console(stderr=True))
     asked = _asked(criteria, paths)
     try:
         with told:
-            made = api.plan(
+            made = commands.plan(
                 paths,
                 out,
                 csv=csv,

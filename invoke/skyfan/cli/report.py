@@ -38,12 +38,12 @@ def report(
     """
     from rich.console import Console
 
-    from .. import api
+    from ..commands import report as commands
 
     told = Console(stderr=True)
     try:
         with told.status("reading") as status:
-            path = api.report(run, output, stack=stack, to=to, data=data, progress=status.update)
+            path = commands.report(run, output, stack=stack, to=to, data=data, progress=status.update)
     except KeyboardInterrupt:
         click.echo("stopped; no page was written", err=True)
         sys.exit(130)

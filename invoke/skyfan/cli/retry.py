@@ -11,7 +11,7 @@ from .common import as_json, console, where
 from .names import run_argument
 
 if TYPE_CHECKING:
-    from ..retrying import Retried
+    from ..commands.retry import Retried
     from ..runs.again import Again
 
 
@@ -56,7 +56,7 @@ def retry(
     """
     from rich.console import Console
 
-    from .. import retrying
+    from ..commands import retry as retrying
 
     options = retrying.LocalOptions(jobs, timeout, memory, template)
     asked: dict[str, Any] = {

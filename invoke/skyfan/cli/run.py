@@ -140,7 +140,8 @@ def _local(
 ) -> None:
     from rich.console import Console
 
-    from .. import api, events, report
+    from .. import events, report
+    from ..commands import run as commands
     from ..progress import Watcher
 
     results = report.Results()
@@ -153,7 +154,7 @@ def _local(
             watcher(event)
 
         try:
-            summary = api.run(paths, output, **shared, **options, on_event=on_event)
+            summary = commands.run(paths, output, **shared, **options, on_event=on_event)
         except events.Interrupted as interrupted:
             summary, stopped = interrupted.summary, True
     folder = output.resolve() / "runs" / shared["run"]
@@ -169,15 +170,15 @@ def _aws(
 ) -> None:
     from rich.console import Console
 
-    from .. import api
     from ..aws import outcome as outcomes
     from ..aws import report
+    from ..commands import run as commands
     from ..progress import Bars
 
     stopped = False
     with Bars(Console(stderr=True)) as bars:
         try:
-            outcome = api.run_on_aws(paths, **shared, **options, on_event=bars)
+            outcome = commands.run_on_aws(paths, **shared, **options, on_event=bars)
         except outcomes.Interrupted as interrupted:
             outcome, stopped = interrupted.outcome, True
     if as_json:
@@ -190,11 +191,11 @@ def _aws(
 def _preview(
     paths: tuple[str, ...], shared: Mapping[str, Any], options: Mapping[str, Any], *, as_json: bool
 ) -> None:
-    from .. import api
+    from ..commands import run as commands
 
     invocations = files = 0
     made = []
-    with api.preview_on_aws(paths, **shared, **options) as preview:
+    with commands.preview_on_aws(paths, **shared, **options) as preview:
         for call in preview.calls:
             payload = call.payload.decode()
             invocations, files = invocations + 1, files + len(call.uris)

@@ -16,7 +16,7 @@ def runs(*, output: str | None, stack: str, as_json: bool) -> None:
     A glance only: files are those of all plans, and results are counted up to a thousand, which is where a
     listing of S3 ends; `skyfan status` counts all.
     """
-    from .. import following
+    from ..commands import status as following
     from ..runs import glances
 
     found = following.runs(output, stack=stack)

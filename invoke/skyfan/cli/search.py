@@ -65,15 +65,15 @@ def search(
     RUN was collected with skyfan collect; a data set's folder will do as well. Only what lies around the
     circle is read. Exit code: 0 also when there are no sources, 2 wrong use.
     """
-    from .. import api
     from ..catalogs import export, position
+    from ..commands import collect as commands
 
     if out:
         export.check(out)
     ra, dec = position.around(around)
     wanted = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
     shown = wanted if wanted or as_json or out else list(_SHOWN)
-    found = api.search(run, ra, dec, position.radius(radius), output=output, columns=shown)
+    found = commands.search(run, ra, dec, position.radius(radius), output=output, columns=shown)
     if out:
         export.write(found.table, out)
     if as_json:

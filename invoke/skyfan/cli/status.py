@@ -25,7 +25,7 @@ def status(*, run: str, output: str | None, stack: str, failed: bool, follow: bo
     """
     from rich.console import Console
 
-    from .. import following
+    from ..commands import status as following
     from ..runs import tell
 
     if follow:

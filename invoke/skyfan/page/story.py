@@ -7,8 +7,8 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from ..catalogs.calls import folder_of
-from ..costing import Costs
+from ..bill.statement import Costs
+from ..catalogs.store import folder_of
 from ..errors import UsageError
 from ..runs import state
 from ..runs.outcome import File, RunState

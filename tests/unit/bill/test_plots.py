@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyfan import costing
 from skyfan.bill import plots
+from skyfan.bill.statement import Costs
+from skyfan.commands import costs
 from skyfan.errors import UsageError
 
 _REPORT = (
@@ -16,10 +17,10 @@ _REPORT = (
 _WITH_TIME = "\tStart Time: 2026-11-22T10:00:{n:02}.000Z"
 
 
-def _costs(tmp_path: Path, lines: list[str]) -> costing.Costs:
+def _costs(tmp_path: Path, lines: list[str]) -> Costs:
     log = tmp_path / "a.log"
     log.write_text("".join(lines))
-    return costing.costs(log=[log])
+    return costs.costs(log=[log])
 
 
 def _line(n: int, ms: float = 2000, mb: int = 100, status: str = "") -> str:

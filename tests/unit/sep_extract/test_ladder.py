@@ -225,6 +225,7 @@ def test_what_else_sep_says_is_passed_on() -> None:
         detect(np.zeros((20, 20), "f2"), 1.0, np.zeros((20, 20), bool), Config())  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_many_calls_leak_nothing() -> None:
     """The fixture counts; here there are many tries, most of them killed."""
     image = peaks(20)

@@ -1,13 +1,13 @@
-"""Cancelling a run from Python: skyfan.api has these functions under the same names."""
+"""skyfan cancel."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from . import whereabouts
-from .runs.outcome import RunState
+from ..runs.outcome import RunState
+from . import where
 
 if TYPE_CHECKING:
-    from .aws.cancel import Cancelled
+    from ..aws.cancel import Cancelled
 
 
 def cancel(
@@ -24,15 +24,15 @@ def cancel(
     `patience` is in seconds: how long nothing may change until it is over. Raises UsageError for what cannot
     be, such as while another run is on its way and not `force`; aws.cancel.Interrupted on Ctrl-C.
     """
-    from .aws import cancel as cancels
+    from ..aws import cancel as cancels
 
-    place, lambdas = whereabouts.find(output, stack)
+    place, lambdas = where.find(output, stack)
     return cancels.cancel(place, lambdas, run, force=force, patience_s=patience, on_state=on_state)
 
 
 def restore(run: str, output: str | None = None, *, stack: str = "skyfan") -> dict[str, int | None]:
     """Undoes a cancel that was broken off. Gives what each function has reserved again, None for nothing."""
-    from .aws import cancel as cancels
+    from ..aws import cancel as cancels
 
-    place, _ = whereabouts.find(output, stack)
+    place, _ = where.find(output, stack)
     return cancels.restore(place, run)

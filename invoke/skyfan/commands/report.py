@@ -1,10 +1,10 @@
-"""The report page as Python and the command line call it: skyfan.api has report under the same name."""
+"""skyfan report."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import whereabouts
 from ..errors import InputError
+from . import where
 
 
 def report(
@@ -24,10 +24,10 @@ def report(
     there (logs, a data set, a plan) is told on the page. Raises UsageError for a run that is not there and
     a file that cannot be written.
     """
-    from .. import costing
-    from . import page, story  # matplotlib and astropy take their time, and all of skyfan.api would wait
+    from ..page import page, story
+    from . import costs as costing  # matplotlib and astropy take their time, and all of skyfan.api would wait
 
-    place, lambdas = whereabouts.find(output, stack)
+    place, lambdas = where.find(output, stack)
     told = story.gather(
         place,
         run,

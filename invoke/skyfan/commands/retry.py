@@ -1,4 +1,4 @@
-"""Sending a run's failed and missing files again, on whichever engine the run is."""
+"""skyfan retry: on whichever engine the run is."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import events, template, whereabouts
-from .errors import UsageError
-from .local import engine as local
-from .plans.plan import LARGE, STANDARD, Item
-from .runs import run as runs
-from .runs.again import Again
-from .runs.place import Place
-from .runs.state import Follower
+from .. import events, template
+from ..errors import UsageError
+from ..local import engine as local
+from ..plans.plan import LARGE, STANDARD, Item
+from ..runs import run as runs
+from ..runs.again import Again
+from ..runs.place import Place
+from ..runs.state import Follower
+from . import where
 
 if TYPE_CHECKING:
-    from .aws.dispatch import OnTick, Sent
+    from ..aws.dispatch import OnTick, Sent
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class _Retrier:
         late: bool,
     ) -> "_Retrier":
         options = options or LocalOptions()
-        place, lambdas = whereabouts.find(output, stack)
+        place, lambdas = where.find(output, stack)
         follower = Follower(place, run, lambdas)
         function = follower.about["function"]
         large = function + runs.SUFFIX
@@ -130,7 +131,7 @@ class _Retrier:
             registry = template.read(Path(options.template_file or template.find()))
             names = {STANDARD: function, LARGE: large if large in registry.functions else function}
         else:
-            from .aws import stack as stacks
+            from ..aws import stack as stacks
 
             found = stacks.find(stack)
             if found.results.name != place.name:
@@ -154,7 +155,7 @@ class _Retrier:
         yield from self.again.of(self.follower.read())
 
     def on_aws(self, batch: int, on_tick: "OnTick") -> Retried:
-        from .aws import dispatch
+        from ..aws import dispatch
 
         task = runs.task(self.follower.run, self.follower.about)
         files = ((item.uri, self.names[item.tier]) for item in self.items())
@@ -194,7 +195,7 @@ class _Retrier:
         return local.run_again(files, function, self.names[STANDARD], task, options, on_event)
 
     def calls(self, batch: int) -> Iterator[dict[str, Any]]:
-        from .aws.calls import calls
+        from ..aws.calls import calls
 
         task = runs.task(self.follower.run, self.follower.about)
         files = ((item.uri, self.names[item.tier]) for item in self.items())

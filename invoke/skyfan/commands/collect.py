@@ -1,14 +1,15 @@
-"""collect and search as Python and the command line call them: with names of runs and places."""
+"""skyfan collect and skyfan search, with names of runs and places."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..catalogs import collect as collecting
+from ..catalogs import search as searching
+from ..catalogs.collect import Collected, Progress
+from ..catalogs.search import Found
+from ..catalogs.store import folder_of
 from ..errors import UsageError
 from ..runs.place import Place
-from . import collect as collecting
-from . import search as searching
-from .collect import Collected, Progress
-from .search import Found
 
 
 def collect(
@@ -57,8 +58,3 @@ def _results(stack: str) -> Place:
     from ..aws.stack import find  # boto3, which a folder does not need
 
     return find(stack).results
-
-
-def folder_of(place: Place, run: str) -> Path:
-    """Where the data set of a run goes: with the run in a folder, into the current folder from a bucket."""
-    return Path(run) if place.folder is None else place.folder / "runs" / run / "collected"

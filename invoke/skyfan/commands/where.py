@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .runs.place import Place
+from ..runs.place import Place
 
 
 def find(output: str | Path | None, stack: str) -> tuple[Place, Place | None]:
@@ -12,7 +12,7 @@ def find(output: str | Path | None, stack: str) -> tuple[Place, Place | None]:
     """
     if output is not None:
         return Place.at(output), None
-    from .aws import stack as stacks  # boto3 takes its time, and a folder does not need it
+    from ..aws import stack as stacks  # boto3 takes its time, and a folder does not need it
 
     found = stacks.find(stack)
     return found.results, found.failures

@@ -1,14 +1,14 @@
-"""Following runs from Python: skyfan.api has these functions under the same names."""
+"""skyfan status and skyfan runs."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import whereabouts
-from .runs import overview
-from .runs.outcome import RunState
-from .runs.overview import Overview
-from .runs.state import Follower
+from ..runs import overview
+from ..runs.outcome import RunState
+from ..runs.overview import Overview
+from ..runs.state import Follower
+from . import where
 
 EVERY_S = 5.0
 # A look takes a tenth of the time at most: listing a million results costs 0.005 USD.
@@ -21,7 +21,7 @@ def status(run: str, output: str | Path | None = None, *, stack: str = "skyfan")
     status("first-light", "out").counts["done"]; its files(state) and groups() tell more. Raises UsageError
     for a run or place that is not there.
     """
-    place, lambdas = whereabouts.find(output, stack)
+    place, lambdas = where.find(output, stack)
     return Follower(place, run, lambdas).read()
 
 
@@ -37,7 +37,7 @@ def follow(
 
     What cannot have changed is not read twice. Raises UsageError like status().
     """
-    place, lambdas = whereabouts.find(output, stack)
+    place, lambdas = where.find(output, stack)
     follower = Follower(place, run, lambdas)
     while True:
         began = time.monotonic()
@@ -50,5 +50,5 @@ def follow(
 
 def runs(output: str | Path | None = None, *, stack: str = "skyfan") -> list[Overview]:
     """The runs of a place at a glance, the latest active first."""
-    place, _ = whereabouts.find(output, stack)
+    place, _ = where.find(output, stack)
     return overview.read(place)

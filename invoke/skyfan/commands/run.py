@@ -1,20 +1,20 @@
-"""Running a function on files, from Python: on this machine, or on AWS. skyfan.api names these."""
+"""skyfan run: on this machine, or on AWS."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import events, inputs, template
-from .errors import UsageError
-from .local import engine as local
-from .plans import plan as plans
-from .plans.plan import Plan
-from .task import Task
+from .. import events, inputs, template
+from ..errors import UsageError
+from ..local import engine as local
+from ..plans import plan as plans
+from ..plans.plan import Plan
+from ..task import Task
 
 if TYPE_CHECKING:  # boto3 takes half a second to import, which a run on this machine need not wait for
-    from .aws.engine import AwsOptions, Preview
-    from .aws.outcome import Outcome
+    from ..aws.engine import AwsOptions, Preview
+    from ..aws.outcome import Outcome
 
 
 def run(
@@ -69,7 +69,7 @@ def run_on_aws(
     `batch` files share an invocation. Raises UsageError for what cannot be done, aws.outcome.Interrupted on
     Ctrl-C. Call it again to go on.
     """
-    from .aws import engine as aws
+    from ..aws import engine as aws
 
     task = Task(run=run, access=access, config=dict(config or {}), outputs=tuple(outputs))
     options = _options(stack, max_cost, batch, max_files, connections=connections, wait=wait)
@@ -91,7 +91,7 @@ def preview_on_aws(
     template_file: str | Path | None = None,
 ) -> "AbstractContextManager[Preview]":
     """What run_on_aws would send now: invocations in order, and the estimate. Sends and writes nothing."""
-    from .aws import engine as aws
+    from ..aws import engine as aws
 
     task = Task(run=run, access=access, config=dict(config or {}), outputs=tuple(outputs))
     options = _options(stack, max_cost, batch, max_files)
@@ -107,7 +107,7 @@ def _options(
     connections: int = 256,
     wait: bool = True,
 ) -> "AwsOptions":
-    from .aws import dispatch, engine
+    from ..aws import dispatch, engine
 
     sending = dispatch.Options(batch=batch, connections=connections, max_files=max_files)
     return engine.AwsOptions(stack, max_cost, wait, sending=sending)

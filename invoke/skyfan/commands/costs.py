@@ -1,39 +1,21 @@
-"""Bills from Python: skyfan.api has this function under the name costs."""
+"""skyfan costs: the bill of a run, or of log files."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import whereabouts
-from .bill import logs, prices, runlog, whatif
-from .bill.collector import Collector
-from .bill.costs import NOTHING_BESIDE, Beside, Bill, bill
-from .bill.estimate import Estimate, estimate
-from .bill.prices import Prices
-from .bill.records import Records
-from .bill.runlog import RunLog
-from .bill.speeds import Speeds
-from .bill.whatif import Advice, Elsewhere, WhatIf
-from .errors import UsageError
+from ..bill import logs, prices, runlog, whatif
+from ..bill.collector import Collector
+from ..bill.costs import NOTHING_BESIDE, Beside, bill
+from ..bill.estimate import estimate
+from ..bill.runlog import RunLog
+from ..bill.speeds import Speeds
+from ..bill.statement import Costs
+from ..bill.whatif import Elsewhere
+from ..errors import UsageError
+from . import where
 
 ARCH = "x86_64"
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a run cost, beside what it would have cost and what was expected."""
-
-    run: str | None
-    bill: Bill
-    others: dict[str, Bill]
-    """The same work under the other models."""
-    prices: Prices
-    records: Records
-    estimate: Estimate | None
-    """Of the run's plan, made now without its logs; None where it has no plan."""
-    what_if: WhatIf | None
-    advice: Advice | None
 
 
 def costs(
@@ -95,16 +77,16 @@ def history(run: str, output: str | Path | None = None, *, stack: str = "skyfan"
 
 
 def _run_log(run: str, output: str | Path | None, stack: str, on_page: Callable[[int], None]) -> RunLog:
-    place, _ = whereabouts.find(output, stack)
+    place, _ = where.find(output, stack)
 
     def groups(functions: frozenset[str]) -> list[str]:
-        from .aws import stack as stacks
+        from ..aws import stack as stacks
 
         found = stacks.find(stack)
         return [found.log_group(key) for key, name in found.functions.items() if name in functions]
 
     def client() -> Any:
-        from .aws import session
+        from ..aws import session
 
         return session.client("logs")
 
@@ -115,6 +97,6 @@ def _processor(known: RunLog | None, stack: str) -> str:
     """The stack's architecture for a run on Lambda; elsewhere nothing tells it."""
     if known is None or not known.sent:
         return ARCH
-    from .aws import stack as stacks
+    from ..aws import stack as stacks
 
     return stacks.find(stack).outputs.get("ProcessorArchitecture", ARCH)
