@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from . import events
+from . import events, words
 
 EVERY_S = 10.0
 # Failures are told one by one up to this many; the rest is in the summary and in the records.
@@ -64,17 +64,17 @@ class Watcher:
         """Rate, time left and failures, in words."""
         elapsed = time.monotonic() - self._began
         finished = self.done + self.failed
-        words = []
+        told = []
         if finished and elapsed > 0:
             rate = finished / elapsed
-            words.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
+            told.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
             if self.total is not None:
-                words.append(f"{_clock((self.total - self.already_done - finished) / rate)} left")
+                told.append(f"{words.clock((self.total - self.already_done - finished) / rate)} left")
         if self.waiting:
-            words.append(f"{self.waiting} to be tried again")
+            told.append(f"{self.waiting} to be tried again")
         if self.failed:
-            words.append(f"{self.failed} failed")
-        return ", ".join(words)
+            told.append(f"{self.failed} failed")
+        return ", ".join(told)
 
     def _show(self) -> None:
         completed = self.done + self.failed + self.already_done
@@ -131,14 +131,8 @@ class Bars:
             self._bars.update(tasks[1], total=event.planned, completed=finished, told=told)
         elif time.monotonic() - self._spoke >= EVERY_S:
             self._spoke = time.monotonic()
-            words = [f"{sent} of {event.files} files sent", rate]
+            parts = [f"{sent} of {event.files} files sent", rate]
             if event.planned is not None:
-                words += [f"{finished} of {event.planned} finished", told]
-            line = ", ".join(word for word in words if word)
+                parts += [f"{finished} of {event.planned} finished", told]
+            line = ", ".join(word for word in parts if word)
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from .. import words
 from ..errors import UsageError
 from . import figures
 from .charges import Line
@@ -43,7 +44,7 @@ def draw(costs: "Costs") -> Figure:
     figure.set_layout_engine(ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12))
     whose = f"Run {costs.run}" if costs.run else "Log files"
     figure.suptitle(
-        f"{whose}: {bill.invocations:,} invocations, {bill.images:,} images, {_usd(bill.usd)}",
+        f"{whose}: {bill.invocations:,} invocations, {bill.images:,} images, {words.usd(bill.usd)}",
         size=14,
         weight="bold",
     )
@@ -132,7 +133,7 @@ def _parts(axes: Axes, lines: list[Line]) -> None:
         return
     amounts = [line.usd for line in lines]
     bars = axes.barh([line.name for line in lines], amounts, color=_BLUE)
-    axes.bar_label(bars, [_usd(usd) for usd in amounts], padding=4, color=_GREY)
+    axes.bar_label(bars, [words.usd(usd) for usd in amounts], padding=4, color=_GREY)
     axes.invert_yaxis()
     axes.set_xlim(0, max(amounts) * 1.35)
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -154,7 +155,3 @@ def _edges(values: Floats) -> Floats | None:
     if low > 0 and high / low > _WIDE:
         return np.geomspace(low, high, bins + 1)
     return np.linspace(low, high, bins + 1)
-
-
-def _usd(amount: float) -> str:
-    return f"{amount:,.2f} USD" if amount >= 1 else f"{amount:.3g} USD"

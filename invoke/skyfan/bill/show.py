@@ -6,6 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from .. import words
 from .costs import Bill
 from .figures import Concurrency
 
@@ -31,11 +32,11 @@ def show(console: Console, costs: "Costs") -> None:
     console.print(_lines(bill))
     free = "with" if bill.free_tier else "without"
     say(
-        f"{usd(bill.usd)} USD in {bill.region}, {free} free tier, model {bill.model}, "
+        f"{words.usd(bill.usd)} in {bill.region}, {free} free tier, model {bill.model}, "
         f"{costs.prices.source} of {costs.prices.collected}"
     )
     for name, other in costs.others.items():
-        say(f"{usd(other.usd)} USD for the same work under the model {name}")
+        say(f"{words.usd(other.usd)} for the same work under the model {name}")
     say(_each(bill))
     say("")
     say(_counts(bill))
@@ -43,11 +44,11 @@ def show(console: Console, costs: "Costs") -> None:
         say(f"{bill.rebilled} were billed by another rule in the log; here all are by the model's.")
     lost = bill.waste
     say(
-        f"For nothing: failures {usd(lost.failures)}, time-outs {usd(lost.timeouts)}, "
-        f"cold starts {usd(lost.cold_starts)} USD"
+        f"For nothing: failures {words.usd(lost.failures)}, time-outs {words.usd(lost.timeouts)}, "
+        f"cold starts {words.usd(lost.cold_starts)}"
     )
     for failure in bill.failures:
-        say(f"  {failure.count} x {failure.kind}: {usd(failure.usd)} USD")
+        say(f"  {failure.count} x {failure.kind}: {words.usd(failure.usd)}")
     if bill.failed_starts:
         say(f"  {bill.failed_starts} starts failed (INIT_REPORT): the log says nothing of their bill")
     if bill.percentiles:
@@ -55,9 +56,10 @@ def show(console: Console, costs: "Costs") -> None:
     if bill.concurrency:
         say(_running(bill.concurrency))
     if costs.estimate:
+        low, high = words.usd(costs.estimate.usd_low), words.usd(costs.estimate.usd_high)
         say(
-            f"The plan of {costs.estimate.files} files was expected to cost {usd(costs.estimate.usd_low)} to "
-            f"{usd(costs.estimate.usd_high)} USD on Lambda; {bill.images} are done for {usd(bill.usd)}."
+            f"The plan of {costs.estimate.files} files was expected to cost {low} to {high} on Lambda; "
+            f"{bill.images} are done for {words.usd(bill.usd)}."
         )
     _asked(say, costs)
     if bill.unparsed:
@@ -66,17 +68,10 @@ def show(console: Console, costs: "Costs") -> None:
             say(f"  {example}")
 
 
-def usd(amount: float) -> str:
-    """Two digits behind the point, or three that say something where it is less than a dollar."""
-    if amount == 0 or amount >= 1:
-        return f"{amount:,.2f}"
-    return f"{amount:.3g}" if amount >= 1e-4 else f"{amount:.2e}"
-
-
 def _asked(say: object, costs: "Costs") -> None:
     assert callable(say)
     if other := costs.what_if:
-        say(f"\nWhat if: {usd(other.usd)} USD for {other.files} files")
+        say(f"\nWhat if: {words.usd(other.usd)} for {other.files} files")
         for said in other.assumptions:
             say(f"  {said}")
     if advice := costs.advice:
@@ -84,7 +79,7 @@ def _asked(say: object, costs: "Costs") -> None:
         say(f"  {advice.sure}")
         for size in advice.sizes:
             how = f"{size.measured} measured" if size.measured else "by the share of a CPU"
-            thousand = usd(size.usd_per_image * 1000)
+            thousand = words.usd(size.usd_per_image * 1000)
             say(f"  {size.memory_mb:>6} MB  {size.seconds:8.2f} s  {thousand:>8} USD a thousand  ({how})")
 
 
@@ -114,9 +109,11 @@ def _percentiles(bill: Bill) -> Table:
 def _each(bill: Bill) -> str:
     if bill.usd_per_image is None:
         return "no image was done"
-    found = f"{usd(bill.usd_per_image)} USD an image, {usd(bill.usd_per_image * 1000)} a thousand images"
+    found = (
+        f"{words.usd(bill.usd_per_image)} an image, {words.usd(bill.usd_per_image * 1000)} a thousand images"
+    )
     if bill.usd_per_source is not None:
-        found += f", {usd(bill.usd_per_source * 1e6)} a million sources"
+        found += f", {words.usd(bill.usd_per_source * 1e6)} a million sources"
     return found
 
 

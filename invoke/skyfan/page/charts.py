@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from . import words
+from .. import words
 from .distribution import Distribution, Floats
 from .markup import Markup, tag
 from .scale import Scale

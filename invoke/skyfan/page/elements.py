@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..words import number
 from .charts import histogram, summary, title
 from .distribution import Distribution
 from .markup import Content, Markup, tag, text
-from .words import number
 
 
 def section(name: str, heading: str, *content: Content) -> Markup:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from .. import words
 from ..bill import figures
 from ..bill.costs import Bill
 from ..bill.estimate import Estimate
-from . import charts, words
+from . import charts
 from .distribution import Floats, distribution
 from .elements import absent, cards, chart, facts, figure, section, table
 from .markup import Content, Markup, tag, text

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from .. import words
 from ..plans.plan import STANDARD
 from ..runs.outcome import File, Group, RunState
-from . import charts, words
+from . import charts
 from .asked import MOST, Asked
 from .elements import absent, facts, figure, section, setting, table
 from .markup import Content, Markup, tag, text

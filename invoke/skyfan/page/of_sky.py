@@ -4,8 +4,9 @@ import base64
 import math
 from datetime import UTC, datetime, timedelta
 
+from .. import words
 from . import field as field_map
-from . import sky, words
+from . import sky
 from .elements import absent, cards, chart, facts, figure, section, table
 from .footprints import NOWHERE, Footprints, fields
 from .markup import Content, Markup, tag, text

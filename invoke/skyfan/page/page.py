@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from . import of_costs, of_run, of_sky, words
+from .. import words
+from . import of_costs, of_run, of_sky
 from .elements import facts, section, table
 from .markup import Markup, tag, text
 from .story import Story

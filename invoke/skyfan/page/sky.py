@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import words
+from .. import words
 from .charts import WIDTH, picture
 from .footprints import Floats, Footprints
 from .markup import Markup, tag

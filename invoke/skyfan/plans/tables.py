@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from .. import words
 from ..bill.estimate import Estimate
 
 _TOLD = 10
@@ -22,12 +23,17 @@ def show(console: Console, document: dict[str, Any], estimate: Estimate | None) 
     rows = table("file", "size", "tier", "instrument", "filter", "proposal", "exposure (s)")
     for row in document["head"]:
         exposure = "" if row["t_exptime"] is None else f"{row['t_exptime']:.0f}"
-        words = (row["instrument_name"], row["filters"], row["proposal_id"])
-        rows.add_row(row["uri"], size(row["size"]), row["tier"], *(word or "" for word in words), exposure)
+        names = (row["instrument_name"], row["filters"], row["proposal_id"])
+        rows.add_row(
+            words.name(row["uri"]), _size(row["size"]), row["tier"], *(name or "" for name in names), exposure
+        )
     groups = table("instrument", "filter", "files", "size")
     for row in document["groups"][:_TOLD]:
         groups.add_row(
-            row["instrument_name"] or "unknown", row["filters"] or "", f"{row['files']:,}", size(row["bytes"])
+            row["instrument_name"] or "unknown",
+            row["filters"] or "",
+            f"{row['files']:,}",
+            words.size(row["bytes"]),
         )
     if document["files"]:
         console.print(rows)
@@ -44,7 +50,10 @@ def show(console: Console, document: dict[str, Any], estimate: Estimate | None) 
 
     large = sum(row["files"] for row in document["tiers"] if row["tier"] == "large")
     unsized = f", {document['unsized']:,} of unknown size" if document["unsized"] else ""
-    say(f"{document['files']:,} files, {size(document['bytes'])}{unsized}; {large:,} need the large function")
+    say(
+        f"{document['files']:,} files, {words.size(document['bytes'])}{unsized}; "
+        f"{large:,} need the large function"
+    )
     for drop in document["dropped"]:
         example = drop["example"]
         name = example.get("dataURI") or example.get("uri") or example.get("obs_id") or ""
@@ -53,8 +62,8 @@ def show(console: Console, document: dict[str, Any], estimate: Estimate | None) 
         say(f"    for example {name}{detail}")
     if estimate:
         say(
-            f"On Lambda: {_clock(estimate.seconds_low)} to {_clock(estimate.seconds_high)}, "
-            f"{estimate.usd_low:.2f} to {estimate.usd_high:.2f} USD, if"
+            f"On Lambda: {words.clock(estimate.seconds_low)} to {words.clock(estimate.seconds_high)}, "
+            f"{words.usd(estimate.usd_low)} to {words.usd(estimate.usd_high)}, if"
         )
         for assumption in estimate.assumptions:
             say(f"    {assumption}")
@@ -65,17 +74,5 @@ def show(console: Console, document: dict[str, Any], estimate: Estimate | None) 
     say(f"plan: {document['plan']}")
 
 
-def size(count: int | None) -> str:
-    """Bytes in words, in powers of 1000."""
-    if count is None:
-        return "?"
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _size(count: int | None) -> str:
+    return "?" if count is None else words.size(count)

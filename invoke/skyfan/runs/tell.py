@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 
+from .. import words
 from . import cancels
 from .judge import STATES
 from .outcome import TROUBLE, File, Group, RunState
@@ -86,13 +87,13 @@ def show(console: Console, state: RunState) -> None:
     console.print(_table(state))
     if speed := rate(state):
         ends = state.times.last_done or 0.0
-        words = [
+        told = [
             f"{speed:.1f} files/s" if speed >= 1 else f"{1 / speed:.1f} s/file",
             f"last result {stamp(ends)}",
         ]
         if waiting := state.counts["sent"] + state.counts["late"] + state.counts["unsent"]:
-            words.insert(1, f"{_clock(waiting / speed)} for the other {waiting} at this rate")
-        say(", ".join(words))
+            told.insert(1, f"{words.clock(waiting / speed)} for the other {waiting} at this rate")
+        say(", ".join(told))
     groups = state.groups()
     if groups:
         say("\nFailures:")
@@ -161,12 +162,6 @@ def _file(state: RunState, file: File) -> dict[str, Any]:
         "record": state.record_uri(failure) if failure else None,
         "sent": stamp(file.sent),
     }
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Ticker:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skyfan.page import words
+from skyfan import words
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def seconds(span: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
+def clock(span: float) -> str:
+    """Seconds as a clock shows them: 1:02:03, or 2:03."""
+    minutes, rest = divmod(round(span), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def moment(time: float | None) -> str:
     """A Unix time, in UTC; a dash where it is not known."""
     return "–" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
