@@ -18,8 +18,11 @@ demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a pla
 	$(call skyfan,status demo --output $(OUTPUT))
 	$(call skyfan,collect demo --output $(OUTPUT))
 	$(call skyfan,search demo --output $(OUTPUT) --around "6.0304 -72.0813" --radius 2s)
+	$(call skyfan,costs demo --output $(OUTPUT))
+	$(call skyfan,report demo --output $(OUTPUT))
 	@for image in abell2744_f105w_drz.fits j8bt06nyq_flt.fits; do $(BIN)/skyfan show $(DEMO)/$$image \
 	  "$(OUTPUT)/runs/demo/catalogs$(CURDIR)/$(DEMO)/$$image.cat.fits" --output $(OUTPUT)/$$image.png || exit 1; done
+	@printf '\nThe whole story is on one page; open it in a browser:\n  file://%s\n' "$(abspath $(OUTPUT))/runs/demo/report.html"
 # Each command is shown as a person would type it, then run.
 skyfan = @mkdir -p $(OUTPUT) && printf '\n$$ skyfan %s\n' '$(1)' && $(BIN)/skyfan $(1)
 

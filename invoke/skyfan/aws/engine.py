@@ -31,6 +31,8 @@ from .sender import Counts
 from .stack import Stack
 from .watch import Watch
 
+# A function that takes several files in an event says in this variable where it records those that fail.
+FAILURES = "SKYFAN_FAILURES"
 _TICK_S = 0.2
 # A storage that fails so often in a row, ten seconds apart, will not mend while somebody waits.
 _LOOKS = 5
@@ -136,6 +138,11 @@ class _Work:
     @classmethod
     def find(cls, plan: Plan, registry: Template, function: str, task: Task, options: AwsOptions) -> "_Work":
         described = registry.function(function)
+        if options.sending.batch > 1 and FAILURES not in described.environment:
+            raise UsageError(
+                f"{function} takes one file an invocation: it has no {FAILURES} in its environment, where "
+                "files of a batch that fail would be recorded; leave --batch out"
+            )
         stack = stacks.find(options.stack)
         functions = deployed.read(stack, registry, function)
         results = environment.results(described)
