@@ -62,7 +62,10 @@ def _lines(lines: Iterable[str]) -> Iterator[Event]:
         when = NONE
         if line[0].isdigit() and (prefix := _PREFIXED.match(line)):
             line, when = line[prefix.end() :], reports.seconds(prefix[1])
-        if line.startswith("{"):
+        if line[0] == "{":
+            if '"message"' not in line:
+                yield line, when
+                continue
             for text, time in _from_json(line):
                 yield text, when if math.isnan(time) else time
         elif MARK in line:
@@ -81,8 +84,8 @@ def _goes_on(pending: list[str], line: str) -> bool:
 
 
 def _from_json(line: str) -> Iterator[Event]:
-    """The events of one JSON line: an event of Lambda's, an exported one, or a list of exported ones."""
-    if '"message"' in line and ('"timestamp"' in line or '"events"' in line or '"logEvents"' in line):
+    """The events of one JSON line that holds a message: an exported one, a list of them, or a handler's."""
+    if '"timestamp"' in line or '"events"' in line or '"logEvents"' in line:
         try:
             document = json.loads(line)
         except ValueError:
