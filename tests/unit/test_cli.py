@@ -239,6 +239,8 @@ def test_show_writes_a_picture_and_says_where(skyfan: Skyfan, demo_data: Path, t
     done = skyfan("show", demo_data / "abell2744_f105w_drz.fits")
     assert (done.returncode, done.stdout) == (0, "abell2744_f105w_drz.png\n")
     assert (tmp_path / "abell2744_f105w_drz.png").read_bytes().startswith(b"\x89PNG")
+    done = skyfan("show", demo_data / "abell2744_f105w_drz.fits", "--json", "-o", "a.png")
+    assert json.loads(done.stdout)["picture"] == "a.png"
     done = skyfan("show", "nope.fits")
     assert (done.returncode, done.stderr) == (2, "skyfan: nope.fits does not exist\n")
 

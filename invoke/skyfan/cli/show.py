@@ -1,10 +1,11 @@
 """skyfan show."""
 
+import json
 from pathlib import Path
 
 import click
 
-from .common import ACCESS
+from .common import ACCESS, as_json
 
 
 @click.command()
@@ -27,6 +28,7 @@ from .common import ACCESS
 )
 @click.option("--cmap", default="gray", show_default=True, help="A colour map of matplotlib.")
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 is read.")
+@as_json
 def show(
     *,
     image: str,
@@ -37,6 +39,7 @@ def show(
     stretch: str,
     cmap: str,
     access: str,
+    as_json: bool,
 ) -> None:
     """Draw an image with the sources of its catalog, as a PNG.
 
@@ -47,4 +50,6 @@ def show(
     from ..pictures.show import show as draw
 
     catalog = None if no_sources else catalog
-    click.echo(draw(image, catalog, output, chip=chip, look=Look(stretch, cmap), access=access))
+    picture = draw(image, catalog, output, chip=chip, look=Look(stretch, cmap), access=access)
+    told = {"image": image, "catalog": catalog, "picture": str(picture)}
+    click.echo(json.dumps(told, indent=1) if as_json else picture)
