@@ -14,6 +14,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from skyfan import cfn, template
+from skyfan.bill import prices
 
 REPO = Path(__file__).parents[2]
 DOCUMENT = yaml_parse((REPO / "template.yaml").read_text(encoding="utf-8"))
@@ -211,3 +212,12 @@ def test_checkov_finds_nothing_but_what_the_template_explains(tmp_path: Path) ->
     assert skipped == explained, "no explanation for what is not found"
     for item in skips:
         assert len(item["check_result"]["suppress_comment"]) > 30
+
+
+def test_the_dashboard_has_the_prices_of_the_price_list() -> None:
+    rates = prices.load()
+    (dashboard,) = (item for item in RESOURCES.values() if item["Type"] == "AWS::CloudWatch::Dashboard")
+    filled = dashboard["Properties"]["DashboardBody"]["Fn::Sub"][1]
+    arm, x86 = (float(price) for price in filled["GBSecond"]["Fn::If"][1:])
+    assert (arm, x86) == (rates.gb_second["arm64"][0].price, rates.gb_second["x86_64"][0].price)
+    assert float(filled["Request"]) == rates.request
