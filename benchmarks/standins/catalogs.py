@@ -65,7 +65,7 @@ def catalog(
     table |= {"NUMBER": np.arange(1, len(ra) + 1), "ALPHA_J2000": np.array(ra), "DELTA_J2000": np.array(dec)}
     if mag is not None:
         table["MAG_AUTO"] = np.array(mag)
-    plane = Plane(1, 1, len(ra), 0.5, 0.1, 0, unit, 26.0, 100.0, 0.05, 25.0, 0.8)
+    plane = Plane(1, 1, len(ra), 0.5, 0.1, 0, unit, 26.0, 100.0, 0.05, 25.0, 0.8, np.full((4, 2), np.nan))
     about = {"INSTRUME": "WFC3", "DETECTOR": "IR", "FILTER": "F160W", "EXPSTART": 55000.0, "EXPEND": 55000.5}
     primary = fits.Header([*(about | header).items()])
     return to_fits(table, [plane], request, Source(uri, io.BytesIO(), 1, version), primary, ["a note"])
@@ -79,6 +79,7 @@ class Copies:
     def __init__(self, body: bytes) -> None:
         with fits.open(io.BytesIO(body)) as hdus:
             hdus[0].header["SRCURI"] = self._PLACE
+            hdus[0].header.remove("S_REGION", ignore_missing=True)
             top = hdus[0].header.tostring().encode()
             self._rows = np.array(hdus[1].data).view(hdus[1].data.dtype)
             table = hdus[1].header.tostring().encode()

@@ -91,12 +91,17 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[boto3.client]:
+def sam_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `sam local start-lambda` printed, the functions' logs among it."""
+    return tmp_path_factory.mktemp("start-lambda") / "log"
+
+
+@pytest.fixture(scope="session")
+def endpoint(template: Path, sam_log: Path) -> Iterator[boto3.client]:
     """Lambda's interface, as `sam local start-lambda` serves it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("start-lambda") / "log"
     command = [
         containers.SAM,
         "local",
@@ -108,7 +113,7 @@ def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         *containers.LOCAL,
     ]
     with (
-        log.open("w") as out,
+        sam_log.open("w") as out,
         subprocess.Popen(
             [str(part) for part in command],
             cwd=containers.REPO,
@@ -120,8 +125,8 @@ def endpoint(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         try:
             end = time.monotonic() + 60
             while not _answers(port):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
+                assert server.poll() is None, sam_log.read_text()
+                assert time.monotonic() < end, sam_log.read_text()
                 time.sleep(0.3)
             yield boto3.client(
                 "lambda",

@@ -109,7 +109,9 @@ def skyfan(
     return call
 
 
-def test_from_a_query_to_one_catalog(skyfan: Skyfan, mast: Mast, s3: boto3.client, demo_data: Path) -> None:
+def test_from_a_query_to_one_catalog(
+    skyfan: Skyfan, mast: Mast, s3: boto3.client, demo_data: Path, sam_log: Path
+) -> None:
     plan = skyfan("plan", "--instrument", "WFC3/IR", "--proposal", "11000")
     assert plan["files"] == 5
     (dropped,) = plan["dropped"]
@@ -150,6 +152,14 @@ def test_from_a_query_to_one_catalog(skyfan: Skyfan, mast: Mast, s3: boto3.clien
     found = skyfan("search", "story", "--around", around, "--radius", "0.02s")["sources"]
     assert len(found) == 2
     assert [row["FLUX_AUTO"] for row in found] == pytest.approx([float(source["FLUX_AUTO"])] * 2)
+
+    # SAM's own output is a log as any other: its REPORT lines make a bill
+    bill = skyfan("costs", "--log", str(sam_log))
+    assert bill["invocations"] >= 4
+    assert bill["usd"] > 0
+    assert not bill["unparsed"]
+
+    assert Path(skyfan("report", "story", "--data", "story")["page"]).stat().st_size > 50_000
 
 
 def _table(s3: boto3.client, key: str) -> Table:

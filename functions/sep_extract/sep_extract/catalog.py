@@ -39,6 +39,8 @@ class Plane:
     scale: float | None
     depth: float | None
     depth_aperture: float
+    corners: NDArray[np.float64]
+    """Right ascension and declination of the four corners in degrees, (4, 2); NaN without a WCS."""
 
 
 def plane_of(chip: Chip, found: Measurement, config: Config) -> Plane:
@@ -62,7 +64,14 @@ def plane_of(chip: Chip, found: Measurement, config: Config) -> Plane:
         scale=chip.sky.scale,
         depth=depth,
         depth_aperture=aperture,
+        corners=_corners(chip),
     )
+
+
+def _corners(chip: Chip) -> NDArray[np.float64]:
+    ny, nx = chip.data.shape
+    right, top = nx - 0.5, ny - 0.5
+    return chip.sky.world(np.array([-0.5, right, right, -0.5]), np.array([-0.5, -0.5, top, top]))
 
 
 def table_of(chip: Chip, found: Measurement) -> Table:

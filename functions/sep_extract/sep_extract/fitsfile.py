@@ -10,6 +10,7 @@ import astropy
 import numpy as np
 import sep
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from . import __version__
 from .catalog import Plane, Table, columns_for
@@ -136,6 +137,9 @@ def _describe(
     header["FLUXUNIT"] = (planes[0].unit or "", "unit of fluxes; a ct in a TUNIT is one of it")
     header["NSOURCES"] = (sum(p.sources for p in planes), "sources on all chips")
     header["NCHIPS"] = (len(planes), "science planes measured")
+    # One card for all chips, as the archive writes it.
+    if outlines := [_polygon(plane.corners) for plane in planes if np.isfinite(plane.corners).all()]:
+        header["S_REGION"] = " ".join(outlines)
     for i, plane in enumerate(planes, start=1):
         unit = plane.unit or "image unit"
         _set(header, f"HDU{i}", plane.hdu, "index of the extension")
@@ -150,6 +154,11 @@ def _describe(
         _set(header, f"STEP{i}", plane.step, "EXTRACT_STEP of all its sources")
     for note in notes:
         header.add_history(f"note: {_ascii(note)}")
+
+
+def _polygon(corners: NDArray[np.float64]) -> str:
+    """A chip's outline in STC-S, the IVOA's notation for regions."""
+    return "POLYGON ICRS " + " ".join(f"{ra:.7f} {dec:.7f}" for ra, dec in corners)
 
 
 def _set(header: fits.Header, key: str, value: float | int | None, comment: str) -> None:

@@ -37,7 +37,7 @@ _FIELDS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("step", pa.int16(), "", "EXTRACT_STEP, the largest of its chips"),
     ("s_ra", pa.float64(), "deg", "Mean position of its sources"),
     ("s_dec", pa.float64(), "deg", "Mean position of its sources"),
-    ("s_region", pa.string(), "", "STC-S polygon through its outermost sources in 16 directions"),
+    ("s_region", pa.string(), "", "STC-S outline of its chips; of its sources, where the catalog tells none"),
     ("config", pa.string(), "", "Digest of the settings"),
     ("skyfan", pa.string(), "", "Version of skyfan that made the catalog"),
     ("sep", pa.string(), "", "Version of sep"),
@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
     ]
 )
 Row = dict[str, Any]
+_WORDS = {"POLYGON", "ICRS"}
 _DIRECTIONS = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 
@@ -67,6 +68,9 @@ def row(catalog: Catalog) -> Row:
     ra, dec = (rows[name].astype(np.float64) for name in ("ALPHA_J2000", "DELTA_J2000"))
     placed = np.isfinite(ra) & np.isfinite(dec)
     s_ra, s_dec, region = _footprint(ra[placed], dec[placed])
+    if told := _text(header, "S_REGION"):
+        corners = np.array([word for word in told.split() if word not in _WORDS], np.float64).reshape(-1, 2)
+        (s_ra, s_dec, _), region = _footprint(*corners.T), told
     chips = int(_number(header, "NCHIPS", 0))
     return {
         "uri": uri,

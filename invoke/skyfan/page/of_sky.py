@@ -20,7 +20,10 @@ _KEY = {
     kind: text([tag("span", class_=f"key {kind}", aria_hidden="true"), line])
     for kind, line in (
         ("planned", "dashed, planned: the image's edge as MAST tells it"),
-        ("measured", "solid, measured: a line through the outermost sources found in the image"),
+        (
+            "measured",
+            "solid, measured: the image's edge, or a line through its outermost sources",
+        ),
     )
 }
 

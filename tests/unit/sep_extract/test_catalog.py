@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import QTable, Table
 from astropy.units import Unit
+from astropy.wcs import WCS
 
 import sep_extract
 from sep_extract.columns import COLUMNS
@@ -224,6 +225,16 @@ def test_two_chips_are_one_catalog(extract: Make, catalog: Make, flt: Make, star
     header = table.meta["PRIMARY"]
     assert (header["NCHIPS"], header["NSOURCES"]) == (2, 18)
     assert [header[f"{key}{i}"] for i in (1, 2) for key in ("HDU", "EXTVER", "NSRC")] == [1, 1, 16, 4, 2, 2]
+    assert header["S_REGION"].count("POLYGON ICRS") == 2
+
+
+def test_the_outline_is_that_of_the_pixels(extract: Make, catalog: Make, flt: Make) -> None:
+    image = flt()
+    outline = catalog(extract(image)).meta["PRIMARY"]["S_REGION"].removeprefix("POLYGON ICRS ").split()
+    footprint = WCS(image[1].header).calc_footprint(center=False)
+    np.testing.assert_allclose(np.array(outline, float).reshape(4, 2), footprint[[0, 3, 2, 1]], atol=1e-7)
+    nowhere = flt(science=dict.fromkeys(("CTYPE1", "CTYPE2")))
+    assert "S_REGION" not in catalog(extract(nowhere)).meta["PRIMARY"]
 
 
 def test_where_it_is_from(extract: Make, catalog: Make, flt: Make) -> None:
