@@ -17,7 +17,7 @@ demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a pla
 	$(call skyfan,run $(OUTPUT)/plan.parquet --output $(OUTPUT) --run demo --outputs preview)
 	$(call skyfan,status demo --output $(OUTPUT))
 	$(call skyfan,collect demo --output $(OUTPUT))
-	$(call skyfan,search demo --output $(OUTPUT) --around "6.0304 -72.0813" --radius 2s)
+	$(call skyfan,search demo --output $(OUTPUT) --around "6.0304 -72.0813" --radius 0.5s)
 	$(call skyfan,costs demo --output $(OUTPUT))
 	$(call skyfan,report demo --output $(OUTPUT))
 	@for image in abell2744_f105w_drz.fits j8bt06nyq_flt.fits; do $(BIN)/skyfan show $(DEMO)/$$image \

@@ -154,12 +154,12 @@ def test_from_a_query_to_one_catalog(
     assert [row["FLUX_AUTO"] for row in found] == pytest.approx([float(source["FLUX_AUTO"])] * 2)
 
     # SAM's own output is a log as any other: its REPORT lines make a bill
-    bill = skyfan("costs", "--log", str(sam_log))
+    bill = skyfan("costs", "--log", str(sam_log))["bill"]
     assert bill["invocations"] >= 4
     assert bill["usd"] > 0
     assert not bill["unparsed"]
 
-    assert Path(skyfan("report", "story", "--data", "story")["page"]).stat().st_size > 50_000
+    assert Path(skyfan("report", "story", "--data", "story")["report"]).stat().st_size > 50_000
 
 
 def _table(s3: boto3.client, key: str) -> Table:

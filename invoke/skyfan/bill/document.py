@@ -36,6 +36,7 @@ def document(costs: "Costs") -> dict[str, Any]:
     """All of it. Times are Unix seconds, money is USD; what is not known is null."""
     made: dict[str, Any] = {
         "run": costs.run,
+        "own_machine": costs.own_machine,
         "prices": {"source": costs.prices.source, "collected": costs.prices.collected},
         "bill": _bill(costs.bill),
         "models": {name: other.usd for name, other in costs.others.items()},

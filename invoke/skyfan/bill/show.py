@@ -35,6 +35,8 @@ def show(console: Console, costs: "Costs") -> None:
         f"{words.usd(bill.usd)} in {bill.region}, {free} free tier, model {bill.model}, "
         f"{costs.prices.source} of {costs.prices.collected}"
     )
+    if costs.own_machine:
+        say("It ran on your own machine, for nothing: Lambda would have charged this, were it as fast")
     for name, other in costs.others.items():
         say(f"{words.usd(other.usd)} for the same work under the model {name}")
     say(_each(bill))

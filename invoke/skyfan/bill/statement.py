@@ -23,3 +23,5 @@ class Costs:
     """Of the run's plan, made now without its logs; None where it has no plan."""
     what_if: WhatIf | None
     advice: Advice | None
+    own_machine: bool = False
+    """Whether the run was on a person's own machine, so that nothing was billed."""

@@ -68,7 +68,8 @@ def costs(
     if elsewhere:
         other = whatif.what_if(records, rates, elsewhere, model=model, free_tier=free_tier, **common)
     advice = whatif.advise(records, rates, arch=processor) if advise else None
-    return Costs(run, made, others, rates, records, expected, other, advice)
+    own_machine = known is not None and not known.sent
+    return Costs(run, made, others, rates, records, expected, other, advice, own_machine)
 
 
 def history(run: str, output: str | Path | None = None, *, stack: str = "skyfan") -> Speeds | None:
