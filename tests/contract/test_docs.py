@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import docs
 import pytest
 
@@ -25,3 +27,22 @@ def test_every_benchmark_named_in_the_readme_exists() -> None:
     assert named
     for name in named:
         assert (docs.ROOT / "benchmarks" / name / "__main__.py").exists(), name
+
+
+_COMMANDS = [
+    line
+    for page in docs.pages()
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+    if not kind and line.startswith("skyfan ")
+]
+
+
+@pytest.mark.parametrize("line", _COMMANDS)
+def test_commands_in_the_readmes_are_ones_that_there_are(line: str) -> None:
+    _, name, *words = shlex.split(line, comments=True)
+    try:
+        with docs.main.commands[name].make_context(name, words):
+            pass
+    except click.UsageError as error:
+        pytest.fail(error.format_message())
