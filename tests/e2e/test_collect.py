@@ -109,6 +109,7 @@ def test_run_collect_search(place: Path) -> None:
     assert (place / "near.fits").is_file(), written.stderr
 
 
+@pytest.mark.slow
 def test_wrong_use_is_2_and_says_why(place: Path) -> None:
     circle = ("--around", "1 2", "--radius", "5s")
     for words, told in (

@@ -102,6 +102,7 @@ def test_json_is_one_document(skyfan: Skyfan) -> None:
     assert document["unresolved"] == []
 
 
+@pytest.mark.slow  # a process each, with all of astroquery
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -203,7 +204,9 @@ def test_one_bad_uri_costs_only_itself(mast: Mast, quick: Limits, tmp_path: Path
     assert fates(rows(quick, tmp_path, **WFC3)) == EXPECTED
 
 
-@pytest.mark.parametrize("kind", ["lookup", "list", "head"])
+@pytest.mark.parametrize(
+    "kind", ["lookup", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("list", "head"))]
+)
 def test_a_service_that_is_down_leaves_a_plan_and_a_list(
     mast: Mast, quick: Limits, tmp_path: Path, kind: str
 ) -> None:
