@@ -124,9 +124,12 @@ def moto() -> Any:
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
     import boto3
     from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.moto_api._internal import moto_api_backend
     from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
+    # moto's state is the process's: what another server of this process held would be in this one too.
+    moto_api_backend.reset()
     server = ThreadedMotoServer(ip_address=_LOOPBACK, port=0, verbose=False)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
@@ -137,6 +140,7 @@ def moto() -> Any:
         yield url, s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     finally:
         server.stop()
+        moto_api_backend.reset()
 
 
 async def run(options: argparse.Namespace, url: str, backend: Any) -> None:
