@@ -124,23 +124,14 @@ def moto() -> Any:
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
     import boto3
     from moto.core import DEFAULT_ACCOUNT_ID
-    from moto.moto_api._internal import moto_api_backend
     from moto.s3.models import s3_backends
-    from moto.server import ThreadedMotoServer
+    from standins import aws
 
-    # moto's state is the process's: what another server of this process held would be in this one too.
-    moto_api_backend.reset()
-    server = ThreadedMotoServer(ip_address=_LOOPBACK, port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    boto3.client("cloudformation", endpoint_url=url, region_name="us-east-1").create_stack(
-        StackName=STACK, TemplateBody=json.dumps(template())
-    )
-    try:
+    with aws.moto() as url:
+        boto3.client("cloudformation", endpoint_url=url, region_name="us-east-1").create_stack(
+            StackName=STACK, TemplateBody=json.dumps(template())
+        )
         yield url, s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    finally:
-        server.stop()
-        moto_api_backend.reset()
 
 
 async def run(options: argparse.Namespace, url: str, backend: Any) -> None:

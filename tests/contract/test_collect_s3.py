@@ -7,7 +7,7 @@ import boto3
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 from standins import catalogs
 
 from skyfan.api import collect, search
@@ -18,11 +18,8 @@ IMAGES = [f"s3://archive/hst/public/{number:02}_flt.fits" for number in range(40
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with stand_in_aws.moto() as url:
+        yield url
 
 
 @pytest.fixture

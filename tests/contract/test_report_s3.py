@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 from standins import catalogs
 
 from skyfan.api import collect, report
@@ -19,13 +19,16 @@ IMAGES = [f"s3://archive/hst/public/{number:02}_flt.fits" for number in range(4)
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def aws() -> Iterator[str]:
+    with stand_in_aws.moto() as url:
+        yield url
+
+
+@pytest.fixture
+def place(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A bucket with a run that was sent to Lambda: three catalogs of four files. There is no stack."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
     for name, value in (
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_ENDPOINT_URL", aws),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -51,8 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(rows).cast(receipts.SCHEMA), sink)
     found.put("runs/default/receipts/a.parquet", sink.getvalue().to_pybytes())
-    yield found
-    server.stop()
+    return found
 
 
 def test_a_run_in_a_bucket_is_told_without_its_stack(

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 from click.testing import CliRunner, Result
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 from standins.lambda_endpoint import Endpoint
 
 from skyfan.aws import cancel, stack
@@ -40,11 +40,8 @@ Skyfan = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
+    with stand_in_aws.moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import boto3
 import numpy as np
 import pytest
 from astropy.io import fits
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 
 from sep_extract.errors import AccessDeniedError, InputNotFoundError, StorageError, TruncatedError
 from sep_extract.handler import handler
@@ -85,11 +85,8 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
+    with stand_in_aws.moto() as url:
+        yield url.removeprefix("http://")
 
 
 @pytest.fixture(scope="module")

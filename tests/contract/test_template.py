@@ -19,7 +19,7 @@ import numpy as np
 import obstore
 import pytest
 from astropy.io import fits
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 
 from fits_summary import storage
 from fits_summary.handler import process
@@ -46,11 +46,8 @@ ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_RE
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The URL of an S3 server on this machine."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with stand_in_aws.moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import botocore.config
 import containers
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
+from standins import aws as stand_in_aws
 
 HERE = Path(__file__).parent
 # What a container calls the machine it runs on; `docker network inspect` does not always say.
@@ -55,20 +55,17 @@ def built(stand_in: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def s3() -> Iterator[boto3.client]:
     """Client of an S3 server that holds one empty bucket, `archive`, and one for results, `results`."""
     # All interfaces: containers come in by Docker's bridge.
-    server = ThreadedMotoServer(ip_address="0.0.0.0", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    for bucket in ("archive", "results"):
-        client.create_bucket(Bucket=bucket)
-    yield client
-    server.stop()
+    with stand_in_aws.moto("0.0.0.0") as url:
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        for bucket in ("archive", "results"):
+            client.create_bucket(Bucket=bucket)
+        yield client
 
 
 @pytest.fixture(scope="session")

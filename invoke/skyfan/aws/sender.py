@@ -67,7 +67,7 @@ class Sender:
         """Files that were taken from the plan and not accepted."""
         self._endpoint, self._credentials = endpoint, credentials
         self._signer = sigv4.Signer(endpoint.host, endpoint.region)
-        self._connections, self._timeout, self._patience = connections, timeout_s, patience_s
+        self._timeout, self._patience = timeout_s, patience_s
         self._allowance = allowance
         self._on_accepted, self._on_tick = on_accepted, on_tick
         self._pace = Pace(connections)

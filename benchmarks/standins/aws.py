@@ -1,0 +1,21 @@
+"""AWS in this process: moto's server. Each begins empty, for its state is not the server's but the process's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from moto.moto_api._internal import moto_api_backend
+from moto.server import ThreadedMotoServer
+
+_LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def moto(host: str = _LOOPBACK) -> Iterator[str]:
+    """Serves on a free port of `host`; gives the URL for this machine."""
+    moto_api_backend.reset()
+    server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
+    server.start()
+    try:
+        yield f"http://{_LOOPBACK}:{server.get_host_and_port()[1]}"
+    finally:
+        server.stop()
