@@ -1,4 +1,4 @@
-"""AWS in this process: moto's server. Each begins empty, for its state is not the server's but the process's."""
+"""AWS in this process: moto's server. Each begins empty, though moto's state is the process's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
