@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := tests/data/demo
+SOURCES := invoke:functions/runtime:functions/sep_extract:functions/fits_summary
 OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit docs bench sam lambda lock clean
+.PHONY: help demo test lint unit mutants docs template bench sam lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a plan to one catalog and its bill
-	$(call skyfan,plan $(DEMO) --out $(OUTPUT)/plan.parquet)
+	$(call skyfan,plan $(DEMO) --to $(OUTPUT)/plan.parquet)
 	$(call skyfan,run $(OUTPUT)/plan.parquet --output $(OUTPUT) --run demo --outputs preview)
 	$(call skyfan,status demo --output $(OUTPUT))
 	$(call skyfan,collect demo --output $(OUTPUT))
@@ -21,31 +22,40 @@ demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a pla
 	$(call skyfan,costs demo --output $(OUTPUT))
 	$(call skyfan,report demo --output $(OUTPUT))
 	@for image in abell2744_f105w_drz.fits j8bt06nyq_flt.fits; do $(BIN)/skyfan show $(DEMO)/$$image \
-	  "$(OUTPUT)/runs/demo/catalogs$(CURDIR)/$(DEMO)/$$image.cat.fits" --output $(OUTPUT)/$$image.png || exit 1; done
+	  --run demo --output $(OUTPUT) --to $(OUTPUT)/$$image.png || exit 1; done
 	@printf '\nThe whole story is on one page; open it in a browser:\n  file://%s\n' "$(abspath $(OUTPUT))/runs/demo/report.html"
 # Each command is shown as a person would type it, then run.
 skyfan = @mkdir -p $(OUTPUT) && printf '\n$$ skyfan %s\n' '$(1)' && $(BIN)/skyfan $(1)
 
 test: lint unit  ## what a change must pass: ruff, mypy and the default tests
 
-lint: $(VENV)/.dev  ## ruff and mypy
+lint: $(VENV)/.dev  ## ruff, mypy, and the layers of the code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@PYTHONPATH=$(SOURCES) $(BIN)/lint-imports
+	@$(BIN)/python build/structure.py --check
 
-# By file: what a module of tests makes for all of them is made once.
+# By file, because fixtures of a module are then made once. PYTEST takes more options: PYTEST="-p randomly".
 unit: $(VENV)/.dev
-	@$(BIN)/pytest --numprocesses auto --dist loadfile
+	@$(BIN)/pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile $(PYTEST)  # many tests wait
+
+# By hand, for it takes its time. SAMPLE=all makes every change; GROUPS="bill runs" takes only these.
+mutants: $(VENV)/.dev  ## changes in the code that no test notices: a sample of SAMPLE=40 per group, SEED=0
+	@$(BIN)/python build/mutants.py $(GROUPS) --sample $(or $(SAMPLE),40) --seed $(or $(SEED),0)
 
 sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
 
 lambda: $(VENV)/.dev $(VENV)/sam/.made  ## the stack built and run by SAM, and the science on what was built (needs Docker)
 	@$(BIN)/pytest -m lambda --durations=10
 
-docs: $(VENV)/.dev  ## the generated parts of the READMEs
+docs: $(VENV)/.dev  ## the generated parts of the documentation
 	@$(BIN)/python build/docs.py
 
-bench: $(VENV)/.dev  ## every figure of the README, measured on this machine
+template: $(VENV)/.dev  ## the parts of template.yaml that follow from Metadata.Functions
+	@$(BIN)/python build/template.py
+
+bench: $(VENV)/.dev  ## every figure of docs/benchmarks.md, measured on this machine
 	@for b in benchmarks/*/; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 # The machine's pip serves an environment that has none: Debian's python3 without python3-venv cannot make one with pip.
@@ -87,19 +97,29 @@ $(VENV)/checkov/.made: requirements/checkov.txt
 	@echo "setting up $(VENV) for the scan of the template" && $(install) requirements/checkov.txt --no-deps
 	@touch $@
 
+$(VENV)/awscli/.made: BIN := $(VENV)/awscli/bin
+$(VENV)/awscli/.made: VENV := $(VENV)/awscli
+# Only a test needs it, to read what it prints; it pins docutils and others that nothing else does.
+$(VENV)/awscli/.made: requirements/awscli.txt
+	$(venv)
+	@echo "setting up $(VENV) for the AWS CLI" && $(install) requirements/awscli.txt --no-deps
+	@touch $@
+
 LEAST := 3.11
-# dev first: it is the larger problem, and run.txt is then a part of its answer.
+# dev first: it is the larger problem, and run.txt is then a part of its answer. The demo draws pictures with axes.
 UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version $(LEAST) --fork-strategy fewest \
   --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Linux and macOS
 	$(venv)
 	@$(install) requirements/lock.txt
-	@$(UV) pyproject.toml requirements/build.in --extra test --extra lint --output-file requirements/dev.txt
-	@$(UV) pyproject.toml requirements/build.in --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(UV) pyproject.toml requirements/build.in --extra all --extra test --extra lint --output-file requirements/dev.txt
+	@$(UV) pyproject.toml requirements/build.in --extra plot --constraint requirements/dev.txt --output-file requirements/run.txt
 	@$(UV) requirements/lock.in --output-file requirements/lock.txt
 	@$(UV) requirements/sam.in --output-file requirements/sam.txt
 	@$(UV) requirements/checkov.in --output-file requirements/checkov.txt
+	@$(UV) requirements/awscli.in --output-file requirements/awscli.txt
 	@$(UV:$(LEAST)=3.13) requirements/lambda.in --constraint requirements/dev.txt --output-file requirements/lambda.txt
+	@$(UV:$(LEAST)=3.13) layers/astro/requirements.in --constraint requirements/run.txt --output-file layers/astro/requirements.txt
 
 clean:  ## remove the environment and everything made
-	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis invoke/skyfan.egg-info
+	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 SAM = REPO / ".venv" / "sam" / "bin" / "sam"
@@ -31,12 +34,12 @@ LOCAL = (
 )
 
 
-def run(*command: object, timeout: float) -> str:
-    """Run a command in the repository and return its stdout; if it fails, the error is what it said."""
+def run(*command: object, timeout: float, cwd: Path = REPO) -> str:
+    """Run a command and return its stdout. Raises RuntimeError with its output if it fails."""
     words = [str(part) for part in command]
     done = subprocess.run(
         words,
-        cwd=REPO,
+        cwd=cwd,
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
@@ -46,6 +49,21 @@ def run(*command: object, timeout: float) -> str:
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)[:400]}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
     return done.stdout
+
+
+def skyfan(folder: Path, *words: str, code: int, environment: dict[str, str] | None = None) -> Any:
+    """The JSON document of a command that a user runs in ``folder``, which must end with ``code``."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("skyfan")), *words, "--json"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout)
 
 
 def missing() -> str | None:
@@ -73,7 +91,7 @@ def make_stand_in() -> str:
     return STAND_IN
 
 
-def build(folder: Path) -> Path:
-    """Let SAM build the stack: template.yaml, a folder for each function and AstroLayer/python."""
-    run(SAM, "build", "--build-dir", folder, timeout=420)
+def build(folder: Path, stack: Path = REPO) -> Path:
+    """Let SAM build a stack: template.yaml, a folder for each function and AstroLayer/python."""
+    run(SAM, "build", "--build-dir", folder, timeout=420, cwd=stack)
     return folder

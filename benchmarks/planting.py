@@ -9,6 +9,8 @@ How real it is. A background is a real image in one of two forms:
   sources, no structure of the sky, no noise correlated by drizzling. Only there can the error of a sum of
   pixels be put to the test.
 
+benchmarks/frames.py makes backgrounds of other telescopes, pixels and headers, from what is known of them.
+
 The planted light is drawn electron by electron and adds its variance to ERR. Not real: profiles are smooth
 functions and every pixel responds alike.
 """
@@ -17,10 +19,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import sep
@@ -38,6 +41,7 @@ _REACH = {"gaussian": 6.0, "exponential": 11.0, "moffat": 8.0}
 _OVERSAMPLE = 5
 # Bits of DQ that do not spoil a pixel of WFC3/IR.
 _HARMLESS = 512 | 16
+PLANES = ("SCI", "ERR", "WHT", "DQ")
 
 
 class Shape(NamedTuple):
@@ -115,13 +119,24 @@ class Planted:
     flux: Floats
     shapes: tuple[Shape, ...]
 
+    def model(self, shape: tuple[int, ...], right: float = 0.0, up: float = 0.0) -> Floats:
+        """Their light in an image of ``shape``, moved by pixels, in units of flux a pixel."""
+        frame = 200
+        model = np.zeros([n + 2 * frame for n in shape])
+        for x, y, flux, profile in zip(self.x, self.y, self.flux, self.shapes, strict=True):
+            light, left, bottom = profile.stamp(x + right, y + up)
+            rows, columns = (slice(first + frame, first + frame + len(light)) for first in (bottom, left))
+            model[rows, columns] += flux * light
+        return model[frame:-frame, frame:-frame]
+
 
 @dataclass(frozen=True)
 class Scene:
     """One science plane (ny, nx) with ``gain`` electrons a unit, and what comes with it.
 
     ``error``, ``weight`` and ``dq`` have its shape or are None; ``header`` is the plane's, ``primary`` the
-    file's.
+    file's. Fluxes of sources are in the catalog's unit, ``response`` of which is one unit of a pixel, a
+    number or (ny, nx); ``gain`` is in electrons per unit of the catalog.
     """
 
     data: Floats
@@ -130,7 +145,18 @@ class Scene:
     primary: fits.Header
     error: Floats | None = None
     weight: Floats | None = None
-    dq: NDArray[np.int16] | None = None
+    dq: NDArray[Any] | None = None
+    response: Floats | float = 1.0
+    magnitude_of_one: float | None = None
+    """Of one unit of flux, if it is not that of PHOTFLAM."""
+    harmless: int = _HARMLESS
+    """Bits of ``dq`` that do not spoil a pixel."""
+    outside: NDArray[np.bool_] | None = None
+    """Pixels that see no sky."""
+    names: Mapping[str, str] = field(default_factory=lambda: {name: name for name in PLANES})
+    """What the file calls its planes."""
+    others: tuple[fits.ImageHDU | fits.BinTableHDU, ...] = ()
+    """What the file holds behind them."""
 
     @classmethod
     def read(cls, path: Path, gain: float | None = None) -> Scene:
@@ -163,14 +189,24 @@ class Scene:
 
     @property
     def zeropoint(self) -> float:
-        """AB magnitude of one electron/s, after the ACS Data Handbook."""
+        """Magnitude of one unit of flux: AB of one electron/s, after the ACS Data Handbook, unless given."""
+        if self.magnitude_of_one is not None:
+            return self.magnitude_of_one
         photflam, photplam = (self.header.get(k) or self.primary[k] for k in ("PHOTFLAM", "PHOTPLAM"))
         return -2.5 * math.log10(photflam) - 5 * math.log10(photplam) - 2.408
 
     @cached_property
     def bad(self) -> NDArray[np.bool_]:
         """Pixels that hold nothing."""
-        return ~np.isfinite(self.data) | (False if self.dq is None else (self.dq & ~_HARMLESS) != 0)
+        bad = ~np.isfinite(self.data)
+        if self.dq is not None:
+            bad |= (self.dq.astype(np.int64) & ~self.harmless) != 0
+        return bad if self.outside is None else bad | self.outside
+
+    @property
+    def noise(self) -> float:
+        """One sigma of a pixel in units of flux."""
+        return self.residual[1] * float(np.median(self.response))
 
     @cached_property
     def residual(self) -> tuple[NDArray[np.float32], float]:
@@ -205,17 +241,16 @@ class Scene:
 
     def plant(self, sources: Planted, rng: np.random.Generator) -> Scene:
         """The scene with the sources in it, each electron drawn; ERR knows of them."""
-        ny, nx = self.data.shape
-        frame = 200
-        model = np.zeros((ny + 2 * frame, nx + 2 * frame))
-        for x, y, flux, shape in zip(sources.x, sources.y, sources.flux, sources.shapes, strict=True):
-            light, left, bottom = shape.stamp(x, y)
-            rows, columns = (slice(first + frame, first + frame + len(light)) for first in (bottom, left))
-            model[rows, columns] += flux * light
-        model = model[frame:-frame, frame:-frame]
+        model = sources.model(self.data.shape)
         drawn = rng.poisson(model * self.gain) / self.gain
-        error = None if self.error is None else np.sqrt(self.error**2 + model / self.gain)
-        return replace(self, data=self.data + drawn, error=error)
+        error = self.error
+        if error is not None:
+            error = np.sqrt(error**2 + model / self.gain / np.square(self.response))
+        return replace(self, data=self.data + drawn / self.response, error=error)
+
+    def share_within(self, shape: Shape, radius: float, x: float, y: float) -> float:
+        """Share of a source's light that a circle about ``x``, ``y`` gets, as the pixels have it."""
+        return shape.share_within(radius, x, y)
 
     def shuffled(self, rng: np.random.Generator, block: int = 40) -> Scene:
         """The blank pixels, less their local median, dealt out anew in blocks, each with its error."""
@@ -267,14 +302,14 @@ class Scene:
                     cards += [card for card in self.primary.cards if card.keyword not in known]
                 hdus = [fits.PrimaryHDU(science, fits.Header(cards))]
             else:
-                hdus = [fits.PrimaryHDU(header=self.primary), fits.ImageHDU(science, self.header, name="SCI")]
-                for name, plane, kind in (
-                    ("ERR", self.error, np.float32),
-                    ("WHT", self.weight, np.float32),
-                    ("DQ", self.dq, np.int16),
-                ):
+                hdus = [fits.PrimaryHDU(header=self.primary), fits.ImageHDU(science, self.header)]
+                hdus[1].header["EXTNAME"] = self.names["SCI"]  # as it is, where name= makes capitals of it
+                for name, plane in (("ERR", self.error), ("WHT", self.weight), ("DQ", self.dq)):
                     if plane is not None:
-                        hdus.append(fits.ImageHDU(plane.astype(kind), name=name))
+                        values = plane if plane.dtype.kind in "iu" else plane.astype(np.float32)
+                        hdus.append(fits.ImageHDU(values))
+                        hdus[-1].header["EXTNAME"] = self.names[name]
+                hdus += self.others
             fits.HDUList(hdus).writeto(path, overwrite=True, output_verify="silentfix")
         return path
 

@@ -90,6 +90,11 @@ class Recovery:
         true = self.scene.zeropoint - 2.5 * np.log10(self.flux[self.found])
         return float(np.median((self.catalog["MAG_AUTO"] - true)[self._between(least, most)]))
 
+    def bias_in_aperture(self, least: float = 50.0, most: float = math.inf) -> float:
+        """The same of MAG_APER, less what lies outside a perfect `APERTURE`."""
+        true = self.scene.zeropoint - 2.5 * np.log10(self.flux[self.found] * self._shares)
+        return float(np.median((self.catalog["MAG_APER"][:, 0] - true)[self._between(least, most)]))
+
     def count(self, least: float = 50.0, most: float = math.inf) -> int:
         """Clean sources in a range of S/N."""
         return int(self._between(least, most).sum())
@@ -105,7 +110,7 @@ class Recovery:
         x, y, flux = self.x[planted], self.y[planted], self.flux[planted]
         pulls = {
             "FLUX_AUTO": (c["FLUX_AUTO"] - flux) / c["FLUXERR_AUTO"],
-            "FLUX_APER": (c["FLUX_APER"] - flux * self._shares[use]) / c["FLUXERR_APER"],
+            "FLUX_APER": (c["FLUX_APER"][:, 0] - flux * self._shares[use]) / c["FLUXERR_APER"][:, 0],
         }
         cos = np.cos(np.radians(self.dec[use]))
         for win in ("", "WIN"):
@@ -123,7 +128,7 @@ class Recovery:
         shares = np.full(len(self.clean), np.nan)
         for row, i in enumerate(np.flatnonzero(self.found)):
             if self.clean[row]:
-                shares[row] = self.shapes[i].share_within(APERTURE / 2, self.x[i], self.y[i])
+                shares[row] = self.scene.share_within(self.shapes[i], APERTURE / 2, self.x[i], self.y[i])
         return shares
 
     def curve(self, step: float = 0.5) -> list[dict[str, float]]:
@@ -170,7 +175,7 @@ def recover(
     (torn-off pieces of planted sources), and all that is found in the negative of the empty scene (noise).
     """
     rng = np.random.default_rng(seed)
-    noise = scene.residual[1] * math.sqrt(math.pi) * APERTURE / 2
+    noise = scene.noise * math.sqrt(math.pi) * APERTURE / 2
     empty, negative = measured(scene), measured(scene.negative())
     false = [negative["MAG_AUTO"][_in_the_open(scene, negative)]] * pictures
     parts = [

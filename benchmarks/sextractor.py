@@ -1,7 +1,7 @@
 """SExtractor on a plane that SepExtract has read, same settings: the reference of tests and benchmarks.
 
 Everything is SExtractor's own: background mesh, filtering, deblending, cleaning, photometry. It is handed the
-calibrated pixels and the mask.
+calibrated pixels and the mask, from the first to the last usable row and column: meshes begin there in both.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from sep_extract.background import usable_box
 from sep_extract.chip import Chip, chips
 from sep_extract.event import Config
-from sep_extract.extract import measure
+from sep_extract.extract import Measurement, measure
 from sep_extract.image import open_image
-from sep_extract.storage import open_input
+from skyfan_function.storage import open_input
 
 PROGRAM = shutil.which("source-extractor") or shutil.which("sex")
 
@@ -42,9 +43,11 @@ _NEVER = 1e10
 def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[str]:
     """Write image, noise and parameter files to ``folder``; return the command.
 
-    ``rms`` is the noise of the map that a mask needs.
+    ``rms`` is the noise of the map that a mask needs. The image is the part that ``usable_box`` has.
     """
-    fits.writeto(folder / "image.fits", chip.data, overwrite=True)
+    box = usable_box(chip.mask)
+    mask = chip.mask[box]
+    fits.writeto(folder / "image.fits", chip.data[box], overwrite=True)
     scale = chip.sky.scale or 1.0
     count = len(config.phot_apertures)
     (folder / "columns.param").write_text("\n".join(PARAMETERS.format(n=count).split()))
@@ -62,7 +65,7 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
         "BACK_SIZE": config.back_size,
         "BACK_FILTERSIZE": config.back_filtersize,
         "DEBLEND_NTHRESH": config.deblend_nthresh,
-        "DEBLEND_MINCONT": config.deblend_mincont,
+        "DEBLEND_MINCONT": config.contrast,
         "CLEAN": "Y" if config.clean else "N",
         "CLEAN_PARAM": config.clean_param,
         "MASK_TYPE": "CORRECT",
@@ -80,15 +83,15 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
         "MEMORY_BUFSIZE": 8192,
     }
     if chip.weight is not None:
-        fits.writeto(folder / "weight.fits", np.where(chip.mask, 0, chip.weight), overwrite=True)
+        fits.writeto(folder / "weight.fits", np.where(mask, 0, chip.weight[box]), overwrite=True)
         options |= {
             "WEIGHT_TYPE": "MAP_WEIGHT",
             "WEIGHT_IMAGE": "weight.fits",
             "WEIGHT_GAIN": "N",
             "INTERP_TYPE": "NONE",
         }
-    elif chip.mask.any():
-        fits.writeto(folder / "rms.fits", np.where(chip.mask, _NEVER, rms).astype(np.float32), overwrite=True)
+    elif mask.any():
+        fits.writeto(folder / "rms.fits", np.where(mask, _NEVER, rms).astype(np.float32), overwrite=True)
         options |= {
             "WEIGHT_TYPE": "MAP_RMS",
             "WEIGHT_IMAGE": "rms.fits",
@@ -107,7 +110,11 @@ def run(chip: Chip, config: Config, rms: float) -> Table:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(write_inputs(chip, config, rms, folder), cwd=folder, check=True, capture_output=True)
-        return Table.read(folder / "catalog.fits")
+        catalog = Table.read(folder / "catalog.fits")
+    for axis, part in zip("YX", usable_box(chip.mask), strict=True):
+        for name in (f"{axis}_IMAGE", f"{axis}WIN_IMAGE"):
+            catalog[name] += part.start or 0
+    return catalog
 
 
 def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArray[Any]) -> dict[str, float]:
@@ -142,19 +149,15 @@ def agreement(path: Path, config: Config) -> dict[str, float]:
         chip = next(chips(image, config.good_bits))
     if isinstance(chip, str):
         raise ValueError(chip)
+    return agreement_on(chip, measure(chip.pixels, config), config)
+
+
+def agreement_on(chip: Chip, found: Measurement, config: Config) -> dict[str, float]:
+    """How many sources SExtractor finds on a chip beside those ``found``, and how they agree."""
     # Only where there is a mask does SExtractor need to be told the noise, and then it is told ours.
-    found = measure(
-        chip.data.copy(),
-        chip.mask,
-        config,
-        error=chip.error,
-        weight=chip.weight,
-        gain=chip.calibration.gain,
-        scale=chip.sky.scale,
-    )
     reference = run(chip, config, found.rms)
-    flux = found.columns["flux_auto"]
+    flux = found.sources.photometry.flux_auto * found.unit
     zero = chip.calibration.zeropoint or 0.0
     magnitude = zero - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
-    result = compare(reference, found.columns["x"] + 1, found.columns["y"] + 1, magnitude)
+    result = compare(reference, found.sources.isophotal.x + 1, found.sources.isophotal.y + 1, magnitude)
     return {"sources": len(found), "sextractor": len(reference), **result}

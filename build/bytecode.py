@@ -1,8 +1,9 @@
 """Compile source files to .pyc. Run by the Python of the target, whose bytecode it is.
 
 That Python may be an executable with hardly a standard library (see interpreter.py), which imports this file
-as its start-up module and calls run(); so it gets by with what is built in. Standard input is the files, one
-a line: path, tab, the path to write down as its own.
+as its start-up module and calls run(); so it gets by with what is built in. Standard input names one file per
+line: its path, the path to write down as its own, and "bare" if its docstrings are to be left out, with tabs
+between them.
 """
 
 import _imp
@@ -13,6 +14,8 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 # Bit 0: valid by the hash of the source. Bit 1, unset: do not even check that.
 _UNCHECKED_HASH = 0b01
+# ast.PyCF_ONLY_AST
+_TREE = 0x400
 
 
 def run(name: str = "") -> None:
@@ -23,10 +26,13 @@ def run(name: str = "") -> None:
     """
     header = MAGIC_NUMBER + _UNCHECKED_HASH.to_bytes(4, "little")
     for line in sys.stdin.buffer.read().decode().splitlines():
-        path, shown = line.split("\t")
+        path, shown, *bare = line.split("\t")
         with open(path, "rb") as file:  # noqa: PTH123 - there is no pathlib
             source = file.read()
-        code = compile(source, shown, "exec", dont_inherit=True, optimize=0)
+        tree = compile(source, shown, "exec", _TREE, dont_inherit=True)
+        if bare:
+            _drop_docstrings(tree)
+        code = compile(tree, shown, "exec", dont_inherit=True, optimize=0)
         folder, _, base = path.rpartition("/")
         cache = f"{folder}/__pycache__"
         if not os.path.isdir(cache):  # noqa: PTH112
@@ -35,6 +41,25 @@ def run(name: str = "") -> None:
             digest = _imp.source_hash(int.from_bytes(MAGIC_NUMBER, "little"), source)
             file.write(header + digest + marshal.dumps(code))
     print("{}.{}.{}".format(*sys.version_info))
+
+
+def _drop_docstrings(node):
+    """Take the docstrings out of a syntax tree."""
+    body = getattr(node, "body", None)
+    if not (isinstance(body, list) and body):
+        return
+    for child in body:
+        _drop_docstrings(child)
+    kind, first = type(node).__name__, body[0]
+    if type(first).__name__ != "Expr" or not isinstance(getattr(first.value, "value", None), str):
+        return
+    if kind == "ClassDef":
+        first.value.value = " "  # with none at all, dataclasses would make one up at each import
+    elif kind in ("Module", "FunctionDef", "AsyncFunctionDef"):
+        if len(body) > 1:
+            del body[0]
+        else:
+            first.value.value = None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fill the generated parts of the READMEs: python build/docs.py, or with --check to see if that is due.
+"""Fill the generated parts of the documentation: python build/docs.py, or with --check to see if that is due.
 
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; NAME is a key of PARTS.
 """
@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from enum import IntFlag
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "invoke"), str(ROOT / "functions/sep_extract")]
+_FOLDERS = ("build", "invoke", "functions/runtime", "functions/sep_extract")
+sys.path[:0] = [str(ROOT / name) for name in _FOLDERS]
 
 import click  # noqa: E402
 
-from sep_extract import errors, quality  # noqa: E402
+from sep_extract import classes, instruments, quality  # noqa: E402
+from sep_extract import errors as sep_errors  # noqa: E402
 from sep_extract.columns import COLUMNS  # noqa: E402
 from sep_extract.event import Config  # noqa: E402
 from sep_extract.ladder import MEANING  # noqa: E402
+from skyfan import template  # noqa: E402
 from skyfan.cli import main  # noqa: E402
+from skyfan_contract import LARGER, NEVER, RETRY  # noqa: E402
+from skyfan_function import errors  # noqa: E402
 
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -66,14 +73,18 @@ def settings() -> str:
 
 def good_bits() -> str:
     """The DQ bits by instrument."""
-    rows = [
-        ["/".join(filter(None, key)), str(bits.good), str(bits.saturated), bits.source]
-        for key, bits in quality.TABLE.items()
-    ]
-    rows.append(
-        ["any other", str(quality.UNKNOWN.good), str(quality.UNKNOWN.saturated), quality.UNKNOWN.source]
+    names = [(row.name or "any other", row) for row in instruments.table()]
+    return _table(
+        ["telescope, instrument, detector", "good bits", "saturation", "source"],
+        [[name, str(row.good), str(row.saturated), row.source] for name, row in names],
     )
-    return _table(["detector", "good bits", "saturation", "source"], rows)
+
+
+def bits(meaning: Mapping[IntFlag, str]) -> str:
+    """The bits of QUALITY, or of CLASS."""
+    return _table(
+        ["bit", "name", "meaning"], [[str(int(bit)), str(bit.name), text] for bit, text in meaning.items()]
+    )
 
 
 def steps() -> str:
@@ -83,31 +94,77 @@ def steps() -> str:
     )
 
 
-def error_names() -> str:
-    """The leaves of the tree of errors."""
+_HELP = {RETRY: "yes", LARGER: "with more memory or time", NEVER: "no"}
+
+
+def error_names(*modules: ModuleType) -> str:
+    """The errors of some modules that are raised: the leaves of the tree, and what they mean."""
+    kinds = dict.fromkeys(k for module in modules for k in vars(module).values() if isinstance(k, type))
+    bases = {errors.InputError, *(base for kind in kinds for base in kind.__bases__)}
+    rows = [
+        [f"`{kind.__name__}`", (kind.__doc__ or "").strip(), _HELP[kind.cure]]
+        for kind in kinds
+        if issubclass(kind, errors.FunctionError) and kind not in bases
+    ]
+    return _table(["errorType", "meaning", "can a retry help"], rows)
+
+
+def parameters() -> str:
+    """The parameters of the stack, from template.yaml."""
     rows = []
-    for name, kind in vars(errors).items():
-        if isinstance(kind, type) and issubclass(kind, errors.SepExtractError) and not kind.__subclasses__():
-            rows.append([f"`{name}`", (kind.__doc__ or "").strip(), "no" if kind.permanent else "yes"])
-    return _table(["errorType", "meaning", "can another try help"], rows)
+    for name, parameter in template.load((ROOT / "template.yaml").read_text())["Parameters"].items():
+        values = ", ".join(f"`{value}`" for value in parameter.get("AllowedValues", []))
+        if "MinValue" in parameter:
+            values = f"{parameter['MinValue']} to {parameter['MaxValue']}"
+        default = f"`{parameter['Default']}`" if parameter["Default"] != "" else "none"
+        rows.append([f"`{name}`", default, values, parameter["Description"]])
+    return _table(["parameter", "default", "values", "meaning"], rows)
 
 
-def command_help(name: str) -> str:
-    """The help text of one command."""
-    with (
-        main.make_context("skyfan", ["--help"], resilient_parsing=True, terminal_width=100) as above,
-        click.Context(main.commands[name], above, info_name=name) as context,
-    ):
-        return f"```\n{context.get_help()}\n```\n"
+def deployer() -> str:
+    """The actions that deploying takes, by service."""
+    import permissions  # the SAM transform and cfn-lint are slow to import
+
+    services = permissions.actions(permissions.translated({}))
+    return _table(["service", "actions"], [[name, ", ".join(each)] for name, each in services.items()])
+
+
+def commands() -> str:
+    """The commands in one line each."""
+    rows = [
+        [f"[`skyfan {name}`](docs/commands.md#skyfan-{name})", command.get_short_help_str(limit=200)]
+        for name, command in main.commands.items()
+    ]
+    return _table(["command", "what it does"], rows)
+
+
+def command_help() -> str:
+    """The help text of every command."""
+    with main.make_context("skyfan", ["--help"], resilient_parsing=True, terminal_width=100) as context:
+        return "\n".join(_helps(main, context))
+
+
+def _helps(group: click.Group, above: click.Context) -> Iterator[str]:
+    for name, command in group.commands.items():
+        with click.Context(command, above, info_name=name) as context:
+            yield f"## {context.command_path}\n\n```\n{context.get_help()}\n```\n"
+            if isinstance(command, click.Group):
+                yield from _helps(command, context)
 
 
 PARTS: dict[str, Callable[[], str]] = {
     "columns": columns,
     "settings": settings,
     "good-bits": good_bits,
+    "quality": partial(bits, quality.MEANING),
+    "classes": partial(bits, classes.MEANING),
     "steps": steps,
-    "errors": error_names,
-    **{f"help-{name}": partial(command_help, name) for name in main.commands},
+    "errors": partial(error_names, errors, sep_errors),
+    "shared-errors": partial(error_names, errors),
+    "parameters": parameters,
+    "deployer": deployer,
+    "commands": commands,
+    "help": command_help,
 }
 
 
@@ -116,9 +173,12 @@ def filled(text: str) -> str:
     return _PART.sub(lambda match: match[1] + PARTS[match[2]]() + match[3], text)
 
 
+PAGES = ("*.md", "docs/*.md", "functions/*/README.md", "layers/*/README.md", "tests/data/README.md")
+
+
 def pages() -> list[Path]:
-    """The files that may hold generated parts."""
-    return [ROOT / "README.md", ROOT / "invoke/README.md", *sorted((ROOT / "functions").glob("*/README.md"))]
+    """All documentation of the repository."""
+    return sorted(path for pattern in PAGES for path in ROOT.glob(pattern))
 
 
 if __name__ == "__main__":

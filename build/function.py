@@ -1,7 +1,8 @@
 """Make a function: python build/function.py PACKAGE OUTPUT. Called by its Makefile, from sam build.
 
-PACKAGE is the import package, the only thing of the function's folder that runs in Lambda; OUTPUT/<its name>
-is made anew, with its .pyc files. What else it imports is in the layer.
+PACKAGE is the import package of the function's folder. It, the runtime of all functions and the contract with
+skyfan are copied into OUTPUT, each made anew and with its .pyc files. Whatever else the function imports is
+in the layer.
 """
 
 from __future__ import annotations
@@ -16,24 +17,30 @@ import interpreter
 import seal
 
 PYTHON = "3.13"
-# Where Lambda mounts it.
+_ROOT = Path(__file__).resolve().parents[1] / "functions/runtime"
+RUNTIME = (_ROOT / "skyfan_function", _ROOT / "skyfan_contract")
+# Where Lambda mounts OUTPUT.
 _MOUNT = "/var/task"
 # MB. A function is code; what is large belongs in a layer, which all functions share.
-_LIMIT = 0.5
+_LIMIT = 0.7
 
 
 def build(package: Path, output: Path) -> str:
-    """Write ``output``/<package's name> and return one line: files, size, hash."""
-    tree = output / package.name
-    shutil.rmtree(tree, ignore_errors=True)
-    shutil.copytree(package, tree, ignore=shutil.ignore_patterns("__pycache__", "tests", ".*"))
-    version = compiler.compile_tree(tree, PYTHON, f"{_MOUNT}/{package.name}")
-    digest = seal.seal(tree)
-    files = [path for path in tree.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files) / 1e6
-    if size > _LIMIT:
-        raise budget.BudgetError(f"{package.name} takes {size:.2f} MB of {_LIMIT:g}")
-    return f"{package.name}: {len(files)} files, {size:.2f} MB, compiled by Python {version}, sha256 {digest}"
+    """Copy package and runtime into ``output``; returns a line for each: files, size, hash."""
+    lines, total = [], 0.0
+    for source in (package, *RUNTIME):
+        tree = output / source.name
+        shutil.rmtree(tree, ignore_errors=True)
+        shutil.copytree(source, tree, ignore=shutil.ignore_patterns("__pycache__", "tests", ".*"))
+        version = compiler.compile_tree(tree, PYTHON, f"{_MOUNT}/{tree.name}", docstrings=False)
+        digest = seal.seal(tree)
+        sizes = [path.stat().st_size for path in tree.rglob("*") if path.is_file()]
+        total += sum(sizes)
+        size = f"{len(sizes)} files, {sum(sizes):,} bytes"
+        lines.append(f"{tree.name}: {size}, compiled by Python {version}, sha256 {digest}")
+    if total > _LIMIT * 1e6:
+        raise budget.BudgetError(f"{package.name} takes {total / 1e6:.2f} MB of {_LIMIT:g}")
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int | str:

@@ -1,23 +1,31 @@
-"""What all tests share: where real files are, and no way out to the network.
+"""Shared by all tests: the folders of real files, and no access to the network.
 
-tests/unit      one module at a time; no sockets at all
-tests/contract  the promises between parts (template.yaml, events, layouts); loopback only
-tests/e2e       the commands as a user runs them; loopback only
+tests/unit      one module each; no sockets
+tests/contract  whether the parts fit (template.yaml, events, layouts); loopback only
+tests/process   processes and clocks; loopback only
+tests/e2e       commands as a user runs them; loopback only
 """
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
 REPO = TESTS.parent
+# Those of skyfan.network, which is not there when the science tests run in Lambda's image.
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def pytest_configure() -> None:
-    """Take away what could lead a test to somebody's AWS account."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
+    """Take away what could lead a test to somebody's AWS account, or a request of this machine to a proxy."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy") or name in _CERTIFICATES:
+            del os.environ[name]
+    # How busy the machine is decides no test.
+    settings.register_profile("skyfan", settings.default, deadline=None)
+    settings.load_profile("skyfan")
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 

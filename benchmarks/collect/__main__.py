@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / name) for name in ("invoke", "functions/sep_extract", "benchmarks")]
+sys.path[:0] = [
+    str(ROOT / name) for name in ("invoke", "functions/runtime", "functions/sep_extract", "benchmarks")
+]
 
 import numpy as np  # noqa: E402
 from standins import catalogs  # noqa: E402
@@ -37,8 +39,8 @@ _COLLECT = """
 import json, resource, sys, time
 from pathlib import Path
 from skyfan.catalogs.collect import collect
-from skyfan.runs.place import Place
-import astropy_healpix.healpy, skyfan.runs.state
+from skyfan.storage.place import Place
+import hpgeom, skyfan.runs.state
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began, cpu = time.perf_counter(), time.process_time()
 done = collect(Place.at(sys.argv[1]), "bench", Path(sys.argv[2]))
@@ -103,12 +105,12 @@ def circles(whole: Any, folder: Path, count: int = 20) -> dict[str, float]:
     rng = np.random.default_rng(1)
     theirs, ours = [], []
     for row in rng.integers(0, len(whole), count + 1):
-        ra, dec = float(whole["ALPHA_J2000"][row]), float(whole["DELTA_J2000"][row])
+        ra, dec = float(whole["ALPHAWIN_J2000"][row]), float(whole["DELTAWIN_J2000"][row])
         began = time.perf_counter()
-        sky = SkyCoord(whole["ALPHA_J2000"], whole["DELTA_J2000"], unit="deg")
+        sky = SkyCoord(whole["ALPHAWIN_J2000"], whole["DELTAWIN_J2000"], unit="deg")
         near = whole[sky.separation(SkyCoord(ra, dec, unit="deg")) <= 5 * u.arcsec]
         between = time.perf_counter()
-        found = search(folder, ra, dec, 5 / 3600)
+        found = search(folder, (ra, dec), "5s")
         ours.append(time.perf_counter() - between)
         theirs.append(between - began)
         assert len(found.table) == len(near) > 0
@@ -126,12 +128,12 @@ def latency(folder: Path, count: int = 20) -> float:
     for number in range(count):
         file = files[number % len(files)]
         first = (
-            pq.read_table(file, columns=["ALPHA_J2000", "DELTA_J2000"], partitioning=None)
+            pq.read_table(file, columns=["ALPHAWIN_J2000", "DELTAWIN_J2000"], partitioning=None)
             .slice(number, 1)
             .to_pylist()[0]
         )
         began = time.perf_counter()
-        assert len(search(folder, first["ALPHA_J2000"], first["DELTA_J2000"], 5 / 3600).table)
+        assert len(search(folder, (first["ALPHAWIN_J2000"], first["DELTAWIN_J2000"]), "5s").table)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

@@ -47,7 +47,7 @@ TILED = (
 )
 HANDLE = """
 import contextlib, io, os, sys, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:3]
 from sep_extract.handler import handler
 def cpu():
     spent = os.times()
@@ -55,7 +55,7 @@ def cpu():
 for _ in range(2):
     start, log = cpu(), io.StringIO()
     with contextlib.redirect_stdout(log):
-        result = handler({"input": sys.argv[2]}, None)
+        result = handler({"input": sys.argv[3]}, None)
     seconds = cpu() - start
 print(seconds, result["sources"], len(log.getvalue()))
 """
@@ -130,7 +130,8 @@ class Bucket(BaseHTTPRequestHandler):
 
 def handle(uri: str, **environment: str) -> tuple[float, int, int]:
     """CPU seconds of a warm call, sources found, bytes of its log line."""
-    command = [sys.executable, "-c", HANDLE, str(ROOT / "functions/sep_extract"), uri]
+    folders = [str(ROOT / "functions" / name) for name in ("runtime", "sep_extract")]
+    command = [sys.executable, "-c", HANDLE, *folders, uri]
     env = {**os.environ, **environment}
     told = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout.split()
     return float(told[0]), int(told[1]), int(told[2])

@@ -16,25 +16,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 REPO = Path(__file__).parents[2]
 sys.path[:0] = [str(REPO / "invoke"), str(REPO / "benchmarks")]
+
+from standins.processes import running  # noqa: E402
+
 FUNCTION = "skyfan-SepExtract"
 THREADS = (16, 32, 64, 128, 256)
-
-
-@contextmanager
-def endpoint() -> Iterator[str]:
-    command = [sys.executable, "-m", "standins.lambda_endpoint"]
-    with subprocess.Popen(command, cwd=REPO / "benchmarks", stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 def uri(at: int) -> str:
@@ -56,23 +48,25 @@ def ours(folder: str, plan_file: str, connections: int) -> None:
     from obstore.store import LocalStore
 
     from skyfan.aws import dispatch
-    from skyfan.aws.deployed import Deployed
-    from skyfan.aws.left import Left
+    from skyfan.aws.remaining import Remaining
+    from skyfan.aws.stack import Deployed, Functions
+    from skyfan.engine import AwsOptions
     from skyfan.plans import plan
-    from skyfan.runs.place import Place
+    from skyfan.storage.place import Place
+    from skyfan.storage.uris import Results
     from skyfan.task import Task
 
     # Receipts go to a folder: the bucket is not what is measured here.
     place = Place("s3://results", LocalStore(Path(folder), mkdir=True))
-    functions = {"standard": Deployed(FUNCTION, 1769, 300.0)}
-    results = "runs/{run}/catalogs/{key}.cat.fits"
-    left = Left(place, "bench", results, plan.read(plan_file), functions)
+    functions = Functions(dict.fromkeys(("standard", "large"), Deployed(FUNCTION, 1769, 300.0)), 1000, "", ())
+    results = Results("runs/bench/catalogs/", ".cat.fits")
+    remaining = Remaining(place, "bench", results, plan.read(plan_file), functions)
 
-    def files() -> Iterator[tuple[str, str]]:
-        left.read()
-        yield from left
+    def files() -> Iterator[Any]:
+        remaining.read()
+        yield from remaining
 
-    sent = dispatch.send(place, Task("bench"), files(), dispatch.Options(connections=connections))
+    sent = dispatch.send(place, Task("bench"), files(), AwsOptions(connections=connections))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1 << 20 if sys.platform == "darwin" else 1024
     )
@@ -134,7 +128,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1_000_000, help="files of the largest plan")
     parser.add_argument("--calls", type=int, default=4000, help="calls of each of boto3's turns")
     options = parser.parse_args()
-    with endpoint() as url:
+    with running("lambda_endpoint") as url:
         rates = {threads: boto3_rate(url, threads, options.calls) for threads in THREADS}
         for threads, rate in rates.items():
             print(f"boto3, {threads:3} threads   {rate:8.0f} accepted/s", flush=True)

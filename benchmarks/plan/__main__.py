@@ -56,7 +56,7 @@ def ours(url: str, folder: Path, product: str) -> dict[str, Any]:
         product,
         "--yes",
         "--json",
-        "--out",
+        "--to",
         "plan.parquet",
     ]
     seconds, documents = [], []

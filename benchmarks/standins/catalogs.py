@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from sep_extract.catalog import Plane, columns_for
+from sep_extract.catalog import ChipSummary, columns_for
 from sep_extract.event import Request
 from sep_extract.fitsfile import _datasum, to_fits
-from sep_extract.storage import Source, key_of
+from sep_extract.quality import Quality
+from skyfan_contract import key_of
+from skyfan_function.storage import Source
 
 RUN = {
     "function": "SepExtract",
@@ -52,23 +54,51 @@ def catalog(
     *,
     unit: str | None = "electron/s",
     mag: Sequence[float] | None = None,
+    columns: Mapping[str, Sequence[float]] | None = None,
     version: str = "abc",
+    apertures: Sequence[float] | None = None,
+    quality: Quality = Quality.NONE,
     **header: Any,
 ) -> bytes:
-    """The catalog of an image with sources at these positions in degrees, NaN for none."""
-    request = Request(uri)
-    apertures = len(request.config.phot_apertures)
+    """The catalog of an image with sources at these positions in degrees, NaN for none.
+
+    `columns` replaces values, `header` adds cards of the primary header.
+    """
+    config = {"phot_apertures": list(apertures)} if apertures else {}
+    request = Request.parse({"input": uri, "config": config})
     table: dict[str, NDArray[Any]] = {}
     for i, column in enumerate(columns_for(unit)):
-        shape = (len(ra), apertures) if column.per_aperture else (len(ra),)
+        shape = (len(ra), len(request.config.phot_apertures)) if column.per_aperture else (len(ra),)
         table[column.name] = np.add.outer(np.arange(len(ra)), np.full(shape[1:], i)).astype(float)
-    table |= {"NUMBER": np.arange(1, len(ra) + 1), "ALPHA_J2000": np.array(ra), "DELTA_J2000": np.array(dec)}
+    table |= {"NUMBER": np.arange(1, len(ra) + 1)}
+    table |= {"ALPHAWIN_J2000": np.array(ra), "DELTAWIN_J2000": np.array(dec)}
     if mag is not None:
         table["MAG_AUTO"] = np.array(mag)
-    plane = Plane(1, 1, len(ra), 0.5, 0.1, 0, unit, 26.0, 100.0, 0.05, 25.0, 0.8, np.full((4, 2), np.nan))
+    for name, values in (columns or {}).items():
+        table[name] = np.array(values)
+    chip = ChipSummary(
+        hdu=1,
+        extver=1,
+        sources=len(ra),
+        background=0.5,
+        rms=0.1,
+        step=0,
+        unit=unit,
+        zeropoint=26.0,
+        exptime=100.0,
+        scale=0.05,
+        depth=25.0,
+        depth_aperture=0.8,
+        apertures=request.config.phot_apertures,
+        contrast=request.config.contrast,
+        system="AB",
+        quality=quality,
+        corners=np.full((4, 2), np.nan),
+        poisson=0.0,
+    )
     about = {"INSTRUME": "WFC3", "DETECTOR": "IR", "FILTER": "F160W", "EXPSTART": 55000.0, "EXPEND": 55000.5}
-    primary = fits.Header([*(about | header).items()])
-    return to_fits(table, [plane], request, Source(uri, io.BytesIO(), 1, version), primary, ["a note"])
+    source = Source(uri, io.BytesIO(), 1, version)
+    return to_fits(table, [chip], request, source, about | header, ["a note"], quality)
 
 
 class Copies:

@@ -2,7 +2,8 @@
 
     python -m standins.lambda_endpoint --port 9001 --latency 0.02
 
-GET /counts tells what was taken. It checks that a signature is there, not that it is right.
+GET /counts tells what was taken; --piece 7 sends answers in pieces. It checks that a signature is there, not
+that it is right.
 """
 
 import argparse
@@ -16,6 +17,9 @@ from typing import Any
 
 INVOKE = re.compile(rb"POST /2015-03-31/functions/([^/]+)/invocations HTTP/1\.1\r\n")
 CONFIGURATION = re.compile(rb"GET /2015-03-31/functions/([^/]+)/configuration HTTP/1\.1\r\n")
+SETTINGS = re.compile(
+    rb"GET /[-0-9]+/(account-settings|functions/[^/]+/(?:concurrency|event-invoke-config))/? "
+)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MAX_EVENT = 1 << 20
 Take = Callable[[str, str, bytes], None]
@@ -25,9 +29,12 @@ Take = Callable[[str, str, bytes], None]
 class Endpoint:
     """What all connections share."""
 
-    def __init__(self, take: Take | None = None, latency: float = 0.0, seed: int = 0) -> None:
-        """`latency` is in seconds; the answer is held back for so long."""
-        self.take, self.latency = take, latency
+    def __init__(
+        self, take: Take | None = None, latency: float = 0.0, seed: int = 0, piece: int | None = None
+    ) -> None:
+        """Answers are held back for `latency` seconds and sent in pieces of `piece` bytes, or whole."""
+        self.take, self.latency, self.piece = take, latency, piece
+        self.concurrency, self.event_age = 1000, 21600
         self.accepted = self.refused = self.in_flight = self.most_in_flight = 0
         self._ids = random.Random(seed)
 
@@ -37,20 +44,34 @@ class Endpoint:
         return await loop.create_server(lambda: _Connection(self, loop), "127.0.0.1", port, backlog=1024)
 
     def answer(self, head: bytes, body: bytes) -> bytes:
-        """The whole answer to one request."""
+        """The whole answer to one request; if empty, the connection stays open and silent."""
         if match := INVOKE.match(head):
             return self._invoke(match[1].decode(), head, body)
         if head.startswith(b"GET /counts "):
             counts = {name: value for name, value in vars(self).items() if isinstance(value, int)}
             return response(200, json.dumps(counts).encode())
         if match := CONFIGURATION.match(head):
-            told = {"FunctionName": match[1].decode(), "MemorySize": 1769, "Timeout": 300}
+            memory_mb, timeout_s = (10240, 900) if match[1].endswith(b"Large") else (1769, 300)
+            told = {"FunctionName": match[1].decode(), "MemorySize": memory_mb, "Timeout": timeout_s}
             return response(200, json.dumps({**told, "Architectures": ["x86_64"]}).encode())
+        if match := SETTINGS.match(head):
+            return self._settings(match[1])
         return error(404, "ResourceNotFoundException", "no such operation")
+
+    def _settings(self, path: bytes) -> bytes:
+        if path.startswith(b"account"):
+            limit = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": self.concurrency}
+            return response(200, json.dumps({"AccountLimit": limit}).encode())
+        if path.endswith(b"/concurrency"):
+            return response(200, b"{}")
+        told = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": self.event_age}
+        return response(200, json.dumps(told).encode())
 
     def _invoke(self, function: str, head: bytes, body: bytes) -> bytes:
         lower = head.lower()
         reason = b""
+        if body.startswith(b'{"probe"'):  # whether results can be written
+            return response(200, body)
         if b"\r\nauthorization: aws4-hmac-sha256 " not in lower:
             reason = error(403, "MissingAuthenticationTokenException", "the request is not signed")
         elif b"\r\nx-amz-invocation-type: event\r\n" not in lower:
@@ -95,14 +116,27 @@ class _Connection(asyncio.Protocol):
                 self.endpoint.most_in_flight = max(self.endpoint.most_in_flight, self.endpoint.in_flight)
                 self.loop.call_later(self.endpoint.latency, self._send, answer)
             else:
-                self.transport.write(answer)
+                self._write(answer)
 
     def _send(self, answer: bytes) -> None:
         self.endpoint.in_flight -= 1
-        self.transport.write(answer)
+        self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        piece = self.endpoint.piece or len(answer)
+        self.transport.write(answer[:piece])
+        if rest := answer[piece:]:
+            self.loop.call_later(0.001, self._write, rest)  # later, so that it comes as a piece of its own
 
 
-_REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    407: "Proxy Authentication Required",
+}
 
 
 def response(status: int, body: bytes, request_id: str = "", headers: str = "") -> bytes:
@@ -129,8 +163,9 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds")
+    parser.add_argument("--piece", type=int, help="bytes")
     options = parser.parse_args(words)
-    asyncio.run(serve(Endpoint(latency=options.latency), options.port))
+    asyncio.run(serve(Endpoint(latency=options.latency, piece=options.piece), options.port))
 
 
 if __name__ == "__main__":

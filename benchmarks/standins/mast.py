@@ -4,8 +4,8 @@
 
     POST /api/v0/invoke                             Mast.Caom.Filtered(.Position), .Products, Mast.Name.Lookup
     POST /portal/Mashup/Mashup.asmx/columnsconfig   the recorded answer inside astroquery
-    GET  /api/v0.1/path_lookup/?uri=…&uri=…
-    GET  /stpubdata?list-type=2…, HEAD /stpubdata/key   S3, unsigned, path style
+    GET  /api/v0.1/path_lookup/?uri=…&uri=…&use_cloud_path=true
+    GET  /stpubdata?list-type=2…, HEAD and GET /stpubdata/key   S3, path style
     GET  /counts                                    requests by kind, as JSON
 
 Observations are made by rule from key layouts of the archive; standins.sky says how.
@@ -26,6 +26,14 @@ from aiohttp import web
 from standins.sky import BUCKET, Sky
 
 OWN_PAGE = 50_000
+PAGE = "<!DOCTYPE html><html><head><title>MAST</title></head><body><p>Scheduled maintenance</p></body></html>"
+STAMPS = {"ETag": '"0"', "Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"}
+LEFT_OUT = object()
+# MAST has these columns, too: the answer recorded in astroquery 0.4.11 is older. From MAST's list of fields.
+NEW_COLUMNS = {
+    "provenance_name": {"text": "Provenance Name", "vot.datatype": "char", "separator": ";"},
+    "sequence_number": {"text": "Sequence Number", "vot.datatype": "int"},
+}
 
 
 class Mast:
@@ -42,6 +50,18 @@ class Mast:
         """Requests to the database that are first told that their query is still executing."""
         self.hangs = 0
         """Requests that are never answered."""
+        self.pages: Counter[str] = Counter()
+        """Requests, by kind, that get an HTML page with status 200 instead of an answer."""
+        self.entries: dict[str, list[Any]] = {}
+        """What path_lookup says of a dataURI the next times, before its own answer; LEFT_OUT for nothing."""
+        self.count_rows: list[list[dict[str, Any]]] = []
+        """Rows of the next answers to a COUNT, before its own."""
+        self.orphans = 0
+        """Requests for products that get rows with parent_obsid 0."""
+        self.objects: dict[str, bytes] = {}
+        """Objects in the bucket beside those of the archive, by key."""
+        self.refusal = ""
+        """The error code with which S3 refuses all requests for objects."""
         self.counts: Counter[str] = Counter()
         self.asked: list[dict[str, Any]] = []
         """Requests to the database, as they came."""
@@ -63,6 +83,7 @@ class Mast:
                 web.get("/counts", self._tell),
                 web.get(f"/{BUCKET}", self._guard("list", self._list)),
                 web.head(f"/{BUCKET}/{{key:.+}}", self._guard("head", self._head)),
+                web.get(f"/{BUCKET}/{{key:.+}}", self._guard("get", self._get), allow_head=False),
             ]
         )
         return app
@@ -106,6 +127,9 @@ class Mast:
                     await asyncio.sleep(3600)
                 if kind in self.down:
                     return web.Response(status=503, text="down")
+                if self.pages[kind] > 0:
+                    self.pages[kind] -= 1
+                    return web.Response(text=PAGE, content_type="text/html")
                 if self._random.random() < self.errors:
                     self.counts["errors"] += 1
                     match self._random.randrange(3):
@@ -128,7 +152,7 @@ class Mast:
         import astroquery.mast
 
         recorded = Path(astroquery.mast.__file__).parent / "tests/data/columnsconfig.json"
-        return web.Response(body=recorded.read_bytes(), content_type="application/json")
+        return web.json_response(json.loads(recorded.read_bytes()) | NEW_COLUMNS)
 
     async def _invoke(self, request: web.Request) -> web.Response:
         asked = json.loads((await request.post())["request"])  # type: ignore[arg-type]
@@ -140,10 +164,16 @@ class Mast:
         if service == "Mast.Name.Lookup":
             return web.json_response({"resolvedCoordinate": self.sky.resolve(params["input"]), "status": ""})
         if service == "Mast.Caom.Products":
-            return self._page(asked, self.sky.products(params["obsid"].split(",")))
+            products = self.sky.products(params["obsid"].split(","))
+            if self.orphans > 0:
+                self.orphans -= 1
+                products = [row | {"parent_obsid": 0, "obsID": 1} for row in products]
+            return self._page(asked, products)
         matching = self._match(params)
         if params["columns"] == "COUNT_BIG(*)":
-            return self._page(asked, [{"Column1": len(matching)}])
+            return self._page(
+                asked, self.count_rows.pop(0) if self.count_rows else [{"Column1": len(matching)}]
+            )
         return self._page(asked, matching, self.sky.observation)
 
     def _match(self, params: dict[str, Any]) -> list[int]:
@@ -174,28 +204,58 @@ class Mast:
         if self.poison.intersection(uris):
             return web.Response(status=500)
         self.looked_up.update(uris)
+        self.counts["cloud paths"] += request.query.get("use_cloud_path") == "true"
         paths = {uri: self.sky.path(uri) for uri in uris}
-        return web.json_response(
-            {uri: {"status_code": 200 if path else 404, "path": path} for uri, path in paths.items()}
-        )
+        answer: dict[str, Any] = {}
+        for uri, path in paths.items():
+            entry: Any = {"status_code": 200 if path else 404, "path": path}
+            if self.entries.get(uri):
+                entry = self.entries[uri].pop(0)
+            if entry is not LEFT_OUT:
+                answer[uri] = entry
+        return web.json_response(answer)
 
     async def _head(self, request: web.Request) -> web.Response:
-        size = self.sky.size(key := request.match_info["key"])
+        key = request.match_info["key"]
+        if self.refusal:
+            return web.Response(status=403)
+        size = len(self.objects[key]) if key in self.objects else self.sky.size(key)
         if size is None:
             return web.Response(status=404)
-        if self.sky.is_hidden(key):
+        if key not in self.objects and self.sky.is_hidden(key):
             return web.Response(status=403)
-        headers = {
-            "Content-Length": str(size),
-            "ETag": '"0"',
-            "Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT",
-        }
-        return web.Response(headers=headers)
+        return web.Response(headers=STAMPS | {"Content-Length": str(size)})
+
+    async def _get(self, request: web.Request) -> web.Response:
+        content = self.objects.get(request.match_info["key"])
+        if self.refusal or content is None:
+            code = self.refusal or "NoSuchKey"
+            text = f"<Error><Code>{code}</Code><Message>as S3 says {code}</Message></Error>"
+            return web.Response(
+                status=403 if self.refusal else 404, text=text, content_type="application/xml"
+            )
+        part = request.http_range
+        self.counts["bytes"] += len(content[part])
+        start = part.start or 0
+        last = start + len(content[part]) - 1
+        headers = STAMPS | {"Content-Range": f"bytes {start}-{last}/{len(content)}"}
+        return web.Response(status=206, body=content[part], headers=headers)
 
     async def _list(self, request: web.Request) -> web.Response:
         query = request.query
         start = max(query.get("start-after", ""), query.get("continuation-token", ""))
-        keys, more = self.sky.keys(query.get("prefix", ""), start, int(query.get("max-keys", 1000)))
+        prefix = query.get("prefix", "")
+        keys, more = self.sky.keys(prefix, start, int(query.get("max-keys", 1000)))
+        keys = [*keys, *((key, len(content)) for key, content in sorted(self.objects.items()))]
+        keys = [(key, size) for key, size in keys if key.startswith(prefix) and key > start]
+        folders: set[str] = set()
+        if "delimiter" in query:
+            below = [(key, key[len(prefix) :].partition("/")) for key, _ in keys]
+            folders = {f"{prefix}{folder}/" for _, (folder, slash, _) in below if slash}
+            keys = [item for item, (_, (_, slash, _)) in zip(keys, below, strict=True) if not slash]
+        common = "".join(
+            f"<CommonPrefixes><Prefix>{one}</Prefix></CommonPrefixes>" for one in sorted(folders)
+        )
         items = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-11-01T00:00:00.000Z</LastModified>"
             f'<ETag>"0"</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>'
@@ -206,7 +266,8 @@ class Mast:
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<Name>{BUCKET}</Name><KeyCount>{len(keys)}</KeyCount><MaxKeys>1000</MaxKeys>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}</ListBucketResult>"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}{common}"
+            "</ListBucketResult>"
         )
         return web.Response(text=body, content_type="application/xml")
 

@@ -1,10 +1,10 @@
-"""How fast `skyfan status` reads a run, and in how much memory: plan, receipts, failure records and catalogs.
+"""How fast `skyfan status` reads a run, in how much memory: plan, receipts, failures, catalogs and marks.
 
     python benchmarks/status [FILES]
 
-A run is made in a folder, laid out as in the bucket: of every hundred files ninety have their catalog, two a
-failure record of Lambda's, the rest is on its way. A bucket adds what S3 takes for a listing, 1,000 keys a
-request. What is measured is a process of its own.
+A run is made in a folder, laid out as in the bucket: of every hundred files ninety have their catalog, half
+of them with a mark of doubt, two a failure record of Lambda's, the rest is on its way. A bucket adds what S3
+takes for a listing, 1,000 keys a request. What is measured is a process of its own.
 """
 
 import json
@@ -19,23 +19,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyfan.local.worker import max_rss_mb
-from skyfan.runs import given, receipts, state
+from skyfan.runs import receipts, run, state
 from skyfan.runs import run as runs
-from skyfan.runs.place import Place
+from skyfan.storage.place import Place
 from skyfan.task import Task
+from skyfan_contract import mark_key
 
 RESULTS = "s3://results/runs/{run}/catalogs/{key}.cat.fits"
 CHUNK = 20_000
+DOUBTS = ("NOISE_FALLBACK", "NO_SKY NO_ZEROPOINT", "MASKED", "ASSUMED_GAIN NOISE_FALLBACK")
 
 
 def make(folder: Path, count: int) -> None:
     """A run of so many files."""
     place, lambdas = Place.at(folder / "results", make=True), folder / "failures"
-    runs.begin(place, Task("r"), "SepExtract", RESULTS)
+    runs.begin(place, Task("r"), RESULTS, marks=True)
     key = "stpubdata/hst/public/{0:04}/{1:09}/{1:09}_drz.fits"
     keys = [key.format(number // 100, number) for number in range(count)]
     uris = [f"s3://{key}" for key in keys]
-    given.keep(place, "r", uris)
+    run.add_plan(place, "r", run.of_uris(uris, folder / "plan.parquet"))
     now = datetime.now(UTC)
     for start in range(0, count, CHUNK):
         some = uris[start : start + CHUNK]
@@ -56,6 +58,10 @@ def make(folder: Path, count: int) -> None:
             path = folder / f"results/runs/r/catalogs/{key}.cat.fits"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+            if number % 2:
+                mark = folder / "results/runs/r/doubtful" / mark_key(DOUBTS[number // 2 % len(DOUBTS)], key)
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
         elif number % 100 < 92:
             record = {
                 "timestamp": now.isoformat(),
@@ -77,10 +83,14 @@ def measure(folder: Path) -> None:
     again = time.perf_counter()
     follower.read()
     again = time.perf_counter() - again
+    began, processed = time.perf_counter(), time.process_time()
+    doubtful = len(found.doubts() or ())
+    doubts, processed = time.perf_counter() - began, time.process_time() - processed
     counts = found.counts
     print(f"{counts['planned']:,} files: {counts['done']:,} done, {counts['failed']:,} failed")
     speed = counts["planned"] / first
     print(f"  first look {first:.2f} s ({busy:.2f} s of CPU), {speed:,.0f} files/s; the next {again:.2f} s")
+    print(f"  {doubtful:,} doubtful files in {doubts:.2f} s more ({processed:.2f} s of CPU)")
     print(f"  peak memory {max_rss_mb():.0f} MB, of which {before:.0f} MB before it began")
     assert counts["failed"] == sum(group.count for group in groups)
 

@@ -2,9 +2,9 @@
 
     python benchmarks/truth [--json] [--pictures N]
 
-benchmarks/planting.py says how real it is. Backgrounds are cut-outs that ship, and the whole files of
-$SKYFAN_SHARED_DATA (or ../shared/data) where they are. A pull is (measured - true) / error; its robust width
-is 1 where errors are right.
+benchmarks/planting.py says how real it is. Backgrounds are cut-outs that ship, frames of JWST and TESS that
+are made (benchmarks/frames.py), and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they
+are. A pull is (measured - true) / error; its robust width is 1 where errors are right.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "functions/sep_extract"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / name) for name in ("functions/runtime", "functions/sep_extract", "benchmarks")]
 
-from recovery import empty_apertures, losses, recover, table, width  # noqa: E402
-from scenes import AS_THEY_ARE, INDEPENDENT, SHAPES, WHOLE, Background  # noqa: E402
+from recovery import empty_apertures, losses, table, width  # noqa: E402
+from scenes import AS_THEY_ARE, INDEPENDENT, MADE, WHOLE, Background  # noqa: E402
 
 DEMO = ROOT / "tests/data/demo"
 SHARED = Path(os.environ.get("SKYFAN_SHARED_DATA", ROOT.parent / "shared/data"))
@@ -31,9 +31,7 @@ RANGES = (5, 10, 20, 50, 200, 1e9)
 
 def figures(background: Background, folder: Path, pictures: int | None) -> dict[str, Any]:
     """All figures of one background."""
-    result = recover(
-        background.make(folder / background.file), SHAPES, (1, 300), pictures or background.pictures
-    )
+    result = background.recover(folder, pictures)
     empty, independent = empty_apertures(result.scene)
     pulls = []
     for least, most in itertools.pairwise(RANGES):
@@ -45,6 +43,7 @@ def figures(background: Background, folder: Path, pictures: int | None) -> dict[
         "meaning": background.meaning,
         "planted": len(result.flux),
         "bias of MAG_AUTO at S/N > 50": round(result.bias(), 4),
+        "bias of MAG_APER at S/N > 50": round(result.bias_in_aperture(), 4),
         "scatter of empty apertures / that of independent pixels": round(empty / independent, 2),
         "pulls": pulls,
         "curve": result.curve(),
@@ -60,7 +59,7 @@ def main() -> None:
         "--pictures", type=int, help="pictures a background, in place of each one's own number"
     )
     args = parser.parse_args()
-    wanted = [(b, DEMO) for b in (*INDEPENDENT, *AS_THEY_ARE)]
+    wanted = [(b, DEMO) for b in (*INDEPENDENT, *AS_THEY_ARE, *MADE)]
     wanted += [(b, SHARED) for b in WHOLE if (SHARED / b.file).exists()]
     lost = losses(INDEPENDENT[0].make(DEMO / INDEPENDENT[0].file))
     if args.json:
@@ -79,8 +78,11 @@ def main() -> None:
 def show(found: dict[str, Any]) -> None:
     """Print the figures of one background."""
     print(f"{found['background']}: {found['meaning']}; {found['planted']} sources planted")
-    for name in ("bias of MAG_AUTO at S/N > 50", "scatter of empty apertures / that of independent pixels"):
-        print(f"  {name}: {found[name]:+}" if "bias" in name else f"  {name}: {found[name]}")
+    for name, value in found.items():
+        if name.startswith("bias"):
+            print(f"  {name}: {value:+}")
+        elif name.startswith("scatter"):
+            print(f"  {name}: {value}")
     print("\nwidths of pulls, by S/N\n")
     named = [row["S/N over"] for row in found["pulls"]]
     for key in [name for name in found["pulls"][0] if name != "S/N over"]:

@@ -1,28 +1,72 @@
-"""What can go wrong on this side of Lambda: wrong use, told in one line that says what to do."""
+"""Errors that skyfan raises on purpose. Their messages say what was wrong and what to do about it."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class SkyfanError(Exception):
-    """Base of every error that skyfan raises on purpose."""
+    """Base class of all of them."""
 
 
 class UsageError(SkyfanError):
-    """What was asked cannot be done: a wrong path, name or option. The command line exits with 2."""
+    """A wrong path, name or option, or something else that the user can correct. The exit code is 2."""
 
 
 class TemplateError(UsageError):
-    """template.yaml is missing, broken, or does not hold the function."""
+    """template.yaml is missing or invalid, or lacks the function."""
 
 
 class InputError(UsageError):
-    """A path matches nothing, or names something that cannot be an input."""
+    """An input is missing, cannot be read, or is of the wrong kind."""
 
 
 class RunConflictError(UsageError):
     """A run of this name exists with another configuration."""
 
 
+class RunBusyError(UsageError):
+    """Another process sends the files of the run, here or on another machine."""
+
+
 class FunctionRefusedError(UsageError):
-    """The function refused its first event, or cannot start: every other file would fail the same way."""
+    """The function refused its first event or cannot start, so every other file would fail the same way."""
 
 
-NO_CREDENTIALS = "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
+class Interrupted(KeyboardInterrupt, Generic[T]):
+    """Ctrl-C. What was done before it is kept; `partial` is the result so far."""
+
+    def __init__(self, partial: T) -> None:
+        super().__init__("interrupted")
+        self.partial = partial
+
+
+def explain(codes: Iterable[str], message: str = "", region: str = "") -> str:
+    """What an error of AWS means and what to do about it, from errors.toml; empty if that does not know it.
+
+    `codes` are names of the error, the most specific first; `message` is what the service said; `region` the
+    one that it named.
+    """
+    known = _answers()
+    for code in codes:
+        for row in known:
+            if code in row["codes"] and re.search(row.get("when", ""), message):
+                return str(row["advice"]).format(region=f", {region}" if region else "")
+    return ""
+
+
+@cache
+def _answers() -> list[dict[str, Any]]:
+    path = Path(__file__).with_suffix(".toml")
+    rows: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["answer"]
+    return rows
+
+
+def without_passwords(text: str) -> str:
+    """A text without the user and password in its URLs."""
+    return re.sub(r"//[^/@\s]+@", "//", text)

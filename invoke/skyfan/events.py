@@ -1,22 +1,24 @@
-"""What an engine tells while it works: it calls `on_event` with these, in the order of happening."""
+"""Events of an engine, passed to the callback `on_event` as they happen; and callbacks for progress."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins. `total` is None where the inputs cannot be counted beforehand."""
+    """The run begins. `total` is None if the number of inputs is not known yet."""
 
     total: int | None
     jobs: int
+    note: str = ""
+    """Why there are fewer workers than CPUs, if that was not the caller's choice."""
 
 
 @dataclass(frozen=True)
 class AlreadyDone:
-    """An input has its result from an earlier run: nothing is invoked."""
+    """An earlier run has made the result of this input, so that nothing is invoked."""
 
     input: str
 
@@ -33,7 +35,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Retrying:
-    """A try failed and another will follow after `delay` seconds."""
+    """An attempt failed; the next one follows after `delay` seconds."""
 
     input: str
     error: dict[str, Any]
@@ -43,7 +45,7 @@ class Retrying:
 
 @dataclass(frozen=True)
 class Failed:
-    """The last try failed. `error` holds Lambda's errorType and errorMessage, `record` is where it lies."""
+    """The last attempt failed. `error` has Lambda's errorType and errorMessage, `record` is a path."""
 
     input: str
     error: dict[str, Any]
@@ -53,60 +55,38 @@ class Failed:
 
 @dataclass(frozen=True)
 class Dispatched:
-    """How far the AWS engine is; told a few times a second, not for each file."""
+    """Progress of the AWS engine; sent a few times per second, not once per file."""
 
     files: int
-    """Of the plan that was given."""
+    """Files in the plan of this call."""
     before: int
     """Files that were done or sent in an earlier call."""
     sent: int
     """Files that Lambda accepted in this call."""
     planned: int | None
-    """Files of the whole run, all plans together; None until the bucket was looked at."""
+    """Files of the whole run, all plans together; None until the first poll of the bucket."""
     done: int
     failed: int
     late: int
+    send_wait: str = ""
+    """Why Lambda accepts nothing now: what, since when, until when; empty if it does."""
+    result_wait: str = ""
+    """What results are being waited for, likewise; empty while files are sent."""
 
 
-Event = Started | AlreadyDone | Done | Retrying | Failed | Dispatched
+@dataclass(frozen=True)
+class Notice:
+    """What the user should know before it costs time or money, in one line."""
+
+    text: str
+
+
+Event = Notice | Started | AlreadyDone | Done | Retrying | Failed | Dispatched
 OnEvent = Callable[[Event], None]
 
-
-@dataclass
-class FailureGroup:
-    """All failures of one errorType, with the first as the example."""
-
-    count: int
-    input: str
-    message: str
-    record: Path
-    permanent: bool
-    """The function says that another try cannot help."""
+OnProgress = Callable[[str, int, int], None]
+"""Progress callback: (stage, done, total); total is 0 if unknown."""
 
 
-@dataclass
-class Summary:
-    """What a run came to. Its size does not grow with the number of files."""
-
-    total: int = 0
-    done: int = 0
-    already_done: int = 0
-    retries: int = 0
-    failures: dict[str, FailureGroup] = field(default_factory=dict)
-    """By errorType."""
-    unwritten: int = 0
-    """Successes that left no result in SKYFAN_OUTPUT's place: another run would process them again."""
-    seconds: float = 0.0
-    log: Path | None = None
-
-    @property
-    def failed(self) -> int:
-        return sum(group.count for group in self.failures.values())
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: the workers are gone, and what was done before stays done."""
-
-    def __init__(self, summary: Summary) -> None:
-        super().__init__("interrupted")
-        self.summary = summary
+def ignore(*_: object) -> None:
+    """A callback for events or progress that does nothing."""

@@ -1,40 +1,45 @@
-"""What a person types after `skyfan run`, as URIs: files, folders, globs, S3 objects and prefixes, lists."""
+"""Expands the PATHS of a command to URIs: files, folders, patterns, S3 objects and prefixes, lists."""
 
+import codecs
+import fnmatch
 import glob
+import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from . import s3, uris
 from .errors import InputError
+from .storage import s3, uris
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
 
 
 def expand(paths: Iterable[str], *, access: str = "anonymous", skip: Path | None = None) -> list[str]:
-    """URIs of all inputs that `paths` name, in order, each once.
+    """URIs of all inputs that `paths` name, in order and without duplicates.
 
-    `skip` is a folder that no search goes into: the one of the runs, whose catalogs are FITS files too.
-    Raises InputError for a path that names nothing; a line of a list may name a missing file, which then
-    fails alone when its turn comes.
+    `skip` is a folder that is not searched: that of the runs, because their catalogs are FITS files too.
+    Raises InputError for a path without any input. A list may name missing files: each of them then fails
+    alone when it is processed.
     """
     skipped = Path(os.path.realpath(skip)) if skip else None
     found: dict[str, None] = {}
     for path in paths:
-        listed = path == "-" or path.startswith("@")
-        anything = False
-        for uri in _listed(path, access, skipped) if listed else _one(path, access, skipped):
-            uris.key(uri)  # refuse what cannot be mirrored before anything runs
-            anything = True
+        is_list = path == "-" or path.startswith("@")
+        is_empty = True
+        for uri in _listed(path, access, skipped) if is_list else _expanded(path, access, skipped):
+            uris.key(uri)  # raises an error now rather than when the result is written
+            is_empty = False
             found[uri] = None
-        if not anything:
-            raise InputError(_nothing(path))
+        if is_empty:
+            raise InputError(_no_input(path))
     return list(found)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file found in a folder or under a prefix is taken: by its suffix, in any case."""
+    """Whether a file in a folder or under a prefix is an input, by its suffix in upper or lower case."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -43,31 +48,40 @@ def _listed(path: str, access: str, skipped: Path | None) -> Iterator[str]:
         yield from _lines(sys.stdin, access, skipped)
         return
     try:
-        with Path(path[1:]).open(encoding="utf-8") as lines:
-            yield from _lines(lines, access, skipped)
+        content = Path(path[1:]).read_bytes()
+        # Editors and shells on Windows write byte order marks.
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"the list {path[1:]} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"the list {path[1:]} is no text in utf-8, or in utf-16 with a mark") from error
+    except OSError as error:
         raise InputError(f"the list {path[1:]} cannot be read: {error}") from error
+    yield from _lines(io.StringIO(text), access, skipped)
 
 
 def _lines(lines: Iterable[str], access: str, skipped: Path | None) -> Iterator[str]:
     for line in lines:
-        name = line.strip()
+        name = line.removeprefix("\ufeff").strip()
         if not name or name.startswith("#"):
             continue
-        matched = False
-        for uri in _one(name, access, skipped):
-            matched = True
+        is_missing = True
+        for uri in _expanded(name, access, skipped):
+            is_missing = False
             yield uri
-        if not matched and not name.startswith("s3://"):
+        if is_missing and name.startswith("s3://"):  # a prefix or a pattern: there is no file to fail alone
+            raise InputError(_no_input(name))
+        if is_missing:
             yield uris.from_path(name)
 
 
-def _one(path: str, access: str, skipped: Path | None) -> Iterator[str]:
+def _expanded(path: str, access: str, skipped: Path | None) -> Iterator[str]:
+    """URIs of the inputs that one path names; none if it is missing."""
     if path.startswith("s3://"):
         if path.endswith("/") or "/" not in path.removeprefix("s3://"):
             yield from (uri for uri in s3.listing(path, access) if is_image(uri))
+        elif glob.has_magic(path):
+            yield from _matching(path, access)
         else:
             yield path
     elif path.startswith("file://"):
@@ -75,14 +89,27 @@ def _one(path: str, access: str, skipped: Path | None) -> Iterator[str]:
             raise InputError(f"{path} is not file:///absolute/path")
         yield from _local(local, skipped)
     elif "://" in path:
-        raise InputError(f"{path}: only s3:// and file:// URIs and local paths can be read")
-    elif Path(path).exists():  # first: a name may hold the letters of a pattern
+        raise InputError(f"{path} cannot be read: inputs are s3:// and file:// URIs and local paths")
+    elif Path(path).exists():  # before patterns: a file name may contain [, ] or *
         yield from _local(Path(path), skipped)
     elif glob.has_magic(path):
         for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207  (Path.glob takes no absolute pattern)
-            # `**` names each folder and each file in it: take the files alone.
+            # `**` matches each folder and each file in it: skip the folders.
             if not ("**" in path and Path(match).is_dir()):
                 yield from _local(Path(match), skipped)
+
+
+def _matching(pattern: str, access: str) -> list[str]:
+    """URIs of the objects that a pattern matches: * stands for folders, too, as a prefix holds all below it.
+
+    An object whose key is the pattern itself is the one that is meant.
+    """
+    literal = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0] + "/"
+    if literal == "s3://":
+        raise InputError(f"{pattern}: the name of a bucket cannot be a pattern")
+    matches = re.compile(fnmatch.translate(pattern)).match
+    found = [uri for uri in s3.listing(literal, access) if uri == pattern or matches(uri)]
+    return [pattern] if pattern in found else found
 
 
 def _local(path: Path, skipped: Path | None) -> Iterator[str]:
@@ -90,20 +117,22 @@ def _local(path: Path, skipped: Path | None) -> Iterator[str]:
         if path.exists():
             yield uris.from_path(path)
         return
-    for folder, inside, names in os.walk(path):
-        inside[:] = sorted(name for name in inside if Path(os.path.realpath(Path(folder, name))) != skipped)
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(
+            name for name in subfolders if Path(os.path.realpath(Path(folder, name))) != skipped
+        )
         yield from (uris.from_path(Path(folder, name)) for name in sorted(names) if is_image(name))
 
 
-def _nothing(path: str) -> str:
+def _no_input(path: str) -> str:
     if path == "-":
         return "the list on standard input is empty"
     if path.startswith("@"):
         return f"the list {path[1:]} is empty"
     if path.startswith("s3://"):
-        return f"no FITS file under {path}"
+        return f"no object matches {path}" if glob.has_magic(path) else f"no FITS file under {path}"
     if Path(path).is_dir():
-        return f"no FITS file in {path} (looked for {', '.join(SUFFIXES)})"
+        return f"no FITS file in {path}: their names end in {', '.join(SUFFIXES)}"
     if glob.has_magic(path):
-        return f"nothing matches {path}"
+        return f"no file matches {path}"
     return f"{path} does not exist"

@@ -1,138 +1,132 @@
-"""Progress on stderr: a bar on a terminal, a plain line now and then in a log file."""
+"""Progress on stderr: bars on a terminal, otherwise at most one line every ten seconds."""
 
 import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
-from . import events, words
+from . import events, formatting
 
 EVERY_S = 10.0
-# Failures are told one by one up to this many; the rest is in the summary and in the records.
-TOLD = 10
+"""Seconds between lines if stderr is not a terminal."""
+LISTED = 10
+"""Maximum failures printed one by one; the rest is in the summary and in the records."""
 
 
-class Watcher:
-    """Counts an engine's events and shows how far it is. Use it as a context manager and as on_event."""
+class Stages:
+    """Shows the progress of named stages. Use it as a context manager and as an events.OnProgress."""
 
-    def __init__(self, console: Console) -> None:
-        """`console` writes to stderr; its is_terminal decides between a bar and lines."""
-        self.total: int | None = None
-        self.done = self.already_done = self.failed = self.waiting = 0
-        self._console = console
-        self._began = self._spoke = time.monotonic()
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            text = TextColumn("{task.fields[told]}")
-            self._bar = Progress(BarColumn(), MofNCompleteColumn(), text, console=console, transient=True)
+    def __init__(self, console: Console | None = None) -> None:
+        """`console` must write to stderr (default: a new one); bars are shown if it is a terminal."""
+        self._console = console or Console(stderr=True)
+        self._printed = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _Count(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
 
     def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
+        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._bars.stop()
 
-    def __call__(self, event: events.Event) -> None:
+    def __call__(self, stage: str, done: int, total: int = 0, note: str = "") -> None:
+        """Updates one stage: `done` of `total` (0 if unknown), and a note shown after the numbers."""
+        if self._console.is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(stage, total=total or None, note=note)
+            self._bars.update(self._tasks[stage], completed=done, total=total or None, note=note)
+        elif time.monotonic() - self._printed >= EVERY_S:
+            self._printed = time.monotonic()
+            self.line(f"{stage}: {_count(done, total)}" + (f", {note}" if note else ""))
+
+    def line(self, text: str) -> None:
+        """Prints a line above the bars."""
+        formatting.say(self._console, text)
+
+
+class _Count(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(_count(int(task.completed), int(task.total or 0)))
+
+
+def _count(done: int, total: int) -> str:
+    return f"{done:,} of {total:,}" if total else f"{done:,}"
+
+
+class RunProgress(Stages):
+    """Shows the progress of a run. Use it as a context manager, and pass `on_event` to an engine."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
+        self._began = time.monotonic()
+        self._total = 0
+        self._done = self._already_done = self._failed = self._waiting = 0
+
+    def on_event(self, event: events.Event) -> None:
+        """Takes an event of either engine."""
         match event:
-            case events.Started():
-                self.total, self._began = event.total, time.monotonic()
-                if self._bar:
-                    self._bar.add_task("", total=event.total, told="starting")
+            case events.Dispatched():
+                self._dispatched(event)
                 return
+            case events.Notice():
+                self.line(f"skyfan: {event.text}")
+                return
+            case events.Started():
+                self._total, self._began = event.total or 0, time.monotonic()
+                if event.note:
+                    self.line(event.note)
             case events.AlreadyDone():
-                self.already_done += 1
+                self._already_done += 1
             case events.Done():
-                self.done += 1
-                self.waiting -= event.attempt > 1
+                self._done += 1
+                self._waiting -= event.attempt > 1
             case events.Retrying():
-                self.waiting += event.attempt == 1
+                self._waiting += event.attempt == 1
             case events.Failed():
-                self.failed += 1
-                self.waiting -= event.attempt > 1
-                if self.failed <= TOLD:
-                    self._tell(f"failed: {event.input}: {event.error['errorType']}")
-        self._show()
+                self._failed += 1
+                self._waiting -= event.attempt > 1
+                if self._failed <= LISTED:
+                    self.line(f"failed: {event.input}: {event.error['errorType']}")
+        self("files", self._done + self._failed + self._already_done, self._total, self.note())
 
-    def told(self) -> str:
-        """Rate, time left and failures, in words."""
+    def note(self) -> str:
+        """Rate, remaining time, retries and failures of a local run."""
         elapsed = time.monotonic() - self._began
-        finished = self.done + self.failed
-        told = []
+        finished = self._done + self._failed
+        parts = []
         if finished and elapsed > 0:
             rate = finished / elapsed
-            told.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
-            if self.total is not None:
-                told.append(f"{words.clock((self.total - self.already_done - finished) / rate)} left")
-        if self.waiting:
-            told.append(f"{self.waiting} to be tried again")
-        if self.failed:
-            told.append(f"{self.failed} failed")
-        return ", ".join(told)
+            parts.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
+            if self._total:
+                remaining = self._total - self._already_done - finished
+                parts.append(f"{formatting.clock(remaining / rate)} remaining")
+        if self._waiting:
+            parts.append(f"{self._waiting} waiting for a retry")
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        return ", ".join(parts)
 
-    def _show(self) -> None:
-        completed = self.done + self.failed + self.already_done
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=completed, told=self.told())
-        elif time.monotonic() - self._spoke >= EVERY_S:
-            self._spoke = time.monotonic()
-            of = "" if self.total is None else f" of {self.total}"
-            self._tell(f"{completed}{of} files; {self.told()}")
-
-    def _tell(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-class Bars:
-    """Shows how far the AWS engine is, in two bars: sent, and finished. Takes its events like Watcher."""
-
-    def __init__(self, console: Console) -> None:
-        """`console` writes to stderr; its is_terminal decides between bars and lines."""
-        self._console = console
-        self._began = self._spoke = time.monotonic()
-        self._bars: Progress | None = None
-        if console.is_terminal:
-            name, told = TextColumn("{task.description:8}"), TextColumn("{task.fields[told]}")
-            self._bars = Progress(
-                name, BarColumn(), MofNCompleteColumn(), told, console=console, transient=True
-            )
-            self._bars.add_task("sent", total=None, told="")
-            self._bars.add_task("finished", total=None, told="")
-
-    def __enter__(self) -> Self:
-        if self._bars:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
-
-    def __call__(self, event: events.Event) -> None:
-        if not isinstance(event, events.Dispatched):
-            return
-        sent, finished = event.before + event.sent, event.done + event.failed
-        elapsed = time.monotonic() - self._began
-        rate = f"{event.sent / elapsed:.0f} files/s" if event.sent and sent < event.files else ""
-        told = ", ".join(
-            f"{count} {name}" for name, count in (("failed", event.failed), ("late", event.late)) if count
-        )
-        if self._bars:
-            tasks = self._bars.task_ids
-            self._bars.update(tasks[0], total=event.files, completed=sent, told=rate)
-            self._bars.update(tasks[1], total=event.planned, completed=finished, told=told)
-        elif time.monotonic() - self._spoke >= EVERY_S:
-            self._spoke = time.monotonic()
-            parts = [f"{sent} of {event.files} files sent", rate]
-            if event.planned is not None:
-                parts += [f"{finished} of {event.planned} finished", told]
-            line = ", ".join(word for word in parts if word)
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+    def _dispatched(self, event: events.Dispatched) -> None:
+        sent, elapsed = event.before + event.sent, time.monotonic() - self._began
+        is_sending = event.sent and sent < event.files and elapsed > 0
+        rate = f"{event.sent / elapsed:.0f} files/s" if is_sending else ""
+        self("sent", sent, event.files, event.send_wait or rate)
+        if event.planned is not None:
+            problems = (("failed", event.failed), ("late", event.late))
+            parts = [f"{count} {name}" for name, count in problems if count]
+            note = ", ".join([*parts, *([event.result_wait] if event.result_wait else [])])
+            self("finished", event.done + event.failed, event.planned, note)

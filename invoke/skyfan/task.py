@@ -1,39 +1,51 @@
-"""What is asked of a function for every file of a run: the same for each engine."""
+"""The task of a run: its function, and what every engine passes to it with each file."""
 
-import re
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import s3
+from skyfan_contract import ACCESS, RUN_NAME, RUN_RULE
+
 from .errors import UsageError
 
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Lambda takes asynchronous events of up to 1 MB, but bills one request for the first 256 KB and one more for
+# each further 64 KB (aws.amazon.com/lambda/pricing, November 2026): two smaller batches cost less, and every
+# event is one request. The page does not say 1000 or 1024 bytes.
+MAX_EVENT = 256_000
+"""Bytes of an event."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run's name and the part of the event that all its files share."""
+    """The name of a run, its function, and what its events have in common.
+
+    Raises UsageError for invalid values.
+    """
 
     run: str = "default"
     access: str = "anonymous"
     """How S3 inputs are read: anonymous, signed or requester-pays."""
     config: dict[str, Any] = field(default_factory=dict)
-    """Settings of the function; the function itself knows which there are."""
+    """Settings of the function, which checks them itself."""
     outputs: tuple[str, ...] = ()
-    """Further results beside the main one: preview, parquet."""
+    """Further results besides the main one: preview, parquet."""
+    function: str = "SepExtract"
+    """Logical ID in the template."""
 
     def __post_init__(self) -> None:
         if not RUN_NAME.fullmatch(self.run):
-            raise UsageError(
-                "a run's name is 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit: "
-                f"{self.run!r} will not do"
-            )
-        if self.access not in s3.ACCESS:
-            raise UsageError(f"access is one of {', '.join(s3.ACCESS)}, not {self.access!r}")
+            raise UsageError(f"{self.run!r} cannot be the name of a run: use {RUN_RULE}")
+        if self.access not in ACCESS:
+            raise UsageError(f"access must be one of {', '.join(ACCESS)}, not {self.access!r}")
 
     def event(self, uri: str) -> dict[str, Any]:
-        """The event for one input, without keys at their defaults: not every function takes every key."""
-        event: dict[str, Any] = {"input": uri, "run": self.run}
+        """The event for one input."""
+        return {"input": uri, **self.shared}
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What all events have in common. Defaults are left out: not every function takes every key."""
+        event: dict[str, Any] = {"run": self.run}
         if self.access != "anonymous":
             event["access"] = self.access
         if self.config:
@@ -42,11 +54,42 @@ class Task:
             event["outputs"] = list(self.outputs)
         return event
 
-    def configuration(self, function: str) -> dict[str, Any]:
-        """What run.json holds: all that makes two runs of one name the same run."""
+    @property
+    def room(self) -> int:
+        """Bytes for the inputs in the event of a batch, each with a comma."""
+        return MAX_EVENT - len(encoded({"inputs": [], **self.shared})) + 1
+
+    def configuration(self) -> dict[str, Any]:
+        """The part of run.json that must be the same whenever a run of this name is continued."""
         return {
-            "function": function,
+            "function": self.function,
             "config": self.config,
             "outputs": sorted(self.outputs),
             "access": self.access,
         }
+
+
+class Filling:
+    """Divides inputs into the events of batches: up to `batch` inputs and `room` bytes in each."""
+
+    def __init__(self, batch: int, room: int) -> None:
+        self.events = 0
+        """Number of events so far."""
+        self._batch, self._room = batch, room
+        self._inputs = self._bytes = 0
+
+    def begins(self, uri: str) -> bool:
+        """Adds an input; whether it is the first of an event."""
+        size = len(encoded(uri)) + 1
+        is_first = self._inputs in (0, self._batch) or self._bytes + size > self._room
+        if is_first:
+            self.events += 1
+            self._inputs = self._bytes = 0
+        self._inputs += 1
+        self._bytes += size
+        return is_first
+
+
+def encoded(value: Any) -> bytes:
+    """JSON as it is sent."""
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,6 +1,7 @@
 """A cold start loads what it needs: no heavy module creeps into what a handler imports."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_the_handler_imports_nothing_heavy(function: str) -> None:
     module = found.handler.rpartition(".")[0]
     said = subprocess.run(
         [sys.executable, "-c", _PROGRAM, module],
-        cwd=found.code,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, found.folders))},
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -139,11 +140,47 @@ def test_layer_and_function_stay_under_80_mb(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["sep_extract", "fits_summary"])
-def test_a_function_is_its_import_package_compiled(function: str, tmp_path: Path) -> None:
-    first = _make(REPO / f"functions/{function}/Makefile", "build-AnyLogicalId", tmp_path / "1")
-    assert _hash(first) == _hash(
-        _make(REPO / f"functions/{function}/Makefile", "build-Another", tmp_path / "2")
-    )
-    sources = {path.name for path in (REPO / "functions" / function / function).glob("*.py")}
-    files = {path.relative_to(tmp_path / "1" / function).as_posix() for path in (tmp_path / "1").rglob("*.*")}
-    assert files == sources | {f"__pycache__/{Path(name).stem}.cpython-313.pyc" for name in sources}
+def test_a_function_is_its_package_and_the_runtime_compiled(function: str, tmp_path: Path) -> None:
+    makefile = REPO / f"functions/{function}/Makefile"
+    report = _make(makefile, "build-AnyLogicalId", tmp_path / "1")
+    assert report == _make(makefile, "build-Another", tmp_path / "2")
+    runtime = REPO / "functions/runtime"
+    own = REPO / "functions" / function / function
+    packages = (own, runtime / "skyfan_function", runtime / "skyfan_contract")
+    assert re.findall(r"^(\w+): .* sha256 [0-9a-f]{64}$", report, re.MULTILINE) == [p.name for p in packages]
+    expected = {
+        f"{package.name}/{name}"
+        for package in packages
+        for path in package.glob("*.py")
+        for name in (path.name, f"__pycache__/{path.stem}.cpython-313.pyc")
+    } | {f"{own.name}/{path.name}" for path in own.glob("*.toml")}
+    built = tmp_path / "1"
+    assert {path.relative_to(built).as_posix() for path in built.rglob("*.*")} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["functions/fits_summary", "functions/sep_extract", "layers/astro/arm64"])
+def test_what_cannot_build_is_refused_in_words(tmp_path: Path, folder: str) -> None:
+    """A python3 of an older system; and --use-container, which sees this folder alone."""
+    old = tmp_path / "python3"
+    pretend = "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[1])"
+    old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{pretend}' \"$2\"\n")
+    old.chmod(0o755)
+    alone = tmp_path / "source"
+    shutil.copytree(REPO / folder, alone)
+    for makefile, python, words in (
+        (REPO / folder / "Makefile", old, f"needs Python 3.11 or newer, and {old} is 3.9: PYTHON="),
+        (alone / "Makefile", sys.executable, "works without --use-container"),
+    ):
+        done = subprocess.run(
+            ["make", "--makefile", str(makefile), "build-AstroLayer", f"PYTHON={python}"],
+            env={**os.environ, "ARTIFACTS_DIR": str(tmp_path / "out")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "out").exists()

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import template as generator
 from samtranslator.yaml_helper import yaml_parse
 
-from skyfan import cfn, template
+from skyfan import template
 from skyfan.bill import prices
 
 REPO = Path(__file__).parents[2]
 DOCUMENT = yaml_parse((REPO / "template.yaml").read_text(encoding="utf-8"))
 PARAMETERS = DOCUMENT["Parameters"]
 RESOURCES = DOCUMENT["Resources"]
+DASHBOARD = "AWS::CloudWatch::Dashboard"
 FUNCTIONS = {name for name, item in RESOURCES.items() if item["Type"] == "AWS::Serverless::Function"}
 
 
@@ -73,6 +75,8 @@ def test_a_parameter_has_a_good_default_a_limit_and_words(name: str) -> None:
         ("ExistingOutputBucket", "a..b", "name"),
         ("ExtraInputBucket", "arn:aws:s3:::mine", "not the ARN"),
         ("Dashboard", "yes", "true"),
+        ("OutputKmsKey", "alias/aws/s3", "not of an alias"),
+        ("ExtraInputKmsKey", "arn:aws:kms:us-east-1:123456789012:alias/mine", "not of an alias"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_a_message(name: str, value: str, told: str) -> None:
@@ -90,6 +94,7 @@ def test_a_wrong_parameter_is_refused_with_a_message(name: str, value: str, told
         ("OutputBucketName", "skyfan-2026"),
         ("ExistingOutputBucket", "my.old.bucket"),
         ("MemorySize", "10240"),
+        ("OutputKmsKey", "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0123abcd"),
     ],
 )
 def test_a_right_parameter_is_taken(name: str, value: str) -> None:
@@ -101,7 +106,7 @@ def resolved(what: Any, **given: str) -> Any:
     parameters = {name: {**rule} for name, rule in PARAMETERS.items()}
     for name, value in given.items():
         parameters[name]["Default"] = value
-    return cfn.Resolver({**DOCUMENT, "Parameters": parameters})(what)
+    return template.Resolver({**DOCUMENT, "Parameters": parameters})(what)
 
 
 def test_a_reservation_of_0_or_nothing_is_none() -> None:
@@ -127,34 +132,90 @@ def test_one_output_bucket_is_named_at_most() -> None:
     assert "not both" in rule["AssertDescription"]
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_generated_parts_are_up_to_date() -> None:
+    text = generator.TEMPLATE.read_text(encoding="utf-8")
+    assert generator.filled(text) == text, "run make template"
+    assert {item.name for item in generator.functions(text)} == FUNCTIONS, "no function beside the entries"
+
+
+ENTRY = """\
+    PixelCensus:
+      Description: A census of pixels.
+      Code: functions/pixel_census
+      Results: pixel_census/{key}.json
+      Memory: 1024
+      Timeout: Timeout
+      Large: {Description: A large census of pixels., Memory: LargeMemorySize, Timeout: 900}
+"""
+
+
+def added() -> str:
+    """The template after one entry was added: two functions more, that nothing else here knows."""
+    end = "    # `skyfan new-function` adds"
+    text = generator.TEMPLATE.read_text(encoding="utf-8")
+    assert text.count(end) == 1
+    return generator.filled(text.replace(end, ENTRY + end))
+
+
+@pytest.mark.parametrize("name", [*sorted(FUNCTIONS), "PixelCensus", "PixelCensusLarge"])
 def test_a_function_has_all_that_belongs_to_one(name: str) -> None:
-    """Fails, with what is missing, for a function of one's own that was copied in half."""
-    properties = RESOURCES[name]["Properties"]
+    document = DOCUMENT if name in FUNCTIONS else yaml_parse(added())
+    resources = document["Resources"]
+    properties = resources[name]["Properties"]
     assert properties["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{name}"}
-    role = RESOURCES[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
+    role = resources[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
     assert role["ManagedPolicyArns"] == [{"Ref": "EveryFunctionPolicy"}]
     assert f"${{{name}Logs}}:*" in json.dumps(role), "its role may write its log"
     assert properties["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": {"Ref": f"{name}Logs"}}
-    assert {"Ref": properties["Role"]["Fn::GetAtt"][0]} in RESOURCES["ExtraInputPolicy"]["Properties"][
-        "Roles"
-    ]
-    log = RESOURCES[f"{name}Logs"]["Properties"]
+    readers = resources["ExtraInputPolicy"]["Properties"]["Roles"]
+    assert {"Ref": properties["Role"]["Fn::GetAtt"][0]} in readers
+    log = resources[f"{name}Logs"]["Properties"]
     assert log["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name}"}
     assert log["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    assert RESOURCES[name]["Metadata"]["BuildMethod"] == "makefile"
+    assert resources[name]["Metadata"]["BuildMethod"] == "makefile"
     for output in ("Name", "Arn", "LogGroup"):
-        assert f"{name}{output}" in DOCUMENT["Outputs"]
+        assert f"{name}{output}" in document["Outputs"]
     output = resolved(properties["Environment"]["Variables"]["SKYFAN_OUTPUT"])
     assert re.fullmatch(r"s3://OutputBucket/runs/\{run\}/\w+/\{key\}\.[a-z.]+", output)
     kind = output.split("/")[5]
     assert f"/runs/*/{kind}/*" in json.dumps(role), "its role may put what SKYFAN_OUTPUT names"
 
 
+def test_every_widget_shows_every_function() -> None:
+    """Each list of functions in the dashboard, metric by metric, and each query of their logs."""
+    document = yaml_parse(added())
+    functions = {*FUNCTIONS, "PixelCensus", "PixelCensusLarge"}
+    dashboards = [item for item in document["Resources"].values() if item["Type"] == DASHBOARD]
+    (body,) = (item["Properties"]["DashboardBody"]["Fn::Sub"][0] for item in dashboards)
+    widgets = json.loads(body)["widgets"]
+    for widget in widgets:
+        lists = [re.findall(r"SOURCE '\$\{(\w+)Logs\}'", widget["properties"].get("query", ""))]
+        rows = widget["properties"].get("metrics", [])
+        metrics = {(row[1], row[-1].get("stat")) for row in rows if len(row) > 1}
+        for metric in metrics:
+            found = [row[3] for row in rows if len(row) > 1 and (row[1], row[-1].get("stat")) == metric]
+            lists.append([text.removeprefix("${").removesuffix("}") for text in found])
+        if costs := [row[0]["label"] for row in rows if len(row) == 1]:
+            lists.append(costs)
+        shown = [item for item in lists if item]
+        assert shown, widget["properties"]["title"]
+        for item in shown:
+            assert sorted(item) == sorted(functions), widget["properties"]["title"]
+
+
+@pytest.mark.slow
+def test_a_stack_with_another_function_passes_the_linter(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(added(), encoding="utf-8")
+    for folder in ("functions", "layers"):
+        (tmp_path / folder).symlink_to(REPO / folder)
+    assert lint(path) == ("", "", 0)
+
+
 def test_the_local_engine_finds_the_same_limits() -> None:
     ours = template.read(REPO / "template.yaml")
     assert set(ours.functions) == FUNCTIONS
-    limits = {"SepExtract": (1769, 300), "SepExtractLarge": (10240, 900), "FitsSummary": (512, 60)}
+    limits = {"SepExtract": (1769, 300), "SepExtractLarge": (3008, 900), "FitsSummary": (512, 60)}
     for name, expected in limits.items():
         assert (ours.function(name).memory_mb, ours.function(name).timeout_s) == expected
     assert ours.function("SepExtractLarge").code == ours.function("SepExtract").code
@@ -177,10 +238,15 @@ def test_sam_deploys_what_it_built() -> None:
     assert set(json.loads(event.read_text())) == {"input"}, "an event that every function takes"
 
 
+def lint(path: Path) -> tuple[str, str, int]:
+    """stdout, stderr and exit status of cfn-lint."""
+    command = [Path(sys.executable).with_name("cfn-lint"), "--", path]
+    done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=300, check=False)
+    return done.stdout, done.stderr, done.returncode
+
+
 def test_cfn_lint_has_nothing_to_say() -> None:
-    command = [Path(sys.executable).with_name("cfn-lint"), "--", "template.yaml"]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert lint(REPO / "template.yaml") == ("", "", 0)
 
 
 def checkov() -> str | None:
@@ -216,7 +282,7 @@ def test_checkov_finds_nothing_but_what_the_template_explains(tmp_path: Path) ->
 
 def test_the_dashboard_has_the_prices_of_the_price_list() -> None:
     rates = prices.load()
-    (dashboard,) = (item for item in RESOURCES.values() if item["Type"] == "AWS::CloudWatch::Dashboard")
+    (dashboard,) = (item for item in RESOURCES.values() if item["Type"] == DASHBOARD)
     filled = dashboard["Properties"]["DashboardBody"]["Fn::Sub"][1]
     arm, x86 = (float(price) for price in filled["GBSecond"]["Fn::If"][1:])
     assert (arm, x86) == (rates.gb_second["arm64"][0].price, rates.gb_second["x86_64"][0].price)

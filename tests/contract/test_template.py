@@ -5,7 +5,6 @@ its path, and read and write a real S3 server over HTTP.
 """
 
 import ast
-import io
 import json
 import os
 import subprocess
@@ -15,14 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import numpy as np
-import obstore
 import pytest
-from astropy.io import fits
 from standins import aws as stand_in_aws
 
-from fits_summary import storage
-from fits_summary.handler import process
 from skyfan import api, inputs, template
 from skyfan.errors import InputError
 
@@ -32,9 +26,9 @@ FUNCTIONS = [OURS.function(name) for name in OURS.functions]
 each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
 INVOKE = """
-import importlib, json, sys
-code, handler, event = sys.argv[1:]
-sys.path[:0] = [code]
+import importlib, json, os, sys
+folders, handler, event = sys.argv[1:]
+sys.path[:0] = folders.split(os.pathsep)
 module, _, name = handler.rpartition(".")
 function = getattr(importlib.import_module(module), name)
 assert "skyfan" not in sys.modules
@@ -69,19 +63,22 @@ def put(s3: Any, uri: str, body: bytes, acl: str = "public-read") -> None:
 def invoke(
     function: template.Function, event: dict[str, Any], endpoint: str
 ) -> subprocess.CompletedProcess[str]:
-    output = function.environment["SKYFAN_OUTPUT"].replace("s3://OutputBucket", "s3://output-bucket")
+    places = {
+        name: text.replace("s3://OutputBucket", "s3://output-bucket")
+        for name, text in function.environment.items()
+    }
     environment = {
         **{
             key: value
             for key, value in os.environ.items()
             if key in {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH"}
         },
-        **function.environment,
+        **places,
         **ACCOUNT,
         "AWS_ENDPOINT_URL_S3": endpoint,
-        "SKYFAN_OUTPUT": output,
     }
-    command = [sys.executable, "-P", "-c", INVOKE, str(function.code), function.handler, json.dumps(event)]
+    folders = os.pathsep.join(map(str, function.folders))
+    command = [sys.executable, "-P", "-c", INVOKE, folders, function.handler, json.dumps(event)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -144,49 +141,34 @@ def test_the_event_runs_and_its_result_is_in_the_bucket(
     [
         ({"input": "s3://stpubdata/no/such.fits"}, "InputNotFoundError"),
         ({"input": "s3://no-such-bucket/x.fits"}, "InputNotFoundError"),
-        ({"input": "s3://stpubdata/no/such.fits", "colour": "red"}, "EventError"),
-        ({}, "EventError"),
+        ({"input": "s3://stpubdata/no/such #1?.fits", "colour": "red"}, "EventError"),
         ({"input": "s3://stpubdata/proprietary.fits"}, "AccessDeniedError"),
         ({"input": "s3://stpubdata/words.fits", "access": "signed"}, "NotFitsError"),
     ],
 )
-def test_errors_have_names(
+def test_a_permanent_failure_is_a_result_with_a_record_in_the_bucket(
     function: template.Function, endpoint: str, s3: Any, event: dict[str, Any], error: str
 ) -> None:
     put(s3, "s3://stpubdata/proprietary.fits", b"secret", acl="private")
     put(s3, "s3://stpubdata/words.fits", b"no stars here" * 1000, acl="private")
+    s3.create_bucket(Bucket="output-bucket")
     done = invoke(function, event, endpoint)
+    assert done.returncode == 0, done.stderr
+    line, result = map(json.loads, done.stdout.split("RESULT"))
+    assert (result["errorType"], result["permanent"], "output" in result) == (error, True, False)
+    assert (line["level"], line["errorType"], line["record"]) == ("ERROR", error, result["record"])
+    key = f"runs/default/failures/{event['input'].removeprefix('s3://')}.json"
+    assert result["record"] == f"s3://output-bucket/{key}"
+    record = json.loads(s3.get_object(Bucket="output-bucket", Key=key)["Body"].read())
+    assert record["requestPayload"] == event
+    assert record["responsePayload"]["errorType"] == error
+
+
+@each_function
+def test_an_event_without_a_place_for_its_record_raises(function: template.Function, endpoint: str) -> None:
+    done = invoke(function, {}, endpoint)
     assert done.returncode == 1
-    assert f".errors.{error}: " in done.stderr.splitlines()[-1]
-
-
-def test_headers_alone_are_fetched_for_a_summary(
-    endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    planes = [fits.ImageHDU(np.zeros((1000, 1000), "f4"), name=name) for name in ("SCI", "ERR", "DQ")]
-    body = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(body)
-    put(s3, "s3://stpubdata/big.fits", body.getvalue())
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-    fetched = 0
-    plain = obstore.open_reader
-
-    class Counting:
-        """obstore's reader, counting in whole buffers, which is how it fetches."""
-
-        def __init__(self, reader: Any) -> None:
-            self.seek, self.tell, self._read = reader.seek, reader.tell, reader.read
-
-        def read(self, size: int) -> Any:
-            nonlocal fetched
-            fetched += 256 * 1024
-            return self._read(size)
-
-    monkeypatch.setattr(obstore, "open_reader", lambda *given, **more: Counting(plain(*given, **more)))
-    with storage.open_input("s3://stpubdata/big.fits", "anonymous") as file:
-        summary = process(file, "s3://stpubdata/big.fits")
-    assert [hdu["name"] for hdu in summary["hdus"]] == ["PRIMARY", "SCI", "ERR", "DQ"]
-    assert 0 < fetched < len(body.getvalue()) / 3
+    assert ".errors.EventError: " in done.stderr.splitlines()[-1]
 
 
 def test_the_local_engine_reads_s3_and_its_results_mirror_the_keys(
@@ -200,13 +182,13 @@ def test_the_local_engine_reads_s3_and_its_results_mirror_the_keys(
         ("SepExtract", "catalogs", ".cat.fits"),
         ("FitsSummary", "summaries", ".json"),
     ):
-        options: Any = {"function": name, "run": name, "jobs": 1, "retries": 0}
-        summary = api.run(["s3://archive/public/"], tmp_path, **options)
-        assert (summary.done, summary.failed, summary.unwritten) == (2, 1, 0)
+        options, task = api.LocalOptions(tmp_path, jobs=1), api.Task(name, function=name)
+        summary = api.run(["s3://archive/public/"], options, task)
+        assert (summary.done, summary.failed, summary.retries, summary.unwritten) == (2, 1, 0, 0)
         assert list(summary.failures) == ["AccessDeniedError"]
         for key in ("a_flt.fits", "deep/b c%41_flt.fits"):
             assert (tmp_path / "runs" / name / folder / f"archive/public/{key}{suffix}").is_file()
-        assert api.run(["s3://archive/public/"], tmp_path, **options).already_done == 2
+        assert api.run(["s3://archive/public/"], options, task).done_before == 2
 
 
 def test_a_prefix_gives_its_images(endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

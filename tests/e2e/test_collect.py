@@ -1,14 +1,14 @@
-"""From images to circles on the sky, as a person goes: run, collect, search, and then other programs.
+"""The way of a user from images to sources around a position: run, collect, search, and other programs.
 
-The snippets are those of the README.
+The examples of docs/data.md run unchanged.
 """
 
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,53 +21,26 @@ REPO = Path(__file__).parents[2]
 START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
 Skyfan = Callable[..., subprocess.CompletedProcess[str]]
 
-SNIPPETS = {
-    "duckdb": """
-        import duckdb
-
-        duckdb.sql('''
-            SELECT ALPHA_J2000, DELTA_J2000, MAG_AUTO, sources.FILTER, images.depth
-            FROM 'out/runs/default/collected/dataset/*/*/*.parquet' AS sources
-            JOIN 'out/runs/default/collected/images.parquet' AS images ON sources.IMAGE = images.uri
-            WHERE MAG_AUTO < 22 AND FLAGS = 0
-        ''').show()
-    """,
-    "pandas": """
-        import pandas as pd
-
-        bright = pd.read_parquet(
-            "out/runs/default/collected/dataset",
-            columns=["ALPHA_J2000", "DELTA_J2000", "MAG_AUTO", "FILTER"],
-            filters=[("MAG_AUTO", "<", 22)],
-        )
-    """,
-    "astropy": """
-        from skyfan.api import search
-        from skyfan.catalogs.export import to_astropy
-
-        found = search("out/runs/default/collected", ra=3.594, dec=-30.392, radius=20 / 3600)
-        table = to_astropy(found.table)
-    """,
-    "lsdb": """
-        import lsdb
-
-        sources = lsdb.open_catalog("out/runs/default/collected")
-        near = sources.cone_search(ra=3.594, dec=-30.392, radius_arcsec=20).compute()
-    """,
-}
+PAGE = (REPO / "docs/data.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+# What must be true after each example, by a word that only this example has.
 CHECKS = {
+    "Table.read": "assert len(sources) == 73",
     "duckdb": "",
-    "pandas": "assert 0 < len(bright) < 1273 and bright.MAG_AUTO.max() < 22",
-    "astropy": "assert len(table) > 3 and str(table['DISTANCE'].unit) == 'arcsec'",
+    "polars": "assert 0 < len(bright) < 1585 and bright['MAG_AUTO'].max() < 22",
+    "pandas": "assert 0 < len(bright) < 1585 and bright.MAG_AUTO.max() < 22",
+    "to_astropy": "assert len(table) > 3 and str(table['DISTANCE'].unit) == 'arcsec'",
     "lsdb": "assert len(near) > 3",
 }
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> Path:
-    """A folder in which the demo was run."""
+    """A folder in which the demo was run and collected."""
     folder = tmp_path_factory.mktemp("collect")
-    assert skyfan(folder, "run", demo_data, "-o", "out").returncode == 0
+    for command in (("run", demo_data), ("collect", "default")):
+        done = skyfan(folder, *command, "-o", "out")
+        assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -87,85 +60,101 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_run_collect_search(place: Path) -> None:
-    done = skyfan(place, "collect", "default", "-o", "out")
+CIRCLE = ("--around", "0h14m22.6s -30d23m31s", "--radius", "20s")
+
+
+def test_collect_reads_each_catalog_once(place: Path) -> None:
+    done = skyfan(place, "collect", "default", "-o", "out", "--to", "first")
     assert done.returncode == 0, done.stderr
-    assert f"1,273 sources of 5 images in 2 partitions: {place}/out/runs/default/collected" in done.stdout
-    assert "5 catalogs read" in done.stdout
-    again = document(skyfan(place, "collect", "default", "-o", "out", "--json"))
-    assert (again["read"], again["images"], again["sources"], again["left_out"]) == (0, 5, 1273, {})
-    circle = ("--around", "0h14m22.6s -30d23m31s", "--radius", "20s")
-    shown = skyfan(place, "search", "default", "-o", "out", *circle)
+    for fact in ("1,585 sources", "5 images", "2 partitions", "5 catalogs", f"{place}/first"):
+        assert fact in done.stdout
+    second = document(skyfan(place, "collect", "default", "-o", "out", "--to", "first", "--json"))
+    assert (second["read"], second["images"], second["sources"], second["left_out"]) == (0, 5, 1585, {})
+
+
+@pytest.mark.slow
+def test_doubtful_images_are_named_and_left_out_on_request(place: Path) -> None:
+    done = skyfan(place, "collect", "default", "-o", "out", "--to", "all", "--strict")
+    assert done.returncode == 1, done.stderr
+    assert "are doubtful: " in done.stdout
+    for reason in ("NO_ZEROPOINT 1", "DISPERSED 1", "NO_SOURCES 1"):
+        assert reason in done.stdout
+    good = skyfan(place, "collect", "default", "-o", "out", "--to", "good", "--good", "--json")
+    assert good.returncode == 0, good.stderr
+    document = json.loads(good.stdout)
+    assert document["doubtful"] == 0 < document["left_out"]["doubtful"] < 5
+
+
+@pytest.mark.slow
+def test_search_sorts_by_distance_and_writes_files(place: Path) -> None:
+    shown = skyfan(place, "search", "default", "-o", "out", *CIRCLE)
     assert shown.returncode == 0, shown.stderr
-    found = document(skyfan(place, "search", "out/runs/default/collected", *circle, "--json"))
-    assert f"{len(found['sources'])} sources within 20s" in shown.stdout
-    assert "abell2744_f105w_drz.fits" in shown.stdout
-    assert len(found["sources"]) > 3
-    distances = [row["DISTANCE"] for row in found["sources"]]
+    result = document(skyfan(place, "search", "out/runs/default/collected", *CIRCLE, "--json"))
+    assert f"{len(result['sources'])} sources within 20s" in shown.stdout
+    assert re.search(r"abell2744_f105w_drz\.fits|abell274\S*…\S*_drz\.fits", shown.stdout), (
+        "shortened at 80 columns"
+    )
+    assert len(result["sources"]) > 3
+    distances = [row["DISTANCE"] for row in result["sources"]]
     assert distances == sorted(distances)
     assert max(distances) <= 20
-    assert found["read"]["partitions"] == 1
-    written = skyfan(place, "search", "default", "-o", "out", *circle, "--out", "near.fits")
+    assert result["read"]["partitions"] == 1
+    written = skyfan(place, "search", "default", "-o", "out", *CIRCLE, "--to", "near.fits")
     assert (place / "near.fits").is_file(), written.stderr
 
 
 @pytest.mark.slow
-def test_wrong_use_is_2_and_says_why(place: Path) -> None:
+def test_wrong_use_exits_with_2_and_names_the_problem(place: Path) -> None:
     circle = ("--around", "1 2", "--radius", "5s")
-    for words, told in (
-        (("collect", "nope", "-o", "out"), "there is no run 'nope'"),
-        (("collect", "default", "-o", "nowhere"), "there is no folder nowhere"),
-        (("search", "nope", *circle), "there is no data set nope"),
-        (("search", "nope", "-o", "out", *circle), "skyfan collect makes one"),
-        (("search", "nope", "--around", "M31", "--radius", "5s"), "no position"),
-        (("search", "nope", "--around", "1 2", "--radius", "5"), "give 5s, 2m or 1d"),
-        (("search", "nope", *circle, "--out", "x.txt"), "x.txt is none of .csv, .fits, .parquet"),
+    for words, name in (
+        (("collect", "nope", "-o", "out"), "'nope'"),
+        (("collect", "default", "-o", "nowhere"), "nowhere"),
+        (("search", "nope", *circle), "nope"),
+        (("search", "nope", "-o", "out", *circle), "'nope'"),
+        (("search", "nope", "--around", "M31, no", "--radius", "5s"), "M31, no"),
+        (("search", "nope", "--around", "1 2", "--radius", "5"), "'5'"),
+        (("search", "nope", *circle, "--to", "x.txt"), "x.txt"),
     ):
         done = skyfan(place, *words)
         assert done.returncode == 2, words
-        assert told in done.stderr
+        assert name in done.stderr
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("program", SNIPPETS)
-def test_the_readmes_snippets(place: Path, program: str) -> None:
-    if importlib.util.find_spec(program) is None:
-        pytest.skip(f"{program} is not installed")
-    assert skyfan(place, "collect", "default", "-o", "out").returncode == 0
-    code = textwrap.dedent(SNIPPETS[program]) + CHECKS[program]
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=place,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def python(folder: Path, code: str) -> str:
+    """Standard output of a program that runs in `folder`."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    if program == "duckdb":
-        assert "F606W" in done.stdout
+    return done.stdout
 
 
-def test_readme_has_these_snippets() -> None:
-    text = (REPO / "README.md").read_text(encoding="utf-8")
-    for program, snippet in SNIPPETS.items():
-        assert textwrap.dedent(snippet).strip().replace("'''", '"""') in text, program
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: next(word for word in CHECKS if word in text))
+def test_the_examples_of_the_documentation(place: Path, example: str) -> None:
+    missing = re.findall(r"^import (\w+)", example, re.MULTILINE)
+    if absent := [name for name in missing if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"{absent[0]} is not installed")
+    catalog = next(place.glob("out/runs/default/catalogs/**/abell*.cat.fits"))
+    code = example.replace("out/runs/default/catalogs/…/image_flt.fits.cat.fits", str(catalog))
+    check = next(check for word, check in CHECKS.items() if word in example)
+    printed = python(place, f"{code}\n{check}")
+    assert "duckdb" not in example or "F606W" in printed
 
 
 _PEAK = """
 import resource, sys
 from pathlib import Path
 from skyfan.catalogs.collect import collect
-from skyfan.runs.place import Place
+from skyfan.storage.place import Place
 done = collect(Place.at(sys.argv[1]), "default", Path(sys.argv[1], "set"), rows=10_000)
 print(done.sources, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
 def peak(output: Path) -> tuple[int, int]:
-    """Sources that were collected in a fresh process, and its peak memory in MB.
+    """Collects in a fresh process; returns the number of sources and the peak memory in MB.
 
-    The limit of a partition is one that both runs reach: memory is that of one partition.
+    Both runs fill partitions up to the limit, because memory is that of one partition.
     """
     done = subprocess.run(
         [sys.executable, "-c", _PEAK, str(output)],

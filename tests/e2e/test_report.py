@@ -108,26 +108,26 @@ def test_texts_stand_out_from_their_ground(page: Path, browser: chromium.Page, s
 
 def test_a_screen_reader_finds_its_way(page: Path, browser: chromium.Page) -> None:
     browser.open(page)
-    told = browser.accessible()
-    roles = [role for role, _ in told]
+    nodes = browser.accessible()
+    roles = [role for role, _ in nodes]
     for landmark in ("banner", "main", "contentinfo"):
         assert roles.count(landmark) == 1, landmark
-    assert ("navigation", "Contents") in told
-    headings = [name for role, name in told if role == "heading"]
+    assert ("navigation", "Contents") in nodes
+    headings = [name for role, name in nodes if role == "heading"]
     assert headings[0] == "Run default"
     for section in (
-        "What was asked",
-        "What came of it",
-        "Where on the sky",
+        "Request",
+        "Outcome",
+        "Positions on the sky",
         "Depth and sources",
-        "What it cost",
+        "Costs",
     ):
         assert section in headings
-        assert ("region", section) in told
-    tables = [name for role, name in told if role == "table"]
+        assert ("region", section) in nodes
+    tables = [name for role, name in nodes if role == "table"]
     assert "Files by state" in tables
     assert all(tables)
-    pictures = [name for role, name in told if role in {"image", "img"}]
+    pictures = [name for role, name in nodes if role in {"image", "img"}]
     assert len(pictures) > 10
     assert all(pictures)
     assert any("abell2744_f105w_drz.fits with its sources outlined" in name for name in pictures)
@@ -190,4 +190,5 @@ def test_without_previews_pictures_are_drawn_from_images_and_catalogs(
     sizes = browser.value(
         "[...document.images].map((image) => Math.max(image.naturalWidth, image.naturalHeight))"
     )
-    assert sizes == [480] * 5
+    assert len(sizes) == 5
+    assert all(240 < size <= 480 for size in sizes)

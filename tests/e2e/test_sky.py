@@ -23,7 +23,7 @@ from scenes import FLT, INDEPENDENT
 from sep_extract.chip import chips
 from sep_extract.image import open_image
 from sep_extract.sky import Sky
-from sep_extract.storage import open_input
+from skyfan_function.storage import open_input
 
 Floats = NDArray[np.float64]
 MICROARCSEC = 1e-6

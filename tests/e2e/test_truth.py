@@ -22,8 +22,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from planting import Planted, Scene, Shape, star
-from recovery import APERTURE, Recovery, empty_apertures, losses, measured, nearest, recover, table, width
-from scenes import AS_THEY_ARE, FLT, INDEPENDENT, SHAPES, WHOLE, Background
+from recovery import APERTURE, Recovery, empty_apertures, losses, measured, nearest, table, width
+from scenes import AS_THEY_ARE, FLT, INDEPENDENT, MADE, SHARP, WHOLE, Background
 
 Floats = NDArray[np.float64]
 REPO = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ RIGHT = (0.8, 1.3)
 
 @functools.cache
 def recovered(background: Background, folder: Path) -> Recovery:
-    return recover(background.make(folder / background.file), SHAPES, (1, 300), background.pictures)
+    return background.recover(folder)
 
 
 def each(*backgrounds: Background) -> pytest.MarkDecorator:
@@ -57,9 +57,7 @@ def test_magnitudes_have_no_bias(background: Background, demo_data: Path) -> Non
 def test_errors_are_right(background: Background, demo_data: Path) -> None:
     """ERR, WHT and measured noise each lead to errors by which measurements scatter.
 
-    Isophotal positions only from S/N 50: SExtractor's formula, which ERRX2_IMAGE follows, leaves out that
-    noise moves the isophote itself, and falls short by 1.5 to 2 at S/N 5 to 20. Windowed ones have no
-    isophote.
+    Isophotal positions from S/N 10, too, where noise moves the isophote itself.
     """
     result = recovered(background, demo_data)
     all_pulls, bright = result.pulls(10), result.pulls(50)
@@ -68,9 +66,11 @@ def test_errors_are_right(background: Background, demo_data: Path) -> None:
     assert result.count(10) > 250
     judged = {name: width(all_pulls[name]) for name in ("FLUX_AUTO", "FLUX_APER")}
     judged |= {f"{axes} windowed": both(all_pulls, axes, "WIN") for axes in AXES}
-    judged |= {axes: both(bright, axes) for axes in AXES}
     print(judged)
     assert all(RIGHT[0] < value < RIGHT[1] for value in judged.values()), judged
+    # The formula for a moving isophote is one for all shapes.
+    isophotal = {axes: both(all_pulls, axes) for axes in AXES}
+    assert all(0.7 < value < RIGHT[1] for value in isophotal.values()), isophotal
 
 
 AXES = ("X Y", "ALPHA DELTA")
@@ -81,6 +81,25 @@ def both(pulls: dict[str, Floats], axes: str, win: str = "") -> float:
     return width(
         np.concatenate([v for k, v in pulls.items() if k.split("_")[0] in {a + win for a in axes.split()}])
     )
+
+
+@pytest.mark.slow
+@each(*MADE)
+def test_jwst_and_tess(background: Background, demo_data: Path) -> None:
+    """Magnitudes within 0.002, errors of fluxes and windowed positions by which they scatter.
+
+    Of sharp stars, most of the error of a position is that of a sine: it is never large, and often nearly as
+    large as it can be, which makes the robust width of such pulls 1.48.
+    """
+    result = recovered(background, demo_data)
+    pulls = {name: width(values) for name, values in result.pulls(10).items() if "FLUX" in name}
+    windowed = {axes: both(result.pulls(20), axes, "WIN") for axes in AXES}
+    biases = result.bias(), result.bias_in_aperture()
+    print(f"\n{background.name}: bias of MAG_AUTO, MAG_APER {biases}; {pulls}; {windowed}")
+    assert result.count() > 300
+    assert all(abs(bias) < 0.002 for bias in biases)
+    assert all(0.9 < value < 1.2 for value in pulls.values())
+    assert all(0.9 < value < (1.5 if background.shapes == SHARP else 1.2) for value in windowed.values())
 
 
 @each(*AS_THEY_ARE)
@@ -130,7 +149,7 @@ def test_completeness_and_purity(background: Background, demo_data: Path) -> Non
     magnitudes = [row["mag"] for row in filled]
     half = float(np.interp(-0.5, -np.array(complete), magnitudes))
     scene = recovered(background, demo_data).scene
-    noise = scene.residual[1] * math.sqrt(math.pi) * APERTURE / 2
+    noise = scene.noise * math.sqrt(math.pi) * APERTURE / 2
     at_half = 10 ** (-0.4 * (half - scene.zeropoint)) / noise
     print(f"half are found at a S/N of {at_half:.1f} in an aperture of {APERTURE:g} pixels")
     assert 3 < at_half < (7 if background in INDEPENDENT else 10)

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -69,17 +69,27 @@ def s3() -> Iterator[boto3.client]:
 
 
 @pytest.fixture(scope="session")
-def template(stand_in: str, built: Path, s3: boto3.client) -> Path:
-    """The built template with the S3 server's URL: SAM passes on only variables that a template names."""
+def reaching(stand_in: str, s3: boto3.client) -> Callable[[Path], Path]:
+    """Gives a built template the S3 server's URL: SAM passes on only variables that a template names."""
     host = containers.run("docker", "run", "--rm", stand_in, "python3.13", "-c", _GATEWAY, timeout=60).strip()
-    content = yaml.safe_load((built / "template.yaml").read_text())
-    for resource in content["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            variables = resource["Properties"]["Environment"]["Variables"]
-            variables["AWS_ENDPOINT_URL_S3"] = s3.meta.endpoint_url.replace("127.0.0.1", host)
-    path = built / "local.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+
+    def written(built: Path) -> Path:
+        content = yaml.safe_load((built / "template.yaml").read_text())
+        for resource in content["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                variables = resource["Properties"]["Environment"]["Variables"]
+                variables["AWS_ENDPOINT_URL_S3"] = s3.meta.endpoint_url.replace("127.0.0.1", host)
+        path = built / "local.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="session")
+def template(built: Path, reaching: Callable[[Path], Path]) -> Path:
+    """The built template, with the S3 server's URL."""
+    return reaching(built)
 
 
 def _answers(port: int) -> bool:

@@ -12,8 +12,9 @@ from containers import REPO, run
 _PROGRAM = """
 import sys, pytest
 status = pytest.main(sys.argv[1:])
-import astropy, numpy, obstore, sep, sep_extract
-where = {"/var/task": [sep_extract], "/opt/python": [astropy, numpy, obstore, sep]}
+import astropy, numpy, obstore, sep, sep_extract, skyfan_contract, skyfan_function
+own = [sep_extract, skyfan_contract, skyfan_function]
+where = {"/var/task": own, "/opt/python": [astropy, numpy, obstore, sep]}
 for folder, modules in where.items():
     for module in modules:
         assert module.__file__.startswith(folder), module.__file__
@@ -30,7 +31,7 @@ def _pytest(image: str, built: Path, *arguments: str) -> str:
     return run(
         *("docker", "run", "--rm", "--network", "none", "--workdir", "/repo"),
         *(part for host, inside in mounts.items() for part in ("--volume", f"{host}:{inside}:ro")),
-        *("--env", "SKYFAN_SHARED_DATA=/shared"),
+        *("--env", "SKYFAN_SHARED_DATA=/shared", "--env", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis"),
         *("--env", "PYTHONPATH=/var/task:/opt/python:/var/runtime", "--env", "PYTHONDONTWRITEBYTECODE=1"),
         *(image, "python3.13", "-c", _PROGRAM),
         *("-p", "no:cacheprovider", "--override-ini", "pythonpath=benchmarks", "-q", *arguments),
@@ -39,7 +40,10 @@ def _pytest(image: str, built: Path, *arguments: str) -> str:
 
 
 def test_units_and_bad_input(stand_in: str, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = _pytest(stand_in, built, "tests/unit/sep_extract", "tests/e2e/test_sky.py")
+    runtime = [
+        f"tests/unit/skyfan_function/test_{name}.py" for name in ("batch", "fits_input", "handler", "storage")
+    ]
+    said = _pytest(stand_in, built, "tests/unit/sep_extract", *runtime, "tests/e2e/test_sky.py")
     with capsys.disabled():
         print(f"\n{said.strip().splitlines()[-1]}; {said.strip().splitlines()[-2]}")
     assert "tested /var/task/sep_extract" in said

@@ -1,4 +1,4 @@
-"""The cut-outs that ship are as tests/data/README.md says: small, whole in structure, in place on the sky."""
+"""The cut-outs in tests/data/demo are as its README says: small, with whole structure and correct WCS."""
 
 import importlib.util
 import warnings
@@ -26,7 +26,7 @@ make_demo = load(SCRIPT)
 each = pytest.mark.parametrize("cutout", make_demo.CUTOUTS, ids=lambda cutout: cutout.name)
 
 
-def test_the_folder_holds_what_the_script_makes_and_no_more(demo_data: Path) -> None:
+def test_the_folder_holds_exactly_the_files_of_the_script(demo_data: Path) -> None:
     files = sorted(demo_data.iterdir())
     assert [path.name for path in files] == sorted(cutout.name for cutout in make_demo.CUTOUTS)
     assert sum(path.stat().st_size for path in files) < 5_000_000
@@ -54,7 +54,7 @@ def test_the_same_originals_give_the_same_bytes(
 
 
 @each
-def test_each_pixel_keeps_its_value_and_its_place_on_the_sky(
+def test_pixels_keep_their_values_and_sky_coordinates(
     cutout: make_demo.Cutout, demo_data: Path, shared_data: Path
 ) -> None:
     with fits.open(shared_data / cutout.original) as whole, fits.open(demo_data / cutout.name) as part:

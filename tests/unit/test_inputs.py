@@ -1,12 +1,14 @@
-"""Paths as people type them, to URIs."""
+"""PATHS of a command, expanded to URIs."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 
-from skyfan import inputs, uris
+from skyfan import inputs
 from skyfan.errors import InputError
+from skyfan.storage import uris
 
 
 @pytest.fixture
@@ -38,11 +40,11 @@ def test_a_folder_gives_all_fits_files_below_it_in_order(sky: Path) -> None:
     assert found == ["a.FITS", "b.fits", "c.fit", "d.fits.gz", "e.fits.fz", "f.fz", "deep/er/g.fits"]
 
 
-def test_a_file_is_taken_whatever_its_name(sky: Path) -> None:
+def test_a_file_that_is_named_is_an_input_whatever_its_suffix(sky: Path) -> None:
     assert names(inputs.expand(["notes.txt"]), sky) == ["notes.txt"]
 
 
-def test_each_file_once_in_the_order_given(sky: Path) -> None:
+def test_duplicates_are_removed_and_the_order_kept(sky: Path) -> None:
     found = inputs.expand(
         ["b.fits", "./b.fits", str(sky / "deep/../b.fits"), "*.fits", "a.FITS", uris.from_path("b.fits")]
     )
@@ -84,18 +86,18 @@ def test_a_list_on_standard_input(sky: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert names(inputs.expand(["-"]), sky) == ["b.fits"]
 
 
-def test_an_object_is_taken_as_it_is() -> None:
+def test_an_s3_object_is_not_looked_up() -> None:
     uri = "s3://stpubdata/hst/public/ibg7/ibg705080/ibg705081_drz.fits"
     assert inputs.expand([uri]) == [uri]
     assert uris.key(uri) == "stpubdata/hst/public/ibg7/ibg705080/ibg705081_drz.fits"
 
 
-def test_links_keep_their_own_name(sky: Path) -> None:
+def test_links_are_not_followed(sky: Path) -> None:
     (sky / "link.fits").symlink_to(sky / "b.fits")
     assert names(inputs.expand(["link.fits"]), sky) == ["link.fits"]
 
 
-def test_catalogs_of_earlier_runs_are_no_inputs(sky: Path) -> None:
+def test_the_skipped_folder_is_not_searched(sky: Path) -> None:
     catalog = sky / "out/runs/default/catalogs/b.fits.cat.fits"
     catalog.parent.mkdir(parents=True)
     catalog.touch()
@@ -103,35 +105,61 @@ def test_catalogs_of_earlier_runs_are_no_inputs(sky: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "words"),
     [
-        ("nope.fits", "nope.fits does not exist"),
-        ("*.nope", "nothing matches"),
-        ("empty", "no FITS file in empty"),
-        ("@nope.txt", "the list nope.txt does not exist"),
-        ("@empty.txt", "the list empty.txt is empty"),
-        ("@b.bin", "cannot be read"),
-        ("https://example.org/x.fits", "only s3:// and file:// URIs and local paths"),
-        ("file://relative.fits", "not file:///absolute/path"),
-        ("s3://bucket/a//b.fits", "empty, '.' or '..' part"),
-        ("s3://bucket/../b.fits", "empty, '.' or '..' part"),
-        ("s3:///b.fits", "not s3://bucket/key"),
+        ("nope.fits", "nope.fits"),
+        ("*.nope", r"\*\.nope"),
+        ("empty", r"empty: .*\.fits"),
+        ("-", "standard input"),
+        ("@nope.txt", "list nope.txt"),
+        ("@empty.txt", "list empty.txt"),
+        ("@b.bin", "b.bin.*utf-8"),
+        ("https://example.org/x.fits", "https://example.org/x.fits"),
+        ("file://relative.fits", "file://relative.fits"),
+        ("s3://bucket/a//b.fits", "s3://bucket/a//b.fits"),
+        ("s3://bucket/../b.fits", "s3://bucket/../b.fits"),
+        ("s3:///b.fits", "s3:///b.fits"),
     ],
 )
-def test_what_cannot_be_an_input_is_told(sky: Path, path: str, told: str) -> None:
+def test_a_path_without_an_input_is_named(
+    sky: Path, path: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("# nothing\n"))
     (sky / "empty").mkdir()
     (sky / "empty.txt").write_text("# nothing\n")
     (sky / "b.bin").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=words):
         inputs.expand([path])
 
 
-def test_keys_and_results_mirror_each_other() -> None:
-    template = "s3://some-bucket/runs/{run}/catalogs/{key}.cat.fits"
-    output = Path("/data/out put {key}")
-    assert (
-        uris.localise(template, output)
-        == "file:///data/out%20put%20%7Bkey%7D/runs/{run}/catalogs/{key}.cat.fits"
-    )
-    path = uris.result_path(template, output, "r1", uris.key("file:///sky/m%2031.fits"))
-    assert path == output / "runs/r1/catalogs/sky/m 31.fits.cat.fits"
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_list_may_begin_with_a_byte_order_mark(sky: Path, encoding: str) -> None:
+    (sky / "list.txt").write_text("b.fits\nc.fit\n", encoding=encoding)
+    assert names(inputs.expand(["@list.txt"]), sky) == ["b.fits", "c.fit"]
+
+
+def test_a_list_on_standard_input_may_begin_with_one(sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffb.fits\r\n"))
+    assert names(inputs.expand(["-"]), sky) == ["b.fits"]
+
+
+def test_patterns_match_objects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys = ["a_ffic.fits", "a_ffir.fits", "1-1/b_ffic.fits", "c[1].fits", "c1.fits", "d.jpg"]
+    listed: list[str] = []
+
+    def listing(uri: str, access: str) -> list[str]:
+        listed.append(uri)
+        return [] if "empty" in uri else [f"s3://b/p/{key}" for key in keys]
+
+    monkeypatch.setattr("skyfan.storage.s3.listing", listing)
+    assert inputs.expand(["s3://b/p/*_ffic.fits"]) == ["s3://b/p/a_ffic.fits", "s3://b/p/1-1/b_ffic.fits"]
+    assert inputs.expand(["s3://b/p/c[1].fits"]) == ["s3://b/p/c[1].fits"]
+    assert inputs.expand(["s3://b/p/?[0-9].fits"]) == ["s3://b/p/c1.fits"]
+    assert set(listed) == {"s3://b/p/"}
+    for path in ("s3://b/empty/*.fits", "s3://b/empty/"):
+        (tmp_path / "list.txt").write_text(path)
+        for word in (path, f"@{tmp_path / 'list.txt'}"):
+            with pytest.raises(InputError, match=re.escape(path)):
+                inputs.expand([word])
+    with pytest.raises(InputError, match="bucket"):
+        inputs.expand(["s3://b*/a.fits"])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from skyfan import cfn, template
-from skyfan.errors import TemplateError
+from skyfan import api, template
+from skyfan.errors import InputError, TemplateError
 
-HEAD = "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
+HEAD = "Metadata: {Functions: {}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
 
 
 def written(folder: Path, text: str) -> template.Template:
@@ -16,7 +16,7 @@ def written(folder: Path, text: str) -> template.Template:
     return template.read(folder / "template.yaml")
 
 
-def test_lambdas_defaults_stand_where_the_template_says_nothing(tmp_path: Path) -> None:
+def test_lambdas_defaults_apply_where_the_template_has_no_value(tmp_path: Path) -> None:
     function = written(tmp_path, f"{HEAD}      CodeUri: code\n      Handler: a.b\n").function("F")
     assert function == template.Function("F", tmp_path / "code", "a.b", 128, 3.0, 2, {})
 
@@ -53,7 +53,7 @@ Globals:
 
 
 def test_conditions_and_maps_are_resolved_by_their_defaults() -> None:
-    document = cfn.load("""
+    document = template.load("""
 Parameters: {Existing: {Type: String, Default: ""}, Stage: {Type: String, Default: prod}}
 Conditions:
   Makes: !Equals [!Ref Existing, ""]
@@ -61,8 +61,11 @@ Conditions:
 Mappings: {Sizes: {prod: {memory: 1769}}}
 Resources: {}
 """)
-    resolve = cfn.Resolver(document)
-    assert resolve(cfn.load("Resources: {x: !If [Makes, !Ref Bucket, other]}")["Resources"]["x"]) == "Bucket"
+    resolve = template.Resolver(document)
+    assert (
+        resolve(template.load("Resources: {x: !If [Makes, !Ref Bucket, other]}")["Resources"]["x"])
+        == "Bucket"
+    )
     assert resolve({"Fn::If": ["Small", 1, 2]}) == 2
     assert resolve({"Fn::FindInMap": ["Sizes", {"Ref": "Stage"}, "memory"]}) == 1769
     assert resolve({"Fn::Select": [1, ["a", "b"]]}) == "b"
@@ -70,33 +73,85 @@ Resources: {}
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
-        ("just words", "not a CloudFormation template"),
+        ("just words", "CloudFormation"),
         ("a: [", "template.yaml"),
-        ("Resources: {B: {Type: AWS::S3::Bucket}}", "has no function 'F'; it has: none"),
-        (f"{HEAD}      Handler: a.b\n", "F has no CodeUri"),
-        (f"{HEAD}      CodeUri: nowhere\n      Handler: a.b\n", "nowhere, which is no folder"),
-        (f"{HEAD}      CodeUri: code\n      Handler: a.b\n      Timeout: soon\n", "F cannot be understood"),
-        (f"{HEAD}      CodeUri: code\n      Handler: !ImportValue x\n", "Fn::ImportValue, which cannot"),
+        ("Metadata: {Functions: {}}\nResources: {B: {Type: AWS::S3::Bucket}}", "'F'.*none"),
+        (f"{HEAD}      Handler: a.b\n", "F .*CodeUri"),
+        (f"{HEAD}      CodeUri: nowhere\n      Handler: a.b\n", "F .*/nowhere"),
+        (f"{HEAD}      CodeUri: code\n      Handler: a.b\n      Timeout: soon\n", "F .*soon"),
+        (f"{HEAD}      CodeUri: code\n      Handler: !ImportValue x\n", "F .*Fn::ImportValue"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(TemplateError, match=told):
+def test_an_error_message_names_the_file_and_the_problem(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(TemplateError, match=words) as caught:
         written(tmp_path, text).function("F")
+    assert str(tmp_path / "template.yaml") in str(caught.value)
 
 
-def test_a_missing_template_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match="does not exist"):
+def test_a_missing_template_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=str(tmp_path)):
         template.read(tmp_path / "template.yaml")
 
 
-def test_the_nearest_template_is_found_upwards_else_the_clones(tmp_path: Path) -> None:
+FOREIGN = "Resources:\n  Hello:\n    Type: AWS::Serverless::Function\n    Properties: {CodeUri: hello}\n"
+OWN = Path(__file__).parents[2] / "template.yaml"
+
+
+def test_the_nearest_template_of_skyfans_is_found_upwards_else_the_packages(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    assert template.find(inner) == Path(__file__).parents[2] / "template.yaml"
-    (tmp_path / "template.yaml").touch()
-    assert template.find(inner) == tmp_path / "template.yaml"
+    assert template.find(inner) == template.Found(OWN, ())
+    (tmp_path / "template.yaml").write_text(f"{HEAD}      CodeUri: code\n")
+    assert template.find(inner) == template.Found(tmp_path / "template.yaml", ())
+
+
+@pytest.mark.parametrize("text", [FOREIGN, "", "no: template", "{", "Resources: [1]"])
+def test_a_template_of_another_project_is_ignored_and_named(tmp_path: Path, text: str) -> None:
+    inner = tmp_path / "project"
+    inner.mkdir()
+    foreign = inner / "template.yaml"
+    foreign.write_text(text)
+    assert template.find(inner) == template.Found(OWN, (foreign,))
+    (tmp_path / "template.yaml").write_text(f"{HEAD}      CodeUri: code\n")
+    assert template.find(inner) == template.Found(tmp_path / "template.yaml", (foreign,))
+
+
+def test_an_invalid_template_of_skyfans_is_not_ignored(tmp_path: Path) -> None:
+    broken = tmp_path / "template.yaml"
+    broken.write_text(f"{FOREIGN}      Environment: {{Variables: {{SKYFAN_OUTPUT: s3://a/{{key}}\n")
+    assert template.find(tmp_path) == template.Found(broken, ())
+    with pytest.raises(TemplateError, match=str(broken)):
+        template.read(broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Metadata: {Functions: {}}\nResources: {}\n",
+        f"{FOREIGN}Globals: {{Function: {{Environment: {{Variables: {{SKYFAN_OUTPUT: s3://a}}}}}}}}\n",
+    ],
+)
+def test_a_template_of_skyfans_has_one_of_two_marks(tmp_path: Path, text: str) -> None:
+    (tmp_path / "template.yaml").write_text(text)
+    assert template.read(tmp_path / "template.yaml").path == tmp_path / "template.yaml"
+
+
+def test_a_named_template_without_a_mark_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "template.yaml").write_text(FOREIGN)
+    with pytest.raises(TemplateError, match=r"Metadata\.Functions.*SKYFAN_OUTPUT"):
+        template.read(tmp_path / "template.yaml")
+
+
+def test_python_is_warned_of_an_ignored_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "template.yaml").write_text(FOREIGN)
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.warns(UserWarning, match=str(tmp_path / "template.yaml")),
+        pytest.raises(InputError, match=r"none\.fits"),
+    ):
+        api.run(["none.fits"], "out")
 
 
 def test_ours_has_both_functions_with_their_limits() -> None:

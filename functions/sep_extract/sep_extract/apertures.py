@@ -43,24 +43,31 @@ def corrections(
     variance: NDArray[np.float32],
     owner: NDArray[np.int32],
     ellipses: Ellipses,
+    circles: tuple[Floats, Floats],
     radii: list[float],
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats, Floats, Floats]:
     """What replacing spoiled pixels adds to the sum over each source's ellipse and circles.
 
     ``data`` and ``variance`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the
-    segmentation map, in which source i owns i + 1, with -1 where masked. ``radii`` of the circles in pixels.
-    Returns the sums of flux and of variance, (n, 1 + circles) with the ellipse first, and the spoiled area of
-    the ellipse, (n,).
+    segmentation map, in which source i owns i + 1, with -1 where masked. ``circles``: their 0-based
+    centres x and y, (n,), at most a pixel or so from the ellipses'; ``radii`` in pixels.
+    Returns the sums of flux and of variance, (n, 1 + circles) with the ellipse first, the spoiled area of
+    the ellipse, and the light in it that is replaced, (n,).
 
     A pixel is in an ellipse when its centre is, as in SExtractor; a circle's edge is a ramp one pixel wide.
     """
-    n, circles = len(ellipses.x), np.array(radii)[:, None]
+    n, sizes = len(ellipses.x), np.array(radii)[:, None]
     ny, nx = data.shape
-    flux, extra, area = np.zeros((n, 1 + len(radii))), np.zeros((n, 1 + len(radii))), np.zeros(n)
-    reach_x, reach_y = (np.maximum(reach, max(radii, default=0.0)) + 1 for reach in ellipses.reach())
+    flux, extra = np.zeros((2, n, 1 + len(radii)))
+    area, light = np.zeros((2, n))
+    reach_x, reach_y = (
+        np.maximum(reach, max(radii, default=0.0) + np.abs(at - centre)) + 1
+        for reach, at, centre in zip(ellipses.reach(), circles, (ellipses.x, ellipses.y), strict=True)
+    )
     widest = (max(radii, default=0.0) + 0.5) ** 2
     for i in range(n):
         x, y, limit = ellipses.x[i], ellipses.y[i], ellipses.radius[i] ** 2
+        centre_x, centre_y = circles[0][i], circles[1][i]
         left, right = max(0, int(x - reach_x[i])), min(nx, int(x + reach_x[i]) + 2)
         bottom, top = max(0, int(y - reach_y[i])), min(ny, int(y + reach_y[i]) + 2)
         strip = max(1, _STRIP // (right - left))
@@ -70,24 +77,31 @@ def corrections(
             if not len(row):
                 continue
             dx, dy = column + (left - x), row + (start - y)
-            distance = dx * dx + dy * dy
             in_ellipse = (
                 ellipses.cxx[i] * dx * dx + ellipses.cyy[i] * dy * dy + ellipses.cxy[i] * dx * dy <= limit
             )
+            distance = (column + (left - centre_x)) ** 2 + (row + (start - centre_y)) ** 2
             inside = np.flatnonzero(in_ellipse | (distance < widest))
             if not len(inside):
                 continue
             weights = np.empty((1 + len(radii), len(inside)))
             weights[0] = in_ellipse[inside]
-            np.clip(circles + 0.5 - np.sqrt(distance[inside]), 0.0, 1.0, out=weights[1:])
+            np.clip(sizes + 0.5 - np.sqrt(distance[inside]), 0.0, 1.0, out=weights[1:])
             row, column = row[inside] + start, column[inside] + left
-            # The pixel opposite the centre, as SExtractor rounds it.
-            row2, column2 = int(2 * y + 0.49999) - row, int(2 * x + 0.49999) - column
-            exists = (row2 >= 0) & (row2 < ny) & (column2 >= 0) & (column2 < nx)
-            row2[~exists], column2[~exists] = row[~exists], column[~exists]
-            other = owner[row2, column2]
-            usable = (other == 0) | (other == i + 1)
-            flux[i] += weights @ (np.where(usable, data[row2, column2], 0.0) - data[row, column])
-            extra[i] += weights @ (np.where(usable, variance[row2, column2], 0.0) - variance[row, column])
+            here, noise = data[row, column], variance[row, column]
+            # The pixel opposite the centre, as SExtractor rounds it; the same for both centres or not.
+            opposites = [
+                (int(2 * v + 0.49999), int(2 * u + 0.49999)) for u, v in ((x, y), (centre_x, centre_y))
+            ]
+            for k, (twice_y, twice_x) in enumerate(dict.fromkeys(opposites)):
+                part = slice(None) if opposites[0] == opposites[1] else (slice(1), slice(1, None))[k]
+                row2, column2 = twice_y - row, twice_x - column
+                exists = (row2 >= 0) & (row2 < ny) & (column2 >= 0) & (column2 < nx)
+                row2[~exists], column2[~exists] = row[~exists], column[~exists]
+                other = owner[row2, column2]
+                usable = (other == 0) | (other == i + 1)
+                flux[i, part] += weights[part] @ (np.where(usable, data[row2, column2], 0.0) - here)
+                extra[i, part] += weights[part] @ (np.where(usable, variance[row2, column2], 0.0) - noise)
             area[i] += weights[0].sum()
-    return flux, extra, area
+            light[i] += weights[0] @ here
+    return flux, extra, area, light

@@ -10,48 +10,127 @@ import sep
 from numpy.typing import NDArray
 
 from .event import Config
+from .pixels import Pixels, sample
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+# Pixels this many sigma from the median stand out; a few rounds settle it.
+_CLIP, _CLIPS = 3.0, 50
+# Pixels that are whole numbers, or multiples of some other step, have more than so many levels; the step
+# matters while the noise is below so many of it; float32 rounds multiples.
+_FEW, _FINE, _ROUNDING = 2, 50, 0.05
 
 
 @dataclass(frozen=True)
 class Background:
     """``image`` (ny, nx), to be subtracted; its typical ``level`` and noise ``rms``, one sigma a pixel.
 
-    ``rms`` is 0 where most pixels are the same. ``model`` is sep's, None where there is one level for all.
+    ``rms`` is 0 where most pixels are the same. ``model`` is sep's of the part of the image that ``box`` has,
+    None where there is one level for all.
     """
 
     image: Image
     level: float
     rms: float
     model: sep.Background | None
+    box: tuple[slice, slice]
 
     def local_rms(self) -> Image:
         """The noise at each pixel, (ny, nx)."""
-        if self.model is None:
-            return np.full_like(self.image, self.rms)
-        noise: Image = self.model.rms()
+        noise = np.full_like(self.image, self.rms)
+        if self.model is not None:
+            noise[self.box] = self.model.rms()
         return noise
 
 
 def measure_background(data: Image, mask: Mask, config: Config) -> Background:
-    """Measure the background of ``data`` (ny, nx) over meshes, without the pixels in ``mask``."""
-    ny, nx = data.shape
+    """Measure the background of ``data`` (ny, nx) over meshes, without the pixels in ``mask``.
+
+    Meshes begin where usable pixels do: one that reaches over an edge is more than half masked and tells
+    nothing, and what its neighbour tells is wrong where the sky has a gradient.
+    """
+    box = usable_box(mask)
+    given, hidden = np.ascontiguousarray(data[box]), np.ascontiguousarray(mask[box])
+    ny, nx = given.shape
     size, filtered = config.back_size, config.back_filtersize
-    model = sep.Background(
-        data, mask=mask if mask.any() else None, bw=min(size, nx), bh=min(size, ny), fw=filtered, fh=filtered
-    )
-    image, level, rms = model.back(), float(model.globalback), float(model.globalrms)
-    if rms == 1.0:
-        # sep says 1 where it has measured 0, and a level of 0 with it where no mesh is half usable.
-        if not model.rms().any():
-            return Background(image, level, 0.0, model)
-        if not image.any():
-            level, rms = _of_pixels(data[~mask])
-            image[:] = level
-            return Background(image, level, rms, None)
-    return Background(image, level, rms, model)
+    settings = {
+        "mask": hidden if hidden.any() else None,
+        "bw": min(size, nx),
+        "bh": min(size, ny),
+        "fw": filtered,
+        "fh": filtered,
+    }
+    model = levels = sep.Background(given, **settings)
+    rms = float(model.globalrms)
+    # sep says 1 where it has measured 0, and a level of 0 with it where no mesh is half usable.
+    flat = rms == 1.0 and not model.rms().any()
+    if not flat and (step := _step(given, hidden, rms)):
+        # The mode of whole numbers is off by up to 0.7 of their step; spread over it, they have a true one.
+        spread = np.random.default_rng(0).random(given.shape, np.float32) - np.float32(0.5)
+        given = given + np.float32(step) * spread
+        levels = sep.Background(given, **settings)
+    level = float(levels.globalback)
+    image = np.full_like(data, level)
+    image[box] = levels.back()
+    if flat:
+        return Background(image, level, 0.0, model, box)
+    if rms == 1.0 and not image[box].any():
+        level, rms = _of_pixels(given[~hidden])
+        image[:] = level
+        return Background(image, level, rms, None, box)
+    return Background(image, level, rms, model, box)
+
+
+def _step(data: Image, mask: Mask, rms: float) -> float:
+    """What pixels (ny, nx) differ by, where all do by multiples of it and the noise is not far above it.
+
+    0 for others, and where most hold the same value.
+    """
+    values = sample(data, mask)
+    levels = np.unique(values)
+    if not _FEW < len(levels) < len(values) / 2:
+        return 0.0
+    gaps = np.diff(levels)
+    step = float(gaps.min())
+    multiples = gaps / step
+    near = np.abs(multiples - np.rint(multiples)) < _ROUNDING * multiples
+    return step if rms < _FINE * step and near.all() else 0.0
+
+
+def usable_box(mask: Mask) -> tuple[slice, slice]:
+    """The rows and columns from the first to the last with a usable pixel; all without any."""
+    rows, columns = (np.flatnonzero(~mask.all(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def sparse_noise(image: Image, pixels: Pixels) -> tuple[float, str]:
+    """One sigma of a pixel where most hold the same value, and how it was found; 0 where nothing tells it.
+
+    ``image`` is the plane without its background. Tried in order: the scatter of the pixels without those
+    that stand out, the error plane where it is low, the Poisson noise of the mean of such pixels.
+    """
+    given = pixels.data[~pixels.mask]
+    values = image[~pixels.mask].astype(np.float64)
+    everything = values
+    if np.count_nonzero(given == np.median(given)) < len(given) / 2:
+        for _ in range(_CLIPS):
+            kept = np.abs(values - np.median(values)) <= _CLIP * values.std()
+            if kept.all():
+                break
+            values = values[kept]
+        if (scatter := float(values.std())) > 0:
+            return scatter, "the scatter of the pixels that do not stand out"
+    if pixels.error is not None:
+        return float(np.quantile(pixels.error[~pixels.mask], 0.16)), "the lower values of ERR"
+    mean = float(everything[everything <= np.quantile(everything, 0.99)].mean())
+    if pixels.gain and mean > 0:
+        # Less than one photon cannot be seen in a pixel.
+        photons = max(1.0, math.sqrt(mean * pixels.gain))
+        return photons / pixels.gain, "the Poisson noise of nearly all pixels, at least one photon"
+    return float(everything.std()), "the scatter of all pixels"
 
 
 def _of_pixels(pixels: NDArray[np.float32]) -> tuple[float, float]:

@@ -6,7 +6,11 @@ from enum import IntFlag
 
 
 class Flag(IntFlag):
-    """A source's FLAGS. SExtractor's 32 and 128, data lost for want of memory, cannot happen here."""
+    """A source's FLAGS. SExtractor's 32 and 128, data lost for want of memory, cannot happen here.
+
+    Not SExtractor's: SECOND, found by the second detection (the setting faint_size); UNWINDOWED, the window
+    lost the source, and the barycentre stands in for its windowed position.
+    """
 
     CROWDED = 1
     BLENDED = 2
@@ -14,3 +18,5 @@ class Flag(IntFlag):
     TRUNCATED = 8
     APERTURE = 16
     OVERFLOW = 64
+    SECOND = 256
+    UNWINDOWED = 512

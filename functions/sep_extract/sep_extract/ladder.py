@@ -6,11 +6,14 @@ settings are changed there and nowhere else, and a crash in compiled code costs 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import mmap
 import multiprocessing
 import os
 import signal
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -19,6 +22,8 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from skyfan_function.errors import OutOfMemoryError
+
 from .errors import ExtractionError
 from .event import Config
 
@@ -26,6 +31,7 @@ from .event import Config
 # use.
 _PIXSTACK = 300_000
 _SUB_OBJECTS = 1024
+_WALL_PER_CPU = 20
 
 
 class Step(IntEnum):
@@ -70,6 +76,10 @@ class _OutOfTimeError(Exception):
     pass
 
 
+class _CrashError(Exception):
+    pass
+
+
 def detect(
     data: NDArray[np.float32], noise: float | NDArray[np.float32], mask: NDArray[np.bool_], config: Config
 ) -> tuple[NDArray[Any], NDArray[np.int32], Step]:
@@ -78,14 +88,14 @@ def detect(
     ``data`` (ny, nx) float32; ``noise`` one sigma of the background, a number or (ny, nx) float32; ``mask``
     (ny, nx) bool, True where not to look. Returns sep's structured array of objects, the segmentation map
     (ny, nx) int32 with the objects' numbers from 1, and the step of the ladder that worked. Raises
-    ExtractionError.
+    ExtractionError and OutOfMemoryError.
     """
     now = _Try(
         Step.AS_ASKED,
         min(_PIXSTACK, data.size + 1000),
         _SUB_OBJECTS,
-        config.deblend_nthresh if config.deblend_mincont < 1 else 1,
-        config.deblend_mincont,
+        config.deblend_nthresh if config.contrast < 1 else 1,
+        config.contrast,
     )
     while True:
         try:
@@ -106,6 +116,11 @@ def detect(
                 now = _coarser(now)
         except _OutOfTimeError:
             now = _coarser(now)
+        except _CrashError as exc:
+            # Deblending of damaged pixels, of 1e30 and the like, can crash sep; detection alone does not.
+            if now.step == Step.NO_DEBLENDING:
+                raise ExtractionError(str(exc)) from None
+            now = replace(now, step=Step.NO_DEBLENDING, nthresh=1, mincont=1.0)
 
 
 def _coarser(now: _Try) -> _Try:
@@ -130,43 +145,73 @@ def _in_child(
     now: _Try,
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """One try. The child inherits the arrays; the map comes back in shared memory, the objects in a pipe."""
-    shared = mmap.mmap(-1, data.size * 4)
+    with _enough_memory():
+        shared = mmap.mmap(-1, data.size * 4)
     receive, send = multiprocessing.Pipe(duplex=False)
-    with warnings.catch_warnings():
-        # The threads that Python warns of belong to the storage client; the child touches nothing but sep and
-        # these arrays.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+    try:
+        with _enough_memory(), warnings.catch_warnings():
+            # The threads that Python warns of belong to the storage client; the child touches nothing but sep
+            # and these arrays.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+    except BaseException:
+        receive.close()
+        send.close()
+        raise
+    # Without deblending there is nothing further down the ladder, so that try may take the time it needs.
+    limit = None if now.step == Step.NO_DEBLENDING else config.deblend_seconds
     if child == 0:
         status = 1
         try:
+            if limit is not None:
+                # CPU time: how busy the machine is must not decide what is in a catalog.
+                signal.signal(signal.SIGPROF, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_PROF, limit)
             receive.close()
             send.send(_extract(data, noise, mask, config, now, shared))
             status = 0
+        except MemoryError:
+            status = errno.ENOMEM
         finally:
             os._exit(status)
     send.close()
     try:
-        # Without deblending there is nothing further down the ladder, so that try may take the time it needs.
-        limit = None if now.step == Step.NO_DEBLENDING else config.deblend_seconds
-        if not receive.poll(limit):
+        # Far beyond the CPU time: only for a process that is stopped or starved.
+        if not receive.poll(None if limit is None else _WALL_PER_CPU * limit):
             raise _OutOfTimeError
         outcome = receive.recv()
     except (EOFError, OSError):
-        raise ExtractionError("the process that ran sep died: most likely out of memory") from None
+        outcome = None
     finally:
         receive.close()
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        finally:
-            os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    if outcome is None:
+        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGPROF:
+            raise _OutOfTimeError
+        # The kernel kills a process when memory runs out.
+        if code in (errno.ENOMEM, -signal.SIGKILL):
+            raise OutOfMemoryError("the process that ran sep ran out of memory")
+        raise _CrashError(f"the process that ran sep died: exit code {code}, negative for a signal")
     if isinstance(outcome, str):
         _raise_sep(outcome)
     return outcome, np.frombuffer(shared, dtype=np.int32).reshape(data.shape)
 
 
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno != errno.ENOMEM:
+            raise
+        raise OutOfMemoryError("no memory for the process that detects sources") from exc
+
+
 def _extract(data: Any, noise: Any, mask: Any, config: Config, now: _Try, shared: mmap.mmap) -> Any:
-    """In the child: sep's objects, or the text of its exception."""
+    """In the child: sep's objects, or the text of its exception. Raises MemoryError."""
     sep.set_extract_pixstack(now.pixstack)
     sep.set_sub_object_limit(now.sub_objects)
     try:
@@ -185,6 +230,8 @@ def _extract(data: Any, noise: Any, mask: Any, config: Config, now: _Try, shared
             clean_param=config.clean_param,
             segmentation_map=True,
         )
+    except MemoryError:
+        raise
     except Exception as exc:
         return str(exc)
     np.frombuffer(shared, dtype=np.int32).reshape(data.shape)[:] = segmentation

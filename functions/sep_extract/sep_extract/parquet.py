@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Sequence
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from .catalog import Plane, Table, columns_for
-from .errors import ConfigurationError
+from skyfan_function.errors import ConfigurationError
+from skyfan_function.storage import Source
+
+from .catalog import ChipSummary, Table, columns_for
+from .columns import Column
 from .event import Request
-from .storage import Source
+
+_KINDS = {"J": ("i4", "int"), "I": ("i2", "short"), "D": ("f8", "double"), "E": ("f4", "float")}
+"""Codes of numpy and data types of VOTable."""
 
 
-def to_parquet(table: Table, planes: list[Plane], request: Request, source: Source) -> bytes:
-    """The FITS catalog's columns; unit, UCD and meaning are each field's metadata, provenance the schema's.
+def to_parquet(table: Table, chips: list[ChipSummary], request: Request, source: Source) -> bytes:
+    """The FITS catalog's columns, null for NaN.
+
+    Unit, UCD and meaning are each field's metadata; the schema's has them for astropy and as VOTable, and the
+    provenance.
 
     Raises ConfigurationError where pyarrow is not installed.
     """
@@ -26,14 +37,12 @@ def to_parquet(table: Table, planes: list[Plane], request: Request, source: Sour
             "add it to the function's packages, or leave 'parquet' out"
         ) from exc
     fields, arrays = [], []
-    for column in columns_for(planes[0].unit):
-        values = np.ascontiguousarray(
-            table[column.name], dtype=np.dtype({"J": "i4", "I": "i2", "D": "f8", "E": "f4"}[column.kind])
-        )
+    columns = columns_for(chips[0].unit)
+    for column in columns:
+        values = np.ascontiguousarray(table[column.name], dtype=np.dtype(_KINDS[column.kind][0]))
+        array = pa.array(values.ravel(), from_pandas=True)  # null for NaN, as every reader understands
         if column.per_aperture:
-            array = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-        else:
-            array = pa.array(values)
+            array = pa.FixedSizeListArray.from_arrays(array, values.shape[1])
         arrays.append(array)
         fields.append(
             pa.field(
@@ -42,9 +51,35 @@ def to_parquet(table: Table, planes: list[Plane], request: Request, source: Sour
                 metadata={"unit": column.unit, "ucd": column.ucd, "description": column.meaning},
             )
         )
-    schema = pa.schema(
-        fields, metadata={"source": source.uri, "version": source.version, "config": request.config.json()}
-    )
+    provenance = {"source": source.uri, "version": source.version, "config": request.config.json()}
+    described = _metadata(columns, len(request.config.phot_apertures))
+    schema = pa.schema(fields, metadata=provenance | described)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _metadata(columns: Sequence[Column], apertures: int) -> dict[str, str]:
+    """The columns' description as astropy's reader and as VOTable in Parquet want it."""
+    rows, fields = [], []
+    for column in columns:
+        about = {"unit": column.unit} if column.unit else {}
+        rows.append(
+            {"name": column.name, "datatype": "string", "description": column.meaning, **about}
+            | {"meta": {"ucd": column.ucd}}
+        )
+        size = {"arraysize": str(apertures)} if column.per_aperture else {}
+        if "electron" in column.unit:  # VOUnits does not have it
+            about = {}
+        attributes = (
+            {"name": column.name, "datatype": _KINDS[column.kind][1], "ucd": column.ucd} | size | about
+        )
+        words = " ".join(f"{key}={quoteattr(value)}" for key, value in attributes.items())
+        fields.append(f"<FIELD {words}><DESCRIPTION>{escape(column.meaning)}</DESCRIPTION></FIELD>")
+    return {
+        "table_meta_yaml": json.dumps({"datatype": rows}),  # JSON is YAML
+        "IVOA.VOTable-Parquet.version": "1.0",
+        "IVOA.VOTable-Parquet.content": '<?xml version="1.0" encoding="UTF-8"?>'
+        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>'
+        f'<TABLE name="sources">{"".join(fields)}</TABLE></RESOURCE></VOTABLE>',
+    }

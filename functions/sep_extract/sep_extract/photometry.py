@@ -11,70 +11,117 @@ from numpy.typing import NDArray
 from .apertures import Ellipses, Floats, corrections
 from .event import Config
 from .flags import Flag
+from .noise import NoiseModel
+from .pixels import PAIR
+from .sources import Isophotal, Photometry
 from .windowed import windowed_positions
 
 # SExtractor calls a source crowded when neighbours and bad pixels take this share of its Kron aperture.
 _CROWDED = 0.1
 # SExtractor looks for the Kron radius within 6 isophotal radii, so no light there can have a larger one.
 _KRON_LIMIT = 6.0
+# The annulus of the local sky, in units of the larger circle of the concentration index.
+SKY = (2.25, 4.5)
 
 
 def photometry(
-    found: dict[str, NDArray[Any]],
+    found: Isophotal,
     data: NDArray[np.float32],
-    variance: NDArray[np.float32],
     owner: NDArray[np.int32],
+    noise: NoiseModel,
     config: Config,
     radii: list[float],
-) -> dict[str, NDArray[Any]]:
-    """Measure sources given by their isophotal columns ``found``, each (n,).
+    pair: tuple[float, float] = PAIR,
+) -> Photometry:
+    """Measure sources given by their isophotal quantities.
 
-    ``data`` and ``variance`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the
-    segmentation map, in which source i owns i + 1, with -1 where masked; ``radii`` of the circles in pixels,
-    none where the image has no scale: FLUX_APER is NaN then. Returns more columns, ``flags`` among them with
-    bits added.
+    ``data`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the segmentation map, in
+    which source i owns i + 1, with -1 where masked; ``radii`` of the circles in pixels, none where the image
+    has no scale: their fluxes are NaN then, as is that of a circle without a pixel. ``pair``: those of the
+    concentration index, in pixels.
     """
-    x, y, a, b, theta = (found[k] for k in ("x", "y", "a", "b", "theta"))
+    x, y, a, b, theta = found.x, found.y, found.a, found.b, found.theta
     n = len(x)
     own = {"segmap": owner, "seg_id": np.arange(1, n + 1, dtype=np.int32)}
     factor, least = config.phot_autoparams
     kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
     kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
 
-    ellipses = Ellipses(x, y, found["cxx"], found["cyy"], found["cxy"], kron)
-    more, more_variance, spoiled = corrections(data, variance, owner, ellipses, radii)
-    total, error, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=variance, subpix=1)
-    flux, fluxerr = total + more[:, 0], _error(error, more_variance[:, 0])
-    flags = found["flags"].copy()
-    flags[spoiled > _CROWDED * np.pi * a * b * kron**2] |= Flag.CROWDED
+    plain, error, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=noise.background, subpix=1)
+    # Of the light without neighbours: wide enough for a window, and known before the apertures' centres are.
+    alone, _, _ = sep.sum_ellipse(data, x, y, a, b, theta, kron, subpix=1, **own)
+    half = _half_light_radius(data, x, y, kron * a, alone, own)
+    windowed = windowed_positions(data, noise, owner, x, y, 2 / 2.35 * half)
+    # Circles are about the windowed position, for which the barycentre stands in where the window fails.
+    centre = windowed.x, windowed.y
+    ellipses = Ellipses(x, y, found.cxx, found.cyy, found.cxy, kron)
+    circles = [*radii, *pair]
+    more, more_variance, spoiled, theirs = corrections(
+        data, noise.background, owner, ellipses, centre, circles
+    )
+    area = np.pi * a * b * kron**2
+    flux = plain + more[:, 0]
+    flags = np.zeros(n, dtype=np.int16)
+    flags[spoiled > _CROWDED * area] |= Flag.CROWDED
     flags[(edge & sep.APER_TRUNC) != 0] |= Flag.APERTURE
 
-    in_circles = np.full((2, n, len(config.phot_apertures)), np.nan)
-    for k, radius in enumerate(radii):
-        total, error, _ = sep.sum_circle(data, x, y, radius, var=variance, subpix=5)
-        in_circles[:, :, k] = total + more[:, k + 1], _error(error, more_variance[:, k + 1])
+    in_circles = np.full((2, n, len(circles)), np.nan)
+    for k, radius in enumerate(circles):
+        total, circle_error, edge = sep.sum_circle(data, *centre, radius, var=noise.background, subpix=5)
+        total, variance = total + more[:, k + 1], circle_error**2 + more_variance[:, k + 1]
+        in_circles[:, :, k] = total, noise.error(variance, np.pi * radius**2, total)
+        flags[(edge & sep.APER_TRUNC) != 0] |= Flag.APERTURE
+        # No pixel that may be used, or a circle smaller than a pixel.
+        nothing = ~(variance > 0) | (radius < 0.5)
+        in_circles[:, nothing, k] = np.nan
+        if k < len(radii):
+            flags[nothing] |= Flag.APERTURE
+    in_apertures, in_pair = in_circles[:, :, : len(radii)], in_circles[:, :, len(radii) :]
+    if not radii:
+        in_apertures = np.full((2, n, len(config.phot_apertures)), np.nan)
 
-    half = _half_light_radius(data, x, y, kron * a, flux, own)
-    windowed = windowed_positions(data, variance, owner, x, y, 2 / 2.35 * half)
-    return {
-        "kron_radius": kron,
-        "flux_auto": flux,
-        "fluxerr_auto": fluxerr,
-        "flags": flags,
-        "flux_aper": in_circles[0],
-        "fluxerr_aper": in_circles[1],
-        "flux_radius": half,
-        "xwin": windowed.x,
-        "ywin": windowed.y,
-        "x2win": np.where(windowed.failed, found["x2"], windowed.x2),
-        "y2win": np.where(windowed.failed, found["y2"], windowed.y2),
-        "xywin": np.where(windowed.failed, found["xy"], windowed.xy),
-    }
+    sky, sky_error = _local_sky(data, noise, *centre, pair[1], own)
+    crowded = np.flatnonzero(spoiled)
+    if len(crowded):
+        some = own | {"seg_id": own["seg_id"][crowded]}
+        at, limit = (x[crowded], y[crowded]), (kron * a)[crowded]
+        half[crowded] = _half_light_radius(data, *at, limit, flux[crowded], some)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(plain > 0, np.clip(theirs / plain, 0.0, 1.0), np.nan)
+    flags[windowed.failed] |= Flag.UNWINDOWED
+    return Photometry(
+        kron_radius=kron,
+        blended_share=share,
+        flux_auto=flux,
+        flux_error_auto=noise.error(error**2 + more_variance[:, 0], area, flux),
+        flux_aper=in_apertures[0],
+        flux_error_aper=in_apertures[1],
+        flux_pair=in_pair[0],
+        flux_error_pair=in_pair[1],
+        sky=sky,
+        sky_error=sky_error,
+        half_light_radius=half,
+        xwin=windowed.x,
+        ywin=windowed.y,
+        x2win=np.where(windowed.failed, found.x2, windowed.x2),
+        y2win=np.where(windowed.failed, found.y2, windowed.y2),
+        xywin=np.where(windowed.failed, found.xy, windowed.xy),
+        flags=flags,
+    )
 
 
-def _error(error: Floats, more_variance: Floats) -> Floats:
-    root: Floats = np.sqrt(np.maximum(error**2 + more_variance, 0))
-    return root
+def _local_sky(
+    data: NDArray[np.float32], noise: NoiseModel, x: Floats, y: Floats, radius: float, own: dict[str, Any]
+) -> tuple[Floats, Floats]:
+    """The mean of the pixels around each source that are no other's, and its error."""
+    inner, outer = (radius * r for r in SKY)
+    area = np.pi * (outer**2 - inner**2)
+    # Pixels left out are made up for by the mean of the others, which sep does only if given a mask.
+    unusable = own["segmap"] < 0
+    total, _, _ = sep.sum_circann(data, x, y, inner, outer, mask=unusable, subpix=1, **own)
+    row, column = (np.clip(np.rint(p).astype(int), 0, n - 1) for p, n in zip((y, x), data.shape, strict=True))
+    error = np.sqrt(noise.background[row, column] / area)
+    return total / area, error * noise.shared.factor(area)
 
 
 def _half_light_radius(
@@ -89,8 +136,8 @@ def _half_light_radius(
     half, _ = sep.flux_radius(data, x, y, near, 0.5, normflux=flux, subpix=5, **own)
     far = np.flatnonzero((half >= 0.999 * near) & (flux > 0))
     if len(far):
-        again = own | {"seg_id": own["seg_id"][far]}
+        theirs = own | {"seg_id": own["seg_id"][far]}
         half[far], _ = sep.flux_radius(
-            data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **again
+            data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **theirs
         )
     return np.where(np.isfinite(half) & (half > 0) & (flux > 0), half, np.nan)

@@ -1,37 +1,61 @@
-"""Which DQ bits make a pixel unusable, by instrument and detector."""
+"""QUALITY: what is doubtful about the catalog of an image, one bit per reason."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from enum import IntFlag
 
 
-class Bits(NamedTuple):
-    """DQ bits that a measurement may use all the same, those that mean saturation, and who says so."""
+class Quality(IntFlag):
+    """Bits of the header card QUALITY; MEANING says each in a sentence."""
 
-    good: int
-    saturated: int
-    source: str
+    NONE = 0
+
+    SKY_LOST = 1
+    SKY_FALLBACK = 2
+    NO_SKY = 4
+    NO_ZEROPOINT = 8
+    UNIT = 16
+    ASSUMED = 32
+    ASSUMED_GAIN = 64
+    UNKNOWN_INSTRUMENT = 128
+    MASKED = 256
+    UNCOVERED = 512
+    NOISE_FALLBACK = 1024
+    NO_POISSON = 2048
+    PLANE_SKIPPED = 4096
+    DISPERSED = 8192
+    SINGLE_EXPOSURE = 16384
+    DETECTION_STEP = 32768
+    NO_SOURCES = 65536
+    CUT_OFF = 131072
 
 
-# The good bits are the single-visit drizzle defaults of the Hubble Advanced Products, less the saturation
-# bits: a drizzled saturated core is better than a hole, a measured one is not. Bit meanings are those of the
-# data handbooks. The same values hold for _flt and _flc; drizzled products have no DQ, there coverage is the
-# mask.
-_HAP = "drizzlepac 3.11.0, HAP single-visit parameters, final_bits"
-TABLE: dict[tuple[str, str], Bits] = {
-    ("WFC3", "IR"): Bits(512 | 16, 256, f"{_HAP} (IR, 2+ exposures: 528); WFC3 Data Handbook, IR DQ flags"),
-    ("WFC3", "UVIS"): Bits(
-        64 | 16, 256 | 2048, f"{_HAP} (UVIS: 336, less 256); WFC3 Data Handbook, UVIS DQ flags"
-    ),
-    ("ACS", "WFC"): Bits(64 | 16, 256 | 2048, f"{_HAP} (WFC: 336, less 256); ACS Data Handbook, DQ flags"),
-    ("ACS", "HRC"): Bits(64, 256 | 2048, f"{_HAP} (HRC: 64); ACS Data Handbook, DQ flags"),
-    ("ACS", "SBC"): Bits(0, 0, f"{_HAP} (SBC: 0); ACS Data Handbook, DQ flags"),
-    ("WFPC2", ""): Bits(1024, 8, f"{_HAP} (WFPC2, 3+ exposures: 1024); WFPC2 Data Handbook, DQ flags"),
+# Says something of all such images, and is no reason to doubt one more than the others.
+_INFORMS = Quality.SINGLE_EXPOSURE
+
+
+def doubts(quality: Quality) -> str:
+    """The names of the bits that are a reason to doubt an image, for people: ``NO_SKY NO_ZEROPOINT``."""
+    return " ".join(str(bit.name) for bit in quality & ~_INFORMS)
+
+
+MEANING = {
+    Quality.SKY_LOST: "the header speaks of the sky and its WCS cannot be used: no sky coordinates",
+    Quality.SKY_FALLBACK: "the WCS was read with cards mended or left out",
+    Quality.NO_SKY: "there is no celestial WCS: no sky coordinates",
+    Quality.NO_ZEROPOINT: "no zero point: fluxes without magnitudes",
+    Quality.UNIT: "the unit of the pixels is not known, or has no exposure time or pixel area",
+    Quality.ASSUMED: "a unit, an exposure time or a level of saturation was assumed",
+    Quality.ASSUMED_GAIN: "the gain was taken from the table of instruments",
+    Quality.UNKNOWN_INSTRUMENT: "the instrument or its flags are in no table: every flagged pixel is masked",
+    Quality.MASKED: "more than a fifth of the covered pixels, or the brightest ones, are masked",
+    Quality.UNCOVERED: "a value that many pixels share was taken for no coverage",
+    Quality.NOISE_FALLBACK: "the noise was not measured in the usual way",
+    Quality.NO_POISSON: "no ERR and no electrons to count: errors leave out the Poisson noise of sources",
+    Quality.PLANE_SKIPPED: "an image plane of the file was not measured",
+    Quality.DISPERSED: "a grism or prism: sources are dispersed spectra",
+    Quality.SINGLE_EXPOSURE: "a single exposure: cosmic rays are among the sources",
+    Quality.DETECTION_STEP: "detection did not run as configured (EXTRACT_STEP)",
+    Quality.NO_SOURCES: "no source was found",
+    Quality.CUT_OFF: "values below one level were cut off: background, noise and fluxes are biased",
 }
-UNKNOWN = Bits(0, 0, "no table for this instrument: every flagged pixel is masked")
-
-
-def bits_for(instrument: str, detector: str) -> Bits:
-    """The bits of one instrument and detector, as in the headers' INSTRUME and DETECTOR."""
-    key = instrument.upper()
-    return TABLE.get((key, detector.upper())) or TABLE.get((key, "")) or UNKNOWN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -11,58 +10,54 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from .calibrate import Cards
+from . import wcs_cards
 
 Floats = NDArray[np.float64]
 
-# All cards of the WCS papers, SIP, and Hubble's lookup tables. Drizzled products carry a thousand others, and
-# reading those would take longer than measuring the image.
-_CARDS = re.compile(
-    r"NAXIS\d*|WCSAXES|WCSNAME|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|CNAME|CRDER|CSYER)\d|(CD|PC|PV|PS)\d+_\d+|"
-    r"LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|MJD.*|DATE.*|OBSGEO.*|"
-    r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT"
-)
-_NUMBERS = re.compile(
-    r"(CRVAL|CRPIX|CDELT)\d|(CD|PC|PV)\d+_\d+|(A|B)_(ORDER|\d+_\d+)|LONPOLE|LATPOLE|EQUINOX"
-)
+# Side of a pixel in arcsec, from the sharpest interferometer's images to those of cameras for the whole sky.
+PLAUSIBLE_SCALE = (0.001, 60.0)
 
 
 @dataclass(frozen=True)
 class Sky:
-    """The WCS of one chip, SIP and lookup tables included, or None with a note that says why.
+    """The WCS of one chip, distortions included, or None with a note that says why.
 
-    ``scale`` is the side of a pixel at the centre of the chip, in arcsec.
+    ``scale`` is the side of a pixel at the centre of the chip, in arcsec. ``fallback`` says that a card was
+    read otherwise than it stands, or left out; ``lost`` that the header speaks of the sky and is unusable.
     """
 
     wcs: Any | None
     scale: float | None
     notes: tuple[str, ...] = ()
+    fallback: bool = False
+    lost: bool = False
 
     @classmethod
     def read(cls, header: fits.Header, hdus: fits.HDUList, shape: tuple[int, ...]) -> Sky:
-        """Read the WCS of an extension; ``hdus`` holds the lookup tables that it refers to."""
-        from astropy.wcs import WCS
+        """Read the WCS of an extension; ``hdus`` holds the lookup tables that it refers to.
 
+        The full WCS is tried, then the one without lookup tables.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                cards = fits.Header(
-                    [header.cards[i] for i, key in enumerate(header) if _CARDS.fullmatch(key)]
-                )
-                _refuse_malformed(cards)
-                wcs = WCS(cards, fobj=hdus, naxis=2)
-                if not wcs.has_celestial:
+                cards = wcs_cards.read(header)
+                if cards is None:
                     return cls(
                         None, None, ("no celestial WCS: no sky coordinates and no apertures in arcsec",)
                     )
-                sky = cls(wcs, None)
-                centre = np.array([(shape[1] - 1) / 2]), np.array([(shape[0] - 1) / 2])
-                scale = float(np.sqrt(abs(np.linalg.det(sky.jacobian(*centre)[0])))) * 3600
-                if not (np.isfinite(sky.world(*centre)).all() and np.isfinite(scale) and scale > 0):
-                    raise ValueError("it gives no coordinates at the centre of the image")
+                try:
+                    wcs, scale = _validated(cards.header, hdus, shape)
+                    return cls(wcs, scale, tuple(cards.notes), cards.mended)
+                except Exception as exc:
+                    if not cards.has_lookup_tables:
+                        raise
+                    note = f"the WCS is used without its lookup tables ({_reason(exc)})"
+                wcs, scale = _validated(cards.without_lookup_tables(), None, shape)
+                return cls(wcs, scale, (*cards.notes, note), True)
             except Exception as exc:  # wcslib raises a dozen kinds, and none of them is worth an image
-                return cls(None, None, (f"the WCS cannot be used ({_reason(exc)}): no sky coordinates",))
-        return cls(wcs, scale)
+                note = f"the WCS cannot be used ({_reason(exc)}): no sky coordinates"
+                return cls(None, None, (note,), lost=True)
 
     def world(self, x: Floats, y: Floats) -> Floats:
         """ICRS right ascension and declination in degrees, (n, 2), of 0-based pixel positions, (n,)."""
@@ -93,14 +88,22 @@ class Sky:
         return np.degrees(turned)
 
 
-def _refuse_malformed(header: fits.Header) -> None:
-    """Raise ValueError for a card that wcslib would pass over in silence, and so move the image."""
-    cards = Cards(header)
-    for key in header:
-        if _NUMBERS.fullmatch(key):
-            cards.number(key)
-    if cards.notes:
-        raise ValueError(cards.notes[0].removesuffix(": ignored"))
+def _validated(cards: fits.Header, hdus: fits.HDUList | None, shape: tuple[int, ...]) -> tuple[Any, float]:
+    """The WCS and its scale at the centre, in arcsec. Raises if it gives no place, or no plausible scale."""
+    from astropy.wcs import WCS
+
+    wcs = WCS(cards, fobj=hdus, naxis=2)
+    if not wcs.has_celestial:
+        raise ValueError("it has no celestial axes")
+    sky = Sky(wcs, None)
+    x, y = (np.array([(side - 1) / 2]) for side in (shape[1], shape[0]))
+    if not np.isfinite(sky.world(x, y)).all():
+        raise ValueError("it gives no coordinates at the centre of the image")
+    jacobian = sky.jacobian(x, y)[0]
+    longer, shorter = np.linalg.svd(jacobian, compute_uv=False) * 3600
+    if not PLAUSIBLE_SCALE[0] <= shorter <= longer <= PLAUSIBLE_SCALE[1]:
+        raise ValueError(f"a pixel would be {longer:.3g} by {shorter:.3g} arcsec large")
+    return wcs, float(np.sqrt(abs(np.linalg.det(jacobian)))) * 3600
 
 
 def _reason(exc: Exception) -> str:
@@ -119,13 +122,20 @@ def _to_icrs(wcs: Any, native: Floats) -> Floats:
     """ICRS and FK5 J2000 pass as they are (they differ by 0.03 arcsec at most); others are transformed."""
     frame, equinox = wcs.wcs.radesys.strip(), wcs.wcs.equinox
     j2000 = np.isnan(equinox) or equinox in (0, 2000)
-    if wcs.wcs.lngtyp == "RA" and j2000 and frame in ("", "ICRS", "FK5"):
+    kind, longitude, latitude = wcs.wcs.lngtyp.strip(), native[:, wcs.wcs.lng], native[:, wcs.wcs.lat]
+    if kind == "RA" and j2000 and frame in ("", "ICRS", "FK5"):
         # A CRVAL below 0 makes wcslib count right ascension from -360.
-        return np.column_stack([native[:, wcs.wcs.lng] % 360, native[:, wcs.wcs.lat]])
-    from astropy.coordinates import SkyCoord
+        return np.column_stack([longitude % 360, latitude])
+    from astropy import coordinates
     from astropy.wcs.utils import wcs_to_celestial_frame
 
-    icrs = SkyCoord(
-        native[:, wcs.wcs.lng], native[:, wcs.wcs.lat], unit="deg", frame=wcs_to_celestial_frame(wcs)
-    ).icrs
+    if kind == "ELON":
+        # Mean ecliptic and equinox, of J2000 unless said otherwise (Calabretta & Greisen 2002, section 3.1).
+        equinox = "J2000" if j2000 else f"J{equinox}"
+        known = coordinates.BarycentricMeanEcliptic(equinox=equinox)
+    elif kind == "SLON":
+        known = coordinates.Supergalactic()
+    else:
+        known = wcs_to_celestial_frame(wcs)
+    icrs = coordinates.SkyCoord(longitude, latitude, unit="deg", frame=known).icrs
     return np.column_stack([icrs.ra.deg, icrs.dec.deg])

@@ -8,23 +8,30 @@ of one size are weighted together by two small matrix products, which is what ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .apertures import Floats
+from .noise import NoiseModel
+from .stamps import stamps
 
 _ITERATIONS = 16
 _RESTS_BELOW = 2e-4
+# A position that still moves by more than this after the last iteration, in pixels, is unknown.
+_LOST_ABOVE = 0.02
 # SExtractor's window ends at 4 sigma; the stamp leaves it 1 sigma to wander before the source is called lost.
 _REACH = 5.0
 _LEAST_SIGMA = 2.0 / 2.35 * 0.5
 # Wider, the window says nothing that the barycentre does not, and its stamp would fill the memory.
 _LARGEST_SIGMA = 32.0
-# Stamps come in sizes that grow by this, so that a dozen groups serve all sources.
+# Stamps come in sizes that grow by this, so that a dozen groups serve all sources, and in groups of at most
+# so many pixels. The sums over so few take no longer than numpy's calls.
 _GROWTH = 1.4
-_CHUNK = 1 << 20
+_CHUNK, _CHEAP = 1 << 20, 1 << 15
+_SHARED_AREA = 0.7 * np.pi
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Windowed:
 
 def windowed_positions(
     data: NDArray[np.float32],
-    variance: NDArray[np.float32],
+    noise: NoiseModel,
     owner: NDArray[np.int32],
     x: Floats,
     y: Floats,
@@ -49,50 +56,74 @@ def windowed_positions(
 ) -> Windowed:
     """Positions under Gaussian windows of ``sigma`` pixels, (n,), from ``x``, ``y``, 0-based, (n,).
 
-    ``data`` and ``variance`` (ny, nx) float32, background subtracted; source i owns i + 1 in the map
-    ``owner``, where -1 is a pixel not to be used. NaN in ``sigma`` means unknown.
+    ``data`` (ny, nx) float32, background subtracted; source i owns i + 1 in the map ``owner``, where -1 is a
+    pixel not to be used. NaN in ``sigma`` means unknown.
     """
     sigma = np.clip(np.nan_to_num(sigma, nan=_LEAST_SIGMA), _LEAST_SIGMA, _LARGEST_SIGMA)
-    group = np.ceil(np.log(_REACH * sigma) / np.log(_GROWTH)).astype(int)
+    sources = np.stack((x, y, sigma))
     out = np.full((5, len(x)), np.nan)
-    for size in np.unique(group):
-        members = np.flatnonzero(group == size)
-        half = int(np.ceil(_GROWTH**size))
-        each = max(1, _CHUNK // (2 * half + 1) ** 2)
-        for some in (members[i : i + each] for i in range(0, len(members), each)):
-            light, noise, dx, dy = _stamps(data, variance, owner, x, y, some, half)
-            out[:, some] = _iterate(light, noise, dx, dy, sigma[some])
+    for some, half in _groups(sigma):
+        light, variance, dx, dy = _stamps(data, noise, owner, some, half, sources)
+        out[:, some] = _iterate(light, variance, dx, dy, sigma[some])
+    out[2:4] += _sampling(sigma)
     failed = np.isnan(out[0])
     out[:2, failed] = 0
     return Windowed(x + out[0], y + out[1], out[2], out[3], out[4], failed)
 
 
+def _groups(sigma: Floats) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Sources whose stamps are cut with one size, and half that size.
+
+    The largest first; the next smaller ones join as long as that costs less than to go through once more.
+    """
+    size = np.ceil(np.log(_REACH * sigma) / np.log(_GROWTH)).astype(int)
+    order = np.argsort(-size, kind="stable")
+    start = 0
+    while start < len(order):
+        half = int(np.ceil(_GROWTH ** size[order[start]]))
+        pixels = (2 * half + 1) ** 2
+        same = int(np.searchsorted(-size[order], -size[order[start]], side="right"))
+        stop = min(max(same, start + _CHEAP // pixels), start + max(1, _CHUNK // pixels))
+        yield order[start:stop], half
+        start = min(stop, len(order))
+
+
+def _sampling(sigma: Floats) -> Floats:
+    """Variance of a position along an axis, (n,), from pixels too coarse for the product of light and window.
+
+    It moves as a sine of the place within a pixel: the first harmonic of Poisson's sum, of Gaussian light.
+    """
+    # The window is as wide as a star in pixels, seen through one pixel more by the half-light radius.
+    # The least window is wider than that pixel.
+    light = sigma**2 - 1 / 12
+    both = light * sigma**2 / (light + sigma**2)
+    variance: Floats = (4 * np.pi * light * np.exp(-2 * np.pi**2 * both)) ** 2 / 2
+    return variance
+
+
 def _stamps(
     data: NDArray[np.float32],
-    variance: NDArray[np.float32],
+    noise: NoiseModel,
     owner: NDArray[np.int32],
-    x: Floats,
-    y: Floats,
     some: NDArray[np.int64],
     half: int,
+    sources: Floats,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Cut-outs (m, k, k) of data and variance, 0 outside the source, and their pixels' offsets (m, k)."""
-    ny, nx = data.shape
-    span = np.arange(-half, half + 1)
-    column = np.rint(x[some]).astype(np.int64)[:, None] + span
-    row = np.rint(y[some]).astype(np.int64)[:, None] + span
-    inside = ((row >= 0) & (row < ny))[:, :, None] & ((column >= 0) & (column < nx))[:, None, :]
-    pixel = np.clip(row, 0, ny - 1)[:, :, None] * nx + np.clip(column, 0, nx - 1)[:, None, :]
-    whose = owner.ravel()[pixel]
-    own = inside & ((whose == 0) | (whose == (some + 1)[:, None, None]))
-    light = np.where(own, data.ravel()[pixel], np.float32(0))
-    noise = np.where(own, variance.ravel()[pixel], np.float32(0))
-    return light, noise, (column - x[some, None]).astype(np.float32), (row - y[some, None]).astype(np.float32)
+    x, y, sigma = sources[:, some]
+    cut = stamps(owner, some, x, y, half)
+    light = np.where(cut.own, data.ravel()[cut.pixel], np.float32(0))
+    background = noise.background.ravel()[cut.pixel]
+    # Noise that pixels share moves a position as it moves the sum over the middle of the window; what the
+    # whole window shares moves nothing. This share of its area was right on noise of known correlation.
+    background *= noise.shared.factor(_SHARED_AREA * sigma**2)[:, None, None].astype(np.float32) ** 2
+    variance = np.where(cut.own, noise.of_pixels(light, background), np.float32(0))
+    return light, variance, cut.dx.astype(np.float32), cut.dy.astype(np.float32)
 
 
 def _iterate(
     light: NDArray[np.float32],
-    noise: NDArray[np.float32],
+    variance: NDArray[np.float32],
     dx: NDArray[np.float32],
     dy: NDArray[np.float32],
     sigma: Floats,
@@ -102,13 +133,14 @@ def _iterate(
     position = np.zeros((2, len(sigma)))
     active = np.arange(len(sigma))
     now_light, now_dx, now_dy = light, dx, dy
-    for _ in range(_ITERATIONS):
-        moments = _moments(now_light, now_dx, now_dy, position[:, active], sigma[active], 1.0)
-        total, mean_x, mean_y = moments[:3]
+    for limit in [np.inf] * (_ITERATIONS - 1) + [_LOST_ABOVE]:
+        sums = _sums(now_light, now_dx, now_dy, position[:, active], sigma[active], 1.0, 1)
+        total = sums[:, 0, 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            step = 2.0 * np.stack([mean_x, mean_y]) / total
+            step = 2.0 * np.stack([sums[:, 0, 1], sums[:, 1, 0]]) / total
         position[:, active] += step
         lost = ~(total > 0) | ~(np.hypot(*position[:, active]) <= sigma[active])
+        lost |= np.hypot(*step) > limit
         position[:, active[lost]] = np.nan
         moves = ~lost & (np.hypot(*step) > _RESTS_BELOW)
         if not moves.any():
@@ -116,8 +148,12 @@ def _iterate(
         if moves.mean() < 0.8:
             active, now_light, now_dx, now_dy = active[moves], now_light[moves], now_dx[moves], now_dy[moves]
     found = np.flatnonzero(np.isfinite(position[0]))
-    total = _moments(light[found], dx[found], dy[found], position[:, found], sigma[found], 1.0)[0]
-    squares = _moments(noise[found], dx[found], dy[found], position[:, found], sigma[found], 2.0)[3:]
+    if len(found) < len(sigma):
+        light, variance, dx, dy = light[found], variance[found], dx[found], dy[found]
+    at = dx, dy, position[:, found], sigma[found]
+    total = _sums(light, *at, 1.0, 0)[:, 0, 0]
+    sums = _sums(variance, *at, 2.0, 2)
+    squares = sums[:, 0, 2], sums[:, 2, 0], sums[:, 1, 1]
     out[:2, found] = position[:, found]
     # Var = 4 sum w^2 s^2 d^2 / (sum w I)^2: the factor 2 of the step, squared (SExtractor documentation,
     # ERRX2WIN_IMAGE).
@@ -125,19 +161,23 @@ def _iterate(
     return out
 
 
-def _moments(
+def _sums(
     image: NDArray[np.float32],
     dx: NDArray[np.float32],
     dy: NDArray[np.float32],
     position: Floats,
     sigma: Floats,
     power: float,
-) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
-    """Sums of image x window^power x (1, px, py, px^2, py^2, px py) over each stamp."""
-    px, py = (d - p[:, None].astype(np.float32) for d, p in zip((dx, dy), position, strict=True))
-    scale = np.float32(-0.5 * power) / np.square(sigma, dtype=np.float64).astype(np.float32)[:, None]
-    wx, wy = np.exp(px * px * scale), np.exp(py * py * scale)
-    along_x = image @ np.stack([wx, wx * px, wx * px * px], axis=-1)
-    along_y = np.stack([wy, wy * py, wy * py * py], axis=1)
-    table = (along_y @ along_x).astype(np.float64)
-    return table[:, 0, 0], table[:, 0, 1], table[:, 1, 0], table[:, 0, 2], table[:, 2, 0], table[:, 1, 1]
+    order: int,
+) -> Floats:
+    """Sums of image x window^power x py^i px^j over each of m stamps, (m, i, j), up to ``order``."""
+    scale = (-0.5 * power / sigma**2).astype(np.float32)[:, None]
+    along = []
+    for d, p in zip((dx, dy), position.astype(np.float32), strict=True):
+        offset = d - p[:, None]
+        weights = [np.exp(offset * offset * scale)]
+        for _ in range(order):
+            weights.append(weights[-1] * offset)
+        along.append(np.stack(weights, axis=-1))
+    sums: Floats = (along[1].transpose(0, 2, 1) @ (image @ along[0])).astype(np.float64)
+    return sums

@@ -1,53 +1,46 @@
-"""Stops what a run has in Lambda's queue: reserved concurrency 0, until all of it became failure records.
+"""Stops one run: runs/<run>/cancel.json says that it is cancelled.
 
-Lambda sends a queued event straight to the failure destination where a function's reserved concurrency is 0;
-what runs already runs to its end. The reservations of before are kept in runs/<run>/cancel.json first, so
-that a cancel that was broken off can be undone from any machine.
+The sender reads it and stops. The functions read it before they begin a file, and record the file as
+cancelled instead; files that are being processed finish. The cancel ends when nothing of the run is in flight
+any more: until then nothing of it can be sent. Other runs of the stack go on.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from ..errors import UsageError
-from ..runs import cancels, receipts
+from .. import session
+from ..errors import Interrupted, RunBusyError, UsageError
+from ..events import ignore
+from ..runs import cancels
 from ..runs import run as runs
 from ..runs.cancels import Cancel
-from ..runs.judge import Limits
-from ..runs.outcome import RunState
-from ..runs.place import Place
-from ..runs.state import Follower
-from . import session
+from ..runs.state import Follower, RunState
+from ..storage.place import Place
+from .journal import Journal
 
-# A failed event waits one and two minutes for its next try; what is on its way for longer is running.
-PATIENCE_S = 180.0
-EVERY_S = 5.0
+# Lambda sends throttled events again after up to 5 minutes: what takes longer is being processed.
+PATIENCE_S = 600.0
+EVERY_S = 2.0
 OnState = Callable[[RunState], None]
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What a cancel came to."""
+    """The result of cancel()."""
 
-    before: RunState
     after: RunState
-    reserved: dict[str, int | None]
-    """What each function has reserved, now as before; None for nothing. Empty where nothing was to stop."""
 
     @property
     def stopped(self) -> int:
-        """Files that were stopped before they ran."""
-        return self.after.counts["cancelled"] - self.before.counts["cancelled"]
+        """Files of the run that were stopped before they ran, by this cancel or an earlier one."""
+        return self.after.counts["cancelled"]
 
     @property
     def running(self) -> int:
-        """Files of which nothing has come yet: Lambda was at work on them, or their record is late."""
+        """Files still in flight: Lambda was processing them, or their records are late."""
         return in_flight(self.after)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while the functions are stopped. They stay stopped until they are restored."""
 
 
 def cancel(
@@ -55,114 +48,87 @@ def cancel(
     lambdas: Place | None,
     run: str,
     *,
-    force: bool = False,
     patience_s: float = PATIENCE_S,
-    on_state: OnState = lambda state: None,
+    on_state: OnState = ignore,
 ) -> Cancelled:
-    """Stops what is queued of a run, waits until nothing changes for `patience_s` seconds, and restores.
+    """Stops the files of a run that the functions have not begun, and waits until none is in flight.
 
-    Functions are shared by all runs of a stack: it is refused while another is on its way, unless `force`.
-    Goes on with a cancel of this run that was broken off. Raises UsageError for what cannot be, Interrupted
-    on Ctrl-C; then, and after any other error, restore() puts back what was reserved.
+    It also returns when no state has changed for `patience_s` seconds. While files are in flight, and after
+    Interrupted and errors, the cancel stays open; a second call continues it. Raises UsageError if the run
+    cannot be cancelled, Interrupted[Cancel] on Ctrl-C.
     """
     if place.folder is not None:
-        raise UsageError(f"{place.name} is a folder, where nothing is queued: Ctrl-C stops a run there")
+        raise UsageError(f"{place.name} is a folder, where nothing is queued: use Ctrl-C to stop a local run")
     follower = Follower(place, run, lambdas)
-    before = follower.read()
-    open_ = cancels.unfinished(place, run)
-    if open_ is None and not in_flight(before):
-        return Cancelled(before, before, {})
-    client = session.client("lambda")
-    if open_ is None:
-        open_ = Cancel(time.time(), _reserved(client, before.functions))
-        if not force:
-            _refuse_if_shared(place, lambdas, run, open_.reserved)
-        cancels.begin(place, run, open_)
+    # Before the state is read, which may take long: meanwhile the run would go on.
+    current = cancels.begin(place, run, Cancel(time.time(), {}))
+    if current.reserved:
+        raise UsageError(
+            f"a cancel of run {run!r} by an earlier version of skyfan was interrupted, and its functions may "
+            f"be stopped: first `skyfan cancel {run} --restore`"
+        )
     try:
-        for function in open_.reserved:
-            _reserve(client, function, 0)
-        after = _wait(follower, patience_s, on_state)
-        _restore(client, place, run, open_)
+        with _nothing_sends(place, run, follower, on_state):
+            after = _wait(follower, patience_s, on_state)
+            if not in_flight(after):
+                cancels.end(place, run, time.time())
     except KeyboardInterrupt as error:
-        raise Interrupted from error
-    except UsageError as error:
-        told = f"{error}. The functions may be stopped: `skyfan cancel {run} --restore` starts them"
-        raise UsageError(told) from error
-    return Cancelled(before, after, open_.reserved)
+        raise Interrupted(current) from error
+    return Cancelled(after)
 
 
 def restore(place: Place, run: str) -> dict[str, int | None]:
-    """Puts back what was reserved before a cancel that was broken off. Raises UsageError if none was."""
+    """Withdraws an open cancel. Raises UsageError if there is none.
+
+    Returns the reserved concurrency of functions that a cancel by an earlier version had stopped.
+    """
     runs.read(place, run)
-    open_ = cancels.unfinished(place, run)
-    if open_ is None:
-        raise UsageError(f"no cancel of run {run!r} is unfinished: there is nothing to restore")
-    _restore(session.client("lambda"), place, run, open_)
-    return open_.reserved
+    current = cancels.unfinished(place, run)
+    if current is None:
+        raise UsageError(f"no cancel of run {run!r} is open: there is nothing to restore")
+    for function, number in current.reserved.items():
+        _reserve(function, number)
+    cancels.end(place, run, time.time())
+    return current.reserved
 
 
 def in_flight(state: RunState) -> int:
-    """Files that Lambda has accepted and of which something may come."""
+    """Files that Lambda has accepted and that may still finish."""
     return state.counts["sent"] + state.counts["late"]
 
 
+@contextmanager
+def _nothing_sends(place: Place, run: str, follower: Follower, on_state: OnState) -> Iterator[None]:
+    """Waits until the sender has noticed the cancel, and keeps others from sending.
+
+    Uploads the receipts of a process that was killed on this machine.
+    """
+    while True:
+        try:
+            with Journal(place, run):
+                yield
+                return
+        except RunBusyError:
+            on_state(follower.read())
+            time.sleep(EVERY_S)
+
+
 def _wait(follower: Follower, patience_s: float, on_state: OnState) -> RunState:
-    seen, since = None, time.monotonic()
+    counts, since = None, time.monotonic()
     while True:
         state = follower.read()
         on_state(state)
-        if state.counts != seen:
-            seen, since = state.counts, time.monotonic()
+        if state.counts != counts:
+            counts, since = state.counts, time.monotonic()
         if not in_flight(state) or time.monotonic() - since >= patience_s:
             return state
         time.sleep(EVERY_S)
 
 
-def _refuse_if_shared(place: Place, lambdas: Place | None, run: str, reserved: dict[str, int | None]) -> None:
-    others = [name for name in runs.names(place) if name != run]
-    for name in others:
-        if cancels.unfinished(place, name):
-            raise UsageError(
-                f"a cancel of run {name!r} is under way or was broken off: wait for it, or undo it with "
-                f"`skyfan cancel {name} --restore`"
-            )
-    if stopped := [function for function, number in reserved.items() if number == 0]:
-        raise UsageError(
-            f"{stopped[0]} is stopped already, its reserved concurrency is 0: --force goes on and keeps it so"
-        )
-    if busy := [name for name in others if _is_busy(place, lambdas, name, set(reserved))]:
-        raise UsageError(
-            f"run {busy[0]!r} is on its way through the same functions and would be stopped too: wait for "
-            "it, or use --force"
-        )
-
-
-def _is_busy(place: Place, lambdas: Place | None, run: str, functions: set[str]) -> bool:
-    since = time.time() - Limits().missing_s
-    if not any(place.modified(key) > since for key in receipts.keys(place, run)[-1:]):
-        return False
-    state = Follower(place, run, lambdas).read()
-    return bool(in_flight(state) and functions & set(state.functions))
-
-
-def _reserved(client: Any, functions: Iterable[str]) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    for function in functions:
-        with session.told(function):
-            told = client.get_function_concurrency(FunctionName=function)
-        found[function] = told.get("ReservedConcurrentExecutions")
-    return found
-
-
-def _reserve(client: Any, function: str, number: int | None) -> None:
-    with session.told(function):
+def _reserve(function: str, number: int | None) -> None:
+    client = session.client("lambda")
+    with session.aws_errors(function):
         if number is None:
             client.delete_function_concurrency(FunctionName=function)
         else:
             client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=number)
-
-
-def _restore(client: Any, place: Place, run: str, open_: Cancel) -> None:
-    for function, number in open_.reserved.items():
-        _reserve(client, function, number)
-    cancels.end(place, run, time.time())

@@ -1,13 +1,12 @@
-"""Sends files to deployed functions, one Event invocation each or several together, and records the receipts.
+"""Sends files to deployed functions as Event invocations and records the receipts.
 
-    sent = dispatch.send(place, task, [(uri, "skyfan-SepExtractLarge"), ...])
+    sent = dispatch.send(place, task, [File(uri, "skyfan-SepExtractLarge"), ...])
 
-Whenever it ends, by a limit, Ctrl-C or kill -9, each file that Lambda accepted has its receipt: in the
-bucket, or in this machine's journal, which the next call uploads before it looks at `files`.
+However the call ends (a limit, Ctrl-C, kill -9), each file that Lambda accepted has its receipt: in the
+bucket, or in this machine's journal, which the next call uploads before it reads `files`.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,83 +14,99 @@ from itertools import chain, islice
 from threading import Thread
 from typing import Any
 
-from ..errors import InputError, UsageError
-from ..runs.place import Place
+from ..engine import AwsOptions, Call, File
+from ..errors import InputError, Interrupted
+from ..events import ignore
+from ..runs import cancels
+from ..runs.outcome import Outcome
+from ..storage.place import Place
 from ..task import Task
-from . import session
-from .calls import Call, calls
-from .credentials import Credentials
+from .budget import Attempts, Budget
+from .connection import endpoint
+from .invocations import calls
 from .journal import CHUNK, Journal
-from .sender import Counts, Sender
+from .sender import Admission, Counts, Sender
+from .signing import Credentials
+from .watch import Waves
 
 _CHUNK_S = 10.0
 OnTick = Callable[[int, Counts], None]
-"""Called five times a second with the files accepted so far."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How files are sent."""
-
-    batch: int = 1
-    """Files that share an invocation, at most."""
-    connections: int = 256
-    max_files: int | None = None
-    """Files to send in this call."""
-    timeout_s: float = 30.0
-    """For one answer of Lambda's."""
-    patience_s: float = 300.0
-    """It gives up when nothing at all was accepted for so long."""
-
-    def __post_init__(self) -> None:
-        for name, value in (("batch", self.batch), ("connections", self.connections)):
-            if value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        if self.max_files is not None and self.max_files < 0:
-            raise UsageError(f"max-files must be at least 0, not {self.max_files}")
+"""Called five times per second with the number of accepted files and the sender's counts."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of a sending."""
+    """The result of send()."""
 
     files: int
     """Accepted by Lambda."""
     counts: Counts
     seconds: float
-    left: int | None = 0
-    """Files that were to be sent and were not; None where they were not counted."""
+    remaining: int | None = 0
+    """Files that were not sent; None if they were not counted."""
     stopped: str = ""
-    """Why not all was sent, in one line; empty where all was."""
-    limited: bool = False
-    """Whether only a limit that was asked for stopped it."""
+    """Why not all files were sent, in one line; empty if all were."""
+    is_limited: bool = False
+    """Whether a limit in the options, not an error, stopped the call."""
+
+    def report(self, outcome: Outcome) -> None:
+        """Writes these results into `outcome`."""
+        outcome.remaining, outcome.stopped, outcome.send_seconds = self.remaining, self.stopped, self.seconds
+        report_progress(outcome, self.files, self.counts)
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C; what was accepted is recorded."""
-
-    def __init__(self, sent: Sent) -> None:
-        super().__init__("interrupted")
-        self.sent = sent
+def report_progress(outcome: Outcome, files: int, counts: Counts) -> None:
+    """Writes the arguments of OnTick into `outcome`."""
+    outcome.sent, outcome.invocations = files, counts.accepted
+    outcome.throttled, outcome.errors, outcome.broken = counts.throttled, counts.errors, counts.broken
 
 
 def send(
     place: Place,
     task: Task,
-    files: Iterable[tuple[str, str]],
-    options: Options | None = None,
-    on_tick: OnTick = lambda files, counts: None,
-    allowance: Callable[[], float] = lambda: math.inf,
+    files: Iterable[File],
+    options: AwsOptions | None = None,
+    on_tick: OnTick = ignore,
+    budget: Budget | None = None,
+    waves: Waves | None = None,
 ) -> Sent:
-    """Sends (URI, deployed function name) pairs as Event invocations of `task`, until all are accepted.
+    """Sends files as Event invocations of `task` until all are accepted.
 
-    `files` is read as it is sent, and not before this run's journal is locked and what a dead process left
-    in it is uploaded: a generator that looks there for what is left to do sees every receipt of this machine.
-    `allowance`, asked after the first of them was read, is how many files may be paid for; one whose answer
-    was lost counts each time it was sent. Raises UsageError for what cannot be sent, Interrupted on Ctrl-C.
+    `files` is read while sending, and only after the run's journal on this machine was locked and uploaded:
+    a generator that looks for the remaining files therefore sees every receipt of this machine. It must have
+    counted the receipts in `budget` when it returns the first file. A file whose response was lost counts
+    each time it is sent, in later calls too. `waves` limits the queue. Raises UsageError if a file cannot be
+    sent or a cancel of the run is open, Interrupted[Sent] on Ctrl-C.
     """
-    with Journal(place, task.run) as journal:
-        return _Sending(journal, task, files, options or Options(), on_tick, allowance).complete()
+    with Journal(place, task.run) as journal, Attempts(journal.folder) as attempts:
+        cancels.refuse_if_open(place, task.run)
+        admission = _Admission(attempts, budget, waves)
+        return _Sending(journal, task, files, options or AwsOptions(), on_tick, admission).complete()
+
+
+class _Admission(Admission):
+    """Admits calls that the budget pays for, when the queue has room; and records each request."""
+
+    def __init__(self, attempts: Attempts, budget: Budget | None, waves: Waves | None) -> None:
+        self.attempts, self.budget, self.waves = attempts, budget, waves
+        if budget:
+            budget.spent(attempts.unresolved())
+
+    def is_open(self) -> bool:
+        return self.waves is None or self.waves.is_open()
+
+    def admit(self, call: Call) -> bool:
+        if self.budget and not self.budget.spend(call):
+            return False
+        if self.waves:
+            self.waves.add(call)
+        return True
+
+    def began(self, call: Call) -> int:
+        return self.attempts.began(call)
+
+    def ended(self, attempt: int) -> None:
+        self.attempts.ended(attempt)
 
 
 class _Sending:
@@ -99,58 +114,56 @@ class _Sending:
         self,
         journal: Journal,
         task: Task,
-        files: Iterable[tuple[str, str]],
-        options: Options,
+        files: Iterable[File],
+        options: AwsOptions,
         on_tick: OnTick,
-        allowance: Callable[[], float],
+        admission: Admission,
     ) -> None:
         self.journal, self.options, self.on_tick = journal, options, on_tick
         self.accepted = self.taken = 0
         self._began = self._rotated = time.monotonic()
         self._uploading: asyncio.Task[str] | None = None
-        self._files = iter(files)
-        # The first is asked for here: what it may list must not hold up the sender's loop, nor Ctrl-C.
-        first = list(islice(self._files, 1))
-        self._files = chain(first, self._files)
+        # The first file is read here, outside the event loop: finding it may take a long listing, which must
+        # block neither the sender nor Ctrl-C.
+        files = iter(files)
+        first = list(islice(files, 1))
+        self._files = chain(first, files)
         self._calls = calls(self._counted(), task, options.batch)
         self._sender = Sender(
-            session.endpoint(),
+            endpoint(),
             Credentials(),
-            connections=options.connections,
-            timeout_s=options.timeout_s,
-            patience_s=options.patience_s,
-            allowance=allowance(),
+            options,
+            admission=admission,
             on_accepted=self._record,
             on_tick=self._tick,
         )
 
     def complete(self) -> Sent:
-        unsaved = ""
         try:
             _run(self._sender.run(self._calls))
         except KeyboardInterrupt as error:
             self._save()
-            raise Interrupted(self._sent("interrupted", None)) from error
+            raise Interrupted(self._sent("", None)) from error
         except BaseException:
             self._save()
             raise
-        unsaved = self._save()
-        left = self.taken - self.accepted + sum(1 for _ in self._files)
-        return self._sent("; ".join(why for why in (self._why(left), unsaved) if why), left)
+        error_message = self._save()
+        remaining = self.taken - self.accepted + sum(1 for _ in self._files)
+        return self._sent("; ".join(filter(None, (self._reason(remaining), error_message))), remaining)
 
-    def _why(self, left: int) -> str:
-        if self._sender.stopped or not left:
+    def _reason(self, remaining: int) -> str:
+        if self._sender.stopped or not remaining:
             return self._sender.stopped
         if self._sender.over_allowance:
             return "the cost limit is reached"
-        return f"{self.options.max_files} files were to be sent at most"
+        return f"the limit of {self.options.max_files} files is reached"
 
-    def _sent(self, stopped: str, left: int | None) -> Sent:
-        limited = bool(left) and not self._sender.stopped
+    def _sent(self, stopped: str, remaining: int | None) -> Sent:
+        is_limited = bool(remaining) and not self._sender.stopped
         seconds = time.monotonic() - self._began
-        return Sent(self.accepted, self._sender.counts, seconds, left, stopped, limited)
+        return Sent(self.accepted, self._sender.counts, seconds, remaining, stopped, is_limited)
 
-    def _counted(self) -> Iterator[tuple[str, str]]:
+    def _counted(self) -> Iterator[File]:
         for file in islice(self._files, self.options.max_files):
             self.taken += 1
             yield file
@@ -160,6 +173,7 @@ class _Sending:
         self.accepted += sum(len(call.uris) for call, _, _ in accepted)
 
     def _tick(self) -> None:
+        self._sender.stopped = self._sender.stopped or self.journal.stopped
         self.on_tick(self.accepted, self._sender.counts)
         now = time.monotonic()
         is_due = now - self._rotated > _CHUNK_S or self.journal.waiting >= CHUNK
@@ -170,9 +184,10 @@ class _Sending:
             self._uploading = asyncio.create_task(asyncio.to_thread(self._upload))
 
     def _upload(self) -> str:
+        """Uploads the finished chunks of receipts. Returns an error message, empty on success."""
         try:
             self.journal.upload()
-        except (InputError, OSError) as error:  # chunks stay in the journal: the next upload takes them
+        except (InputError, OSError) as error:  # the chunks stay in the journal for the next upload
             return f"receipts are still in {self.journal.folder}, the same command uploads them: {error}"
         return ""
 
@@ -182,12 +197,12 @@ class _Sending:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine; in a notebook, whose thread already runs an event loop, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work)
         return
-    # In a notebook this thread has a loop already, which runs what calls us.
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
@@ -196,13 +211,13 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         future.result()
     finally:
         future.cancel()
-        asyncio.run_coroutine_threadsafe(_others(), loop).result()
+        asyncio.run_coroutine_threadsafe(_finish_tasks(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def _others() -> None:
+async def _finish_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
     await asyncio.get_running_loop().shutdown_default_executor()

@@ -1,232 +1,264 @@
-"""The AWS engine: a plan to the functions of a stack, and the wait for what comes of it."""
+"""The AWS engine: sends files to the functions of a stack and waits for the results."""
 
-import math
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice, takewhile
 
-from .. import events
-from ..bill.estimate import Estimate, estimate
-from ..errors import UsageError
-from ..local import environment
-from ..plans.plan import Plan
-from ..runs import given
+from skyfan_contract import FAILURES
+
+from .. import events, formatting, template
+from ..bill.estimate import UNKNOWN_SIZE, Conditions, Estimate, estimate, known_sizes
+from ..bill.show import queue_notice
+from ..engine import AwsOptions, Call, File, Preview, Selection
+from ..errors import Interrupted, UsageError
+from ..files import require_posix
+from ..plans.plan import STANDARD, Item, Plan
 from ..runs import run as runs
 from ..runs.judge import Limits
-from ..runs.place import Place
-from ..runs.state import Follower
+from ..runs.outcome import Outcome, finishing
+from ..runs.state import UNSUCCESSFUL, Follower, RunState
+from ..storage.place import Place
+from ..storage.uris import Results, below_bucket
 from ..task import Task
 from ..template import Template
-from . import deployed, dispatch
+from . import dispatch
 from . import stack as stacks
-from .calls import Call, calls
-from .deployed import Deployed
-from .left import Left
-from .outcome import Interrupted, Outcome
+from .budget import Budget, Sizes, attempts, conditions_of
+from .invocations import calls
+from .remaining import Remaining, Selected
 from .sender import Counts
-from .stack import Stack
-from .watch import Watch
+from .stack import Functions, Stack
+from .watch import Watch, Waves
 
-# A function that takes several files in an event says in this variable where it records those that fail.
-FAILURES = "SKYFAN_FAILURES"
 _TICK_S = 0.2
-# A storage that fails so often in a row, ten seconds apart, will not mend while somebody waits.
-_LOOKS = 5
+# Give up if the storage fails in this many polls in a row, ten seconds apart.
+_MAX_FAILED_POLLS = 5
 
 
-@dataclass(frozen=True)
-class AwsOptions:
-    """Where a run is sent, and how."""
+class AwsEngine:
+    """Sends files to the functions of a stack; see engine.Engine."""
 
-    stack: str = stacks.DEFAULT
-    max_cost: float | None = None
-    """USD, for all calls of the run together, at the estimate's high end."""
-    wait: bool = True
-    """Whether to stay until something has come of every file."""
-    every_s: float = 2.0
-    """Least seconds between two looks at the bucket."""
-    sending: dispatch.Options = field(default_factory=dispatch.Options)
+    def __init__(self, registry: Template, options: AwsOptions) -> None:
+        self._registry, self._options = registry, options
 
+    @cached_property
+    def stack(self) -> Stack:
+        """Raises UsageError if there is no such stack, or if its results are in another bucket."""
+        options = self._options
+        found = stacks.find(options.stack)
+        if options.bucket and Place.at(options.bucket).name != found.results.name:
+            raise UsageError(
+                f"the stack {options.stack} has its results in {found.results.name}, not in "
+                f"{options.bucket}: use --stack to name the stack of the run"
+            )
+        return found
 
-@dataclass(frozen=True)
-class Preview:
-    """What a call would do."""
+    @property
+    def place(self) -> Place:
+        return self.stack.results
 
-    calls: Iterator[Call]
-    """What would be sent, in order; made while it is read."""
-    left: Left
-    """Counts what is passed over, while `calls` is read."""
-    estimate: Estimate
-    """Of the whole plan."""
+    def state(self, run: str) -> RunState:
+        return self._follower(run).read()
 
+    def plan(self, task: Task, files: Plan | Selection) -> Preview:
+        work = self._work(task, files)
+        budget = work.budget(files if isinstance(files, Plan) else ())
+        work.files.read(budget)
+        cost = work.estimate()
+        invocations = calls(islice(work.files, self._options.max_files), task, self._options.batch)
+        if budget:
+            budget.spent(attempts(self.place, task.run))
+            invocations = takewhile(budget.spend, invocations)
 
-def run(
-    inputs: list[str] | Plan,
-    registry: Template,
-    function: str,
-    task: Task,
-    options: AwsOptions,
-    on_event: events.OnEvent = lambda event: None,
-) -> Outcome:
-    """Sends what is left of the inputs, URIs or a plan, and waits for what comes of it.
+        def counted() -> Iterator[Call]:
+            yield from invocations
+            preview.done_before, preview.sent_before = work.files.done_before, work.files.sent_before
 
-    `function` is a logical ID in the template and the stack. Raises UsageError for what cannot be,
-    Interrupted on Ctrl-C. Whenever it ends, the same call goes on where it stopped.
-    """
-    began = time.monotonic()
-    with _planned(inputs) as plan:
-        work = _Work.find(plan, registry, function, task, options)
+        preview = Preview(counted(), estimate=cost, notices=list(work.notices(cost)))
+        return preview
+
+    def send(self, task: Task, files: Plan | Selection, on_event: events.OnEvent = events.ignore) -> Outcome:
+        """See engine.Engine. With `wait`, returns when each file is done, has failed, or is late."""
+        began = time.monotonic()
+        require_posix("sending files to AWS")
+        work = self._work(task, files)
+        self.stack.check()
         work.check()
-        allowance = work.allowance()
-        runs.begin(work.place, task, function, work.results, work.stack.failures.name)
-        runs.add_plan(work.place, task.run, plan)
-        outcome = Outcome(task.run, work.place.name, plan.files)
-        follower = Follower(work.place, task.run, work.stack.failures)
-        with Watch(follower, work.limits(), options.every_s) as watch:
-            try:
-                _send(work, allowance, watch, outcome, on_event)
-                if options.wait and not outcome.refused:
-                    _wait(watch, outcome, on_event)
-            except KeyboardInterrupt as error:
-                raise Interrupted(outcome) from error
-            finally:
-                outcome.state = watch.state if options.wait else None
-                outcome.seconds = time.monotonic() - began
-    return outcome
+        cost = work.estimate()
+        for notice in work.notices(cost):
+            on_event(events.Notice(notice))
+        if isinstance(files, Plan):
+            marks = self.stack.marks_doubtful
+            runs.begin(self.place, task, self._results(task), self.stack.failures.name, marks=marks)
+            runs.add_plan(self.place, task.run, files)
+        outcome = Outcome(task.run, self.place, files.files)
 
+        def finish() -> None:
+            outcome.files = files.files
+            if self._options.wait and watch.state is not None:
+                done = outcome.set_state(watch.state, work.files.uris())
+                outcome.done = max(0, done - outcome.done_before)
+            elif isinstance(work.files, Selected):
+                outcome.doubts = work.files.state.doubts()
+            outcome.seconds = time.monotonic() - began
 
-@contextmanager
-def preview(
-    inputs: list[str] | Plan, registry: Template, function: str, task: Task, options: AwsOptions
-) -> Iterator[Preview]:
-    """What run() would send now. Reads the bucket, and changes nothing anywhere."""
-    with _planned(inputs) as plan:
-        work = _Work.find(plan, registry, function, task, options)
-        left = work.left()
-        left.read()
-        told = work.estimate()
-        files = islice(left, options.sending.max_files)
-        made = calls(files, task, options.sending.batch)
-        yield Preview(_affordable(made, work.allowed(told) - left.receipts), left, told)
+        with (
+            Watch(self._follower(task.run), work.limits(cost), self._options.every_s) as watch,
+            finishing(outcome, finish),
+        ):
+            is_refused = _send(work, work.waves(cost, watch), watch, outcome, on_event)
+            if self._options.wait and not is_refused:
+                _wait(watch, outcome, on_event)
+        return outcome
 
+    def _follower(self, run: str) -> Follower:
+        return Follower(self.place, run, self.stack.failures)
 
-def _affordable(made: Iterator[Call], allowance: float) -> Iterator[Call]:
-    for call in made:
-        allowance -= len(call.uris)
-        if allowance < 0:
-            return
-        yield call
+    def _results(self, task: Task) -> str:
+        return template.results(self._registry.function(task.function))
+
+    def _work(self, task: Task, files: Plan | Selection) -> "_Work":
+        options, function = self._options, task.function
+        if options.batch > 1 and FAILURES not in self._registry.function(function).environment:
+            raise UsageError(
+                f"{function} takes one file per invocation: it has no {FAILURES} in its environment, where "
+                "failed files of a batch would be recorded; omit --batch"
+            )
+        functions = stacks.deployed(self.stack, self._registry, function, options.concurrency)
+        if isinstance(files, Plan):
+            results = Results.of(below_bucket(self._results(task)), task.run)
+            remaining = Remaining(self.place, task.run, results, files, functions)
+            return _Work(task, options, self.stack, functions, remaining)
+        selected = Selected(files, self._follower(task.run), functions)
+        return _Work(task, options, self.stack, functions, selected)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What is asked for, with what the stack and the template say of it."""
+    """The arguments of a call, with what stack and template add to them."""
 
-    plan: Plan
     task: Task
     options: AwsOptions
     stack: Stack
-    place: Place
-    results: str
-    functions: Mapping[str, Deployed]
-    retries: int
+    functions: Functions
+    files: Remaining | Selected
 
-    @classmethod
-    def find(cls, plan: Plan, registry: Template, function: str, task: Task, options: AwsOptions) -> "_Work":
-        described = registry.function(function)
-        if options.sending.batch > 1 and FAILURES not in described.environment:
-            raise UsageError(
-                f"{function} takes one file an invocation: it has no {FAILURES} in its environment, where "
-                "files of a batch that fail would be recorded; leave --batch out"
-            )
-        stack = stacks.find(options.stack)
-        functions = deployed.read(stack, registry, function)
-        results = environment.results(described)
-        return cls(plan, task, options, stack, stack.results, results, functions, described.retries)
-
-    def left(self) -> Left:
-        results = self.results.removeprefix("s3://").partition("/")[2]
-        return Left(self.place, self.task.run, results, self.plan, self.functions)
+    @property
+    def place(self) -> Place:
+        return self.stack.results
 
     def check(self) -> None:
-        """Raises UsageError for what no file can be sent with, before the run has taken its name."""
-        first = next(iter(self.plan), None)  # a plan is sorted: file:// comes before s3://
-        if first is not None:
-            left = Left(self.place, self.task.run, "", [first], self.functions)
-            next(calls(left.all(), self.task, self.options.sending.batch))
+        """Raises UsageError if no file can be sent or no result written, before the run is created."""
+        self.functions.check(self.task.run)
+        first = islice(self.files.all(), 1)  # a plan is sorted: file:// comes before s3://
+        if next(calls(first, self.task, self.options.batch), None):
+            stacks.prove_writable(self.functions.tiers[STANDARD], self.task.run)
 
-    def limits(self) -> Limits:
-        timeout_s = max(function.timeout_s for function in self.functions.values())
-        return Limits(timeout_s=timeout_s, retries=self.retries)
+    def conditions(self) -> Conditions:
+        return conditions_of(self.stack, self.functions, self.task, self.options.batch)
 
     def estimate(self) -> Estimate:
-        memory_mb = {tier: function.memory_mb for tier, function in self.functions.items()}
-        arch = self.stack.outputs.get("ProcessorArchitecture", "x86_64")
-        batch = self.options.sending.batch
-        return estimate(self.plan, memory_mb=memory_mb, arch=arch, region=self.stack.region, batch=batch)
+        return estimate(self.files.graded(), self.conditions())
 
-    def allowance(self) -> float:
-        """Files that all calls of the run together may send."""
-        return math.inf if self.options.max_cost is None else self.allowed(self.estimate())
+    def limits(self, cost: Estimate) -> Limits:
+        tiers, age_s = self.functions.tiers.values(), self.functions.age_s
+        return Limits(
+            timeout_s=max(function.timeout_s for function in tiers),
+            retries=max(function.retries for function in tiers),
+            queue_s=min(age_s, max(Limits.queue_s, self.queue_s(cost))),
+            age_s=max(function.age_s for function in tiers),
+        )
 
-    def allowed(self, told: Estimate) -> float:
-        cost = self.options.max_cost
-        if cost is None or not told.usd_per_file_high:
-            return math.inf
-        if cost < 0:
-            raise UsageError(f"max-cost must be at least 0, not {cost}")
-        return math.floor(cost / told.usd_per_file_high)
+    def queue_s(self, cost: Estimate) -> float:
+        """How long the last event waits if all are sent at once, at most."""
+        return cost.busy_seconds_high / self.functions.concurrency
+
+    def budget(self, plan: Iterable[Item] = ()) -> Budget | None:
+        """The budget of the run; None without a limit. `plan` is one that may not be stored yet."""
+        if self.options.max_cost is None:
+            return None
+        sizes = Sizes(self.place, self.task.run, plan)
+        return Budget(self.options.max_cost, self.conditions(), self.functions, sizes)
+
+    def notices(self, cost: Estimate) -> Iterator[str]:
+        yield from self.functions.notices
+        if cost.unknown:
+            size = f"{UNKNOWN_SIZE / 1e6:.0f} MB"
+            unknown = f"{formatting.count(cost.unknown)} of unknown size"
+            yield f"{unknown}: each counts as {size} and is sent to the function that the plan names"
+        if (wait_s := self.queue_s(cost)) > self.functions.age_s:
+            yield queue_notice(wait_s, self.functions.age_s)
+
+    def waves(self, cost: Estimate, watch: Watch) -> Waves | None:
+        """The waves in which files are sent; None if all of them can be sent at once.
+
+        Half of the maximum event age is used: durations are estimates.
+        """
+        limit_s = self.functions.concurrency * self.functions.age_s / 2
+        if cost.busy_seconds_high <= limit_s:
+            return None
+        watch.read()
+        sizes, conditions = Sizes(self.place, self.task.run), self.conditions()
+        tiers = self.functions.tier_of
+
+        def seconds(call: Call) -> float:
+            memory_mb = conditions.memory_mb[tiers[call.function]]
+            return float(conditions.speeds.seconds(known_sizes(sizes.of(call.uris)), memory_mb)[1].sum())
+
+        waiting = watch.unfinished()
+        queued = (waiting, waiting * cost.busy_seconds_high / max(1, cost.files))
+        return Waves(limit_s, seconds, watch.finished, queued)
 
 
-@contextmanager
-def _planned(inputs: list[str] | Plan) -> Iterator[Plan]:
-    if isinstance(inputs, Plan):
-        yield inputs
-        return
-    with tempfile.TemporaryDirectory(prefix="skyfan-") as folder:
-        yield given.of_names(inputs, Path(folder) / "plan.parquet")
+def _send(work: _Work, waves: Waves | None, watch: Watch, outcome: Outcome, on_event: events.OnEvent) -> bool:
+    """Sends the remaining files. Returns whether Lambda, not a limit, stopped it."""
+    budget = work.budget()
 
+    def files() -> Iterator[File]:
+        work.files.read(budget)
+        yield from work.files
 
-def _send(work: _Work, allowance: float, watch: Watch, outcome: Outcome, on_event: events.OnEvent) -> None:
-    left = work.left()
-
-    def files() -> Iterator[tuple[str, str]]:
-        left.read()
-        yield from left
-
-    def tell(sent: int, counts: Counts) -> None:
-        outcome.sent, outcome.counts = sent, counts
-        outcome.done_before, outcome.sent_before = left.done_before, left.sent_before
-        watch.poll()
-        on_event(_progress(outcome, watch))
+    def on_tick(accepted: int, counts: Counts) -> None:
+        dispatch.report_progress(outcome, accepted, counts)
+        outcome.done_before, outcome.sent_before = work.files.done_before, work.files.sent_before
+        watch.update()
+        on_event(replace(_progress(outcome, watch), send_wait=counts.wait))
 
     try:
         sent = dispatch.send(
-            work.place, work.task, files(), work.options.sending, tell, lambda: allowance - left.receipts
+            work.place, work.task, files(), work.options, on_tick, budget=budget, waves=waves
         )
-    except dispatch.Interrupted as interrupted:
-        tell(interrupted.sent.files, interrupted.sent.counts)
-        outcome.left = None
+    except Interrupted as interrupted:
+        interrupted.partial.report(outcome)
+        on_tick(interrupted.partial.files, interrupted.partial.counts)
         raise
-    tell(sent.files, sent.counts)
-    outcome.left, outcome.stopped, outcome.send_s = sent.left, sent.stopped, sent.seconds
-    outcome.refused = bool(sent.stopped) and not sent.limited
+    sent.report(outcome)
+    on_tick(sent.files, sent.counts)
+    return bool(sent.stopped) and not sent.is_limited
 
 
 def _wait(watch: Watch, outcome: Outcome, on_event: events.OnEvent) -> None:
-    sent = time.monotonic()
-    watch.now()
-    while watch.state is None or watch.looked < sent or watch.state.counts["sent"]:
-        watch.poll()
-        if len(watch.failed) >= _LOOKS:
-            raise watch.failed[-1]
-        on_event(_progress(outcome, watch))
+    sent, since = time.monotonic(), time.time()
+    watch.hurry()
+    while watch.state is None or watch.polled < sent or watch.state.counts["sent"]:
+        watch.update()
+        if len(watch.errors) >= _MAX_FAILED_POLLS:
+            raise watch.errors[-1]
+        on_event(replace(_progress(outcome, watch), result_wait=_result_wait(watch, since)))
         time.sleep(_TICK_S)
     on_event(_progress(outcome, watch))
+
+
+def _result_wait(watch: Watch, since: float) -> str:
+    begun = formatting.time_of_day(since)
+    if watch.errors:
+        return (
+            f"the bucket cannot be read, {len(watch.errors)} of {_MAX_FAILED_POLLS} times: {watch.errors[-1]}"
+        )
+    late = formatting.time_of_day(since + watch.limits.late_s)
+    return f"waiting for {formatting.count(watch.unfinished(), 'result')} since {begun}, until {late} at most"
 
 
 def _progress(outcome: Outcome, watch: Watch) -> events.Dispatched:
@@ -237,6 +269,6 @@ def _progress(outcome: Outcome, watch: Watch) -> events.Dispatched:
         sent=outcome.sent,
         planned=counts.get("planned"),
         done=counts.get("done", 0),
-        failed=counts.get("failed", 0) + counts.get("missing", 0) + counts.get("cancelled", 0),
+        failed=sum(counts.get(name, 0) for name in UNSUCCESSFUL),
         late=counts.get("late", 0),
     )

@@ -1,15 +1,16 @@
-"""Receipts on their way to the bucket: appended to a local file at once, uploaded in chunks.
+"""The journal: receipts are appended to a local file at once and uploaded to the bucket in chunks.
 
 <state>/skyfan/<bucket>/<run>/lock           held while a process sends the run from this machine
+                              lease          token of the run's lease, among all machines: see lease.py
                               open.jsonl     receipts of the last seconds
-                              <name>.jsonl   a chunk to be uploaded as runs/<run>/receipts/<name>.parquet
+                              <name>.jsonl   a chunk to upload as runs/<run>/receipts/<name>.parquet
 
-A chunk has its name before it is uploaded, so that uploading it again overwrites it. A process that was
-killed leaves its files to the next one. Nothing is synced to the disk: kill -9 loses no write, and what a
-power cut loses is sent once more.
+A chunk is named before it is uploaded, so that uploading it twice overwrites it. The next process uploads
+the files of one that was killed. Writes are not synced to the disk: kill -9 loses none, and files whose
+receipts a power failure loses are sent again.
 """
 
-import fcntl
+import errno
 import io
 import json
 import os
@@ -21,20 +22,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import UsageError
+from ..engine import Call
+from ..errors import RunBusyError, UsageError
+from ..files import lock
 from ..runs import receipts
-from ..runs.place import Place
-from .calls import Call
+from ..storage.place import Place
+from .lease import Lease
 
 CHUNK = 20_000
-"""Receipts of one chunk, about."""
+"""Approximate number of receipts per chunk."""
 
 
 class Receipt(NamedTuple):
-    """Lambda's 202 for one file."""
+    """Lambda accepted one file (HTTP 202)."""
 
     uri: str
     request_id: str
@@ -47,48 +51,63 @@ class Receipt(NamedTuple):
 
 
 class Journal:
-    """The journal of one run on this machine. Use it as a context manager: it holds the lock."""
+    """The journal of one run on this machine. Use it as a context manager: it holds lock and lease."""
 
     def __init__(self, place: Place, run: str) -> None:
         self.place, self.run = place, run
         self.folder = folder(place, run)
         self.waiting = 0
-        """Receipts that are not in the bucket yet, of this process."""
+        """Receipts of this process in open.jsonl."""
+        self._lease = Lease(place, run, self.folder)
         self._lock: IO[str] | None = None
         self._open: int | None = None
 
     def __enter__(self) -> Self:
-        """Takes the lock and uploads what a dead process left. Raises UsageError where another has it."""
+        """Takes the lock, uploads the receipts of a killed process, and takes the lease.
+
+        Raises RunBusyError while another process, here or on another machine, sends the run.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / "lock").open("w", encoding="utf-8")
         except OSError as error:
             raise UsageError(
-                f"cannot write to {self.folder}: {error.strerror}; see XDG_STATE_HOME"
+                f"cannot write to {self.folder}: {error.strerror}; XDG_STATE_HOME sets another folder"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         except OSError as error:
             self._lock.close()
-            raise UsageError(f"run {self.run!r} is being sent by another process on this machine") from error
+            message = f"run {self.run!r} is being sent by another process on this machine"
+            raise RunBusyError(message) from error
         try:
             self.rotate()
             self.upload()
+            self._lease.__enter__()
         except BaseException:
             self._lock.close()
             raise
         return self
 
+    @property
+    def stopped(self) -> str:
+        """Why nothing may be sent any more; empty while it may."""
+        return self._lease.stopped
+
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self._lease.__exit__(kind, error, _)
         if self._open is not None:
             os.close(self._open)
         if self._lock:
             self._lock.close()
 
     def add(self, accepted: list[tuple[Call, str, float]]) -> None:
-        """Records accepted calls, with their request IDs and Unix times, in one write."""
+        """Appends the receipts of accepted calls, with request IDs and Unix times.
+
+        Raises OSError if the disk does not take all of them.
+        """
         if self._open is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             self._open = os.open(self.folder / "open.jsonl", flags, 0o644)
@@ -97,11 +116,11 @@ class Journal:
             for call, request_id, sent in accepted
             for uri in call.uris
         ]
-        os.write(self._open, ("\n".join(lines) + "\n").encode())
+        append(self._open, lines)
         self.waiting += len(lines)
 
     def rotate(self) -> None:
-        """Makes a chunk of the receipts recorded so far."""
+        """Makes a chunk of open.jsonl."""
         if self._open is not None:
             os.close(self._open)
             self._open = None
@@ -111,7 +130,7 @@ class Journal:
             (self.folder / "open.jsonl").rename(self.folder / f"{stamp}-{secrets.token_hex(4)}.jsonl")
 
     def upload(self) -> None:
-        """Uploads all chunks. Raises InputError where the bucket takes none: they stay here."""
+        """Uploads all chunks. Raises InputError if the bucket refuses; the remaining chunks stay here."""
         for path in sorted(self.folder.glob("*-*.jsonl")):
             rows = list(_read(path))
             if rows:
@@ -120,19 +139,36 @@ class Journal:
 
 
 def folder(place: Place, run: str) -> Path:
-    """Where the journal of a run lies: below XDG_STATE_HOME, or ~/.local/state."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "skyfan" / place.name.removeprefix("s3://") / run
+    """The folder of a run's journal: on Linux below $XDG_STATE_HOME/skyfan, or ~/.local/state/skyfan."""
+    return platformdirs.user_state_path("skyfan") / place.name.removeprefix("s3://") / run
 
 
-def left(place: Place, run: str) -> Iterator[Receipt]:
-    """Receipts that are on this machine and may not be in the bucket; nothing is changed."""
+def accepted(place: Place, run: str) -> Iterator[pa.Table]:
+    """All receipts of a run, in its place and on this machine: columns uri, request_id and function."""
+    if rows := list(pending(place, run)):
+        names = ("uri", "request_id", "function")
+        yield pa.table({name: [getattr(row, name) for row in rows] for name in names})
+    yield from receipts.tables(place, receipts.chunks(place, run))
+
+
+def append(file: int, lines: list[str]) -> None:
+    """Appends lines to an open file, whole or with an OSError."""
+    # Begins with a line break: after a write that failed in the middle of a line, none is glued to it.
+    data = memoryview("".join(f"\n{line}" for line in lines).encode())
+    while data:
+        if not (written := os.write(file, data)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[written:]
+
+
+def pending(place: Place, run: str) -> Iterator[Receipt]:
+    """Receipts on this machine that may not be in the bucket yet. Only reads."""
     for path in sorted(folder(place, run).glob("*.jsonl")):
         yield from _read(path)
 
 
 def table(rows: list[Receipt]) -> bytes:
-    """A chunk of receipts as Parquet, with the columns that every reader of runs/<run>/receipts/ expects."""
+    """A chunk of receipts as Parquet, with the schema of runs/<run>/receipts/."""
     schema = receipts.SCHEMA
     columns = [
         pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)
@@ -145,6 +181,6 @@ def table(rows: list[Receipt]) -> bytes:
 def _read(path: Path) -> Iterator[Receipt]:
     with path.open("rb") as lines:
         for line in lines:
-            # A machine that went down in mid-write leaves half a line: that file is sent once more.
+            # A power failure in mid-write leaves half a line: that file is sent again.
             with suppress(ValueError, TypeError):
                 yield Receipt(*json.loads(line))

@@ -1,18 +1,211 @@
-"""Where logs come from: CloudWatch, files, standard input."""
+"""Events of log files, whatever wrote them: no form is guessed, each line is read for itself."""
 
+import csv
 import gzip
 import io
+import math
+import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from . import lines
-from .lines import Event
+from ..events import OnProgress, ignore
+from .objects import DEPTH, GZIP, INSIGHTS, NO_MESSAGE, Event, decode, opened, pieces, unpacked
+from .report_lines import COLOUR, FIELD, NONE, TIME_LINE, WORTH, moment, seconds, stamp
 
-_GZIP = b"\x1f\x8b"
+_STREAM = r"(?:\d{4}/\d\d/\d\d/\S+\s+)?"
+_PREFIXED = re.compile(
+    rf"{_STREAM}(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)\s+{_STREAM}(?=\{{|REPORT )"
+)
+_COMPLETE = re.compile(r"Max[\s\\]+Memory[\s\\]+Used:[\s\\]*\d+[\s\\]*MB")
+_QUOTE = re.compile(r"\\.")
+_NAME = r'"?@?[A-Za-z][\w.@ ]*"?'
+_HEADER = re.compile(rf"\s*{_NAME}([,;\t|]){_NAME}(?:\1{_NAME})*\s*")
+_LIMIT = 1 << 20
+_BLOCK = 1 << 16
+_BYTE_ORDERS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_ARCHIVES = {b"PK\3\4": "zip or xlsx", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
+
+
+def events(lines: Iterable[str]) -> Iterator[Event]:
+    """The events of a log file, from its lines with or without line ends.
+
+    Reads what AWS writes and exports, and what other tools make of it: any prefix, colours, JSON in lines or
+    over many, in strings of JSON, YAML and CSV, tables, packed subscription payloads. All else is one event
+    per line.
+    """
+    source, objects_over_lines = iter(lines), _Lines()
+    pending: list[str] = []
+    began = NONE
+    while True:
+        before = iter(objects_over_lines.remaining)
+        for raw in (rows := chain(before, source)):
+            line = raw.rstrip("\r\n")
+            if not line:
+                continue
+            if pending:
+                if _continues(pending, line):
+                    pending.append(line)
+                    continue
+                yield "\n".join(pending), began
+                pending = []
+            when = NONE
+            if line[0].isdigit() and (prefix := _PREFIXED.match(line)):
+                line, when = line[prefix.end() :], seconds(prefix[1])
+            if line[0] == "{" and line[-1] == "}" and "\\" not in line and '"message"' not in line:
+                yield line, when
+                continue
+            line = COLOUR.sub("", line) if "\x1b" in line else line
+            if "REPORT" in line and "{" not in line:
+                pending, began = [line], when
+                continue
+            if "{" not in line:
+                yield from _simple(line, when, rows)
+                continue
+            at = yield from pieces(line, when, whole=False)
+            if at < len(line):
+                when = stamp(line[:at]) if math.isnan(when) else when
+                yield from objects_over_lines.read(line[at:], rows, when)
+                objects_over_lines.remaining += before
+                break
+        else:
+            break
+    if pending:
+        yield "\n".join(pending), began
+
+
+def _simple(line: str, time: float, rows: Iterator[str]) -> Iterator[Event]:
+    """The events of a line without braces: itself, what is packed in it, or the table whose header it is."""
+    if ("essage" in line or "@" in line) and (table := _table(line, rows)):
+        yield from table
+    elif len(line) >= 60 and " " not in line:
+        yield from unpacked(line, time)
+    else:
+        yield line, time
+
+
+def _continues(pending: list[str], line: str) -> bool:
+    """Whether a line belongs to the text in the lines before it."""
+    if "REPORT" in line:
+        return False
+    if FIELD.match(line.lstrip()):
+        # Only X-Ray's line can follow a complete report; what a handler prints may look like a field.
+        return len(pending) > 1 or not _COMPLETE.search(pending[0]) or line.startswith("XRAY ")
+    if line[:2] == "  " and "{" not in line:  # YAML folds long strings
+        text = "\n".join(pending)
+        if _QUOTE.sub("", text).count('"') % 2 or not _COMPLETE.search(text):
+            return True
+    return TIME_LINE.fullmatch(line) is not None
+
+
+class _Lines:
+    """Reads objects that are printed over many lines."""
+
+    def __init__(self) -> None:
+        self.remaining: list[str] = []
+        """Lines that were read but are not part of the object."""
+        self._limit = _LIMIT
+
+    def read(self, text: str, rows: Iterator[str], time: float) -> Iterator[Event]:
+        """The events of the object that begins with `text` and goes on in the next rows."""
+        lines, size, tried, in_list = [text], len(text), len(text), False
+        depth = text.count("{") - text.count("}")
+        while True:
+            at_end = True
+            for raw in rows:
+                line = raw.rstrip("\r\n")
+                lines.append(COLOUR.sub("", line) if "\x1b" in line else line)
+                size += len(line) + 1
+                depth += line.count("{") - line.count("}")
+                closed = depth <= 0 and not in_list and 2 * size > 3 * tried
+                if closed or size >= (tried + _BLOCK if in_list else 2 * tried):
+                    at_end = False
+                    break
+            text, tried = "\n".join(lines), size
+            if not in_list:
+                found = decode(text, 0)
+                if isinstance(found, tuple):
+                    value, end = found
+                    yield from opened(value, text[:end], time)
+                    self.remaining, self._limit = text[end:].split("\n"), _LIMIT
+                    return
+                if found < len(text) or at_end or _LIMIT > size >= self._limit:
+                    # Not an object. The next ones may be as deep in it: they get half the lines to end in.
+                    self.remaining, self._limit = text[1:].split("\n"), max(self._limit // 2, 4096)
+                    return
+                if size < _LIMIT:
+                    continue
+                text, in_list = (
+                    text[1:],
+                    True,
+                )  # of a large document only the events are kept, one block at a time
+            at = yield from pieces(text, time, whole=at_end)
+            if at == len(text):
+                self.remaining = []
+                return
+            if not at and size >= _LIMIT:
+                in_list = False
+            lines, size = [text[at:]], len(text) - at
+            tried = 0 if at else size
+
+
+def _table(line: str, rows: Iterator[str]) -> Iterator[Event] | None:
+    """The events in the rows of a table, CSV with any separator; None if the line is not its header."""
+    header = _HEADER.fullmatch(line)
+    if not header:
+        return None
+    names = [name.strip(' "') for name in line.split(header[1])]
+    plain = [name.lstrip("@").lower() for name in names]
+    if "message" in plain and "timestamp" in plain:
+        return _rows(plain, header[1], rows)
+    return _without_message(rows) if INSIGHTS & set(names) else None
+
+
+def _rows(names: list[str], separator: str, rows: Iterator[str]) -> Iterator[Event]:
+    """The events in rows, a block at a time; a block that does not fit the header is read line by line."""
+    message, when = names.index("message"), names.index("timestamp")
+    block: list[str] = []
+    size = quotes = 0
+    for line in chain(rows, [""]):
+        block.append(line)
+        size += len(line)
+        quotes += line.count('"')
+        if line and (size < _BLOCK or (quotes % 2 and size < _LIMIT)):
+            continue
+        try:
+            table = [row for row in csv.reader(block, delimiter=separator) if row]
+        except csv.Error:
+            table = [[]]
+        if quotes % 2 or any(len(row) != len(names) for row in table):
+            yield from events(block)
+        else:
+            for row in table:
+                time = moment({"timestamp": row[when].strip()}, NONE)
+                yield row.pop(message).rstrip("\n"), time
+                for cell in row:
+                    if WORTH.search(cell):
+                        yield cell, time
+        block, size, quotes = [], 0, 0
+
+
+def _without_message(rows: Iterator[str]) -> Iterator[Event]:
+    """The events in rows of Logs Insights that lack @message; raises InputError if no row has a report."""
+    found = False
+    for text, time in events(rows):
+        found = found or WORTH.search(text) is not None
+        yield text, time
+    if not found:
+        raise InputError(NO_MESSAGE)
 
 
 def cloudwatch(
@@ -20,35 +213,36 @@ def cloudwatch(
     groups: Iterable[str],
     start: float,
     end: float | None = None,
-    on_page: Callable[[int], None] = lambda events: None,
+    progress: OnProgress = ignore,
 ) -> Iterator[list[Event]]:
-    """All events of log groups from `start` to `end` (Unix seconds), a page at a time.
+    """All events of log groups from `start` to `end` (Unix seconds), page by page; pages may be empty.
 
-    Everything is read, not only what a filter of CloudWatch's would find: the bytes are on the bill, and what
-    looks like a report must not be lost. A page may be empty and more may follow. `client` is boto3's of the
-    service logs, which waits and tries again when it is throttled.
+    Everything is read without a filter: the bytes are on the bill, and nothing that looks like a report may
+    be lost. `client` is boto3's client for logs, which retries when it is throttled.
     """
-    from ..aws import session  # boto3 takes its time, and files do not need it
+    from .. import session  # boto3 is slow to import, and files do not need it
 
+    read = 0
     for group in groups:
-        asked: dict[str, Any] = {"logGroupName": group, "startTime": int(start * 1000)}
+        request: dict[str, Any] = {"logGroupName": group, "startTime": int(start * 1000)}
         if end is not None:
-            asked["endTime"] = int(end * 1000)
+            request["endTime"] = int(end * 1000)
         more = True
         while more:
-            with session.told(f"the log group {group}"):
-                page = client.filter_log_events(**asked)
+            with session.aws_errors(f"the log group {group}"):
+                page = client.filter_log_events(**request)
             events = [(event["message"].rstrip("\n"), event["timestamp"] / 1000) for event in page["events"]]
-            on_page(len(events))
+            read += len(events)
+            progress("reading the log", read, 0)
             yield events
             more = bool(page.get("nextToken"))
-            asked["nextToken"] = page.get("nextToken")
+            request["nextToken"] = page.get("nextToken")
 
 
 def files(paths: Iterable[str]) -> Iterator[Iterator[Event]]:
-    """The events of files, gzipped or not, `-` for standard input.
+    """The events of each file, packed by gzip any number of times or not; `-` is standard input.
 
-    They are opened when their events are asked for; InputError is raised then, for one that cannot be read.
+    A file is opened when its events are read; that raises InputError if it cannot be read.
     """
     return map(_file, paths)
 
@@ -60,17 +254,37 @@ def _file(path: str) -> Iterator[Event]:
         else:
             with Path(path).open("rb") as stream:
                 yield from text(stream)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, InputError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"the log {path} cannot be read: {reason}") from error
 
 
 def text(stream: Any) -> Iterator[Event]:
-    """The events of one binary file that is open, and stays so."""
+    """The events of one open binary file, which stays open.
+
+    Raises OSError, EOFError or zlib.error if it is damaged, InputError if it is packed by another program.
+    """
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
-    raw: Any = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == _GZIP else buffered
-    reader = io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
+    for _ in range(DEPTH):
+        if buffered.peek(2)[:2] == GZIP:
+            buffered = io.BufferedReader(gzip.GzipFile(fileobj=buffered, mode="rb"))
+    head = buffered.peek(64)[:64]
+    for mark, program in _ARCHIVES.items():
+        if head.startswith(mark):
+            raise InputError(f"it is packed by {program}: unpack it, or save it as text, JSON or CSV")
+    reader = io.TextIOWrapper(buffered, encoding=_encoding(head), errors="replace")
     try:
-        yield from lines.events(reader)
+        yield from events(reader)
     finally:
         reader.detach()
+
+
+def _encoding(head: bytes) -> str:
+    """The encoding of a text, by its first bytes; a byte order mark at its start is not a part of it."""
+    for mark, encoding in _BYTE_ORDERS:
+        if head.startswith(mark):
+            return encoding
+    pairs = len(head) // 2
+    if pairs and head[1::2].count(0) > pairs // 2:
+        return "utf-16-le"
+    return "utf-16-be" if pairs and head[::2].count(0) > pairs // 2 else "utf-8"

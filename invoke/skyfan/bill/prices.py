@@ -1,4 +1,4 @@
-"""Prices and rules of counting, read from prices.toml or from a file of the same form."""
+"""Prices and billing rules, read from prices.toml or a file of the same form."""
 
 import math
 import tomllib
@@ -15,7 +15,7 @@ CHARGES = ("compute", "requests", "tmp", "snapstart", "s3", "logs")
 
 @dataclass(frozen=True)
 class Tier:
-    """A price in USD a unit for the units of a month up to `up_to`."""
+    """A price in USD per unit, for a month's units up to `up_to`."""
 
     up_to: float
     price: float
@@ -23,24 +23,24 @@ class Tier:
 
 @dataclass(frozen=True)
 class Model:
-    """A way of counting."""
+    """A set of billing rules."""
 
     name: str
     granularity_ms: int
     """Billed time is rounded up to a multiple of this."""
     init: bool
-    """Whether the start of an environment is billed."""
+    """Whether cold starts are billed."""
     charges: tuple[str, ...]
-    """The parts that are on the bill, of CHARGES."""
+    """The parts on the bill, some of CHARGES."""
     gb_second: float | None
-    """The model's own price in USD a GB-s, where it does not go by the region's."""
+    """The model's own price in USD per GB-s; None for the region's prices."""
     as_logged_since: float | None
-    """Unix time since which AWS's logs themselves follow this model."""
+    """Unix time since which the Billed Duration in AWS's logs follows this model."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """All prices of one region, in USD, and the models."""
+    """All prices of one region in USD, and the models."""
 
     source: str
     collected: str
@@ -51,28 +51,34 @@ class Prices:
     s3_get: float
     s3_put: float
     s3_gb_month: float
+    transfer_gb: float
+    """From S3 to the internet, of the first 10 TB of a month."""
     log_gb: float
     log_gb_month: float
     gb_second: dict[str, tuple[Tier, ...]]
-    """By architecture: tiers, the last without an end."""
+    """Tiers by architecture, the last without an end."""
     models: dict[str, Model]
     free_requests: float
-    """A month."""
+    """Per month; `free_gb_seconds` too."""
     free_gb_seconds: float
 
     def model(self, name: str) -> Model:
-        """The model of that name. Raises UsageError that names those that there are."""
+        """The model of that name. Raises UsageError, which lists all names, if there is none."""
         try:
             return self.models[name]
         except KeyError:
-            raise UsageError(f"there is no model {name!r}; there are: {', '.join(self.models)}") from None
+            raise UsageError(
+                f"there is no billing model {name!r}; choose one of {', '.join(self.models)}"
+            ) from None
 
     def compute(self, gb_seconds: float, arch: str, model: Model) -> float:
-        """USD for so many GB-s of one month. Raises UsageError for an architecture without a price."""
+        """USD for the GB-s of one month. Raises UsageError for an architecture without a price."""
         if model.gb_second is not None:
             return gb_seconds * model.gb_second
         if arch not in self.gb_second:
-            raise UsageError(f"no price of {arch!r} in {self.region}: there is {', '.join(self.gb_second)}")
+            raise UsageError(
+                f"no price for {arch!r} in {self.region}; there are prices for {', '.join(self.gb_second)}"
+            )
         below, amount = 0.0, 0.0
         for tier in self.gb_second[arch]:
             amount += max(0.0, min(gb_seconds, tier.up_to) - below) * tier.price
@@ -81,9 +87,10 @@ class Prices:
 
 
 def load(file: str | Path | None = None, region: str | None = None) -> Prices:
-    """Reads prices. Raises UsageError where the file is missing or wrong, or has no such region.
+    """Reads the prices of a region from `file` (default: skyfan's own prices).
 
-    Without `region` it is us-east-1, or the only one that the file has.
+    `region` defaults to the only one in the file, or to us-east-1. Raises UsageError if the file cannot be
+    read, is malformed, or has no such region.
     """
     path = Path(file) if file else OWN
     try:
@@ -96,7 +103,9 @@ def load(file: str | Path | None = None, region: str | None = None) -> Prices:
         return _prices(document, region, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"the price file {path} is not as {OWN.name} of skyfan is: {what}") from error
+        raise UsageError(
+            f"the price file {path} does not have the form of skyfan's {OWN.name}: {what}"
+        ) from error
 
 
 def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
@@ -105,8 +114,8 @@ def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
         region = next(iter(regions)) if len(regions) == 1 else REGION
     if region not in regions:
         raise UsageError(
-            f"{path.name} has no prices of {region!r}; it has: {', '.join(regions)}. "
-            f"Copy {OWN}, add the region, and give it with --prices"
+            f"{path} has no prices for {region!r}, only for {', '.join(regions)}. "
+            f"Copy {OWN}, add the region, and pass the copy with --prices"
         )
     here = regions[region]
     single = (
@@ -116,6 +125,7 @@ def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
         "s3_get",
         "s3_put",
         "s3_gb_month",
+        "transfer_gb",
         "log_gb",
         "log_gb_month",
     )
@@ -134,22 +144,22 @@ def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
 def _price(value: Any, name: str) -> float:
     price = float(value)
     if not (math.isfinite(price) and price >= 0):
-        raise ValueError(f"{name} is {value!r}, which is no price")
+        raise ValueError(f"{name} is {value!r}, which is not a price")
     return price
 
 
 def _tiers(tiers: list[dict[str, Any]], arch: str) -> tuple[Tier, ...]:
-    read = tuple(Tier(float(tier.get("up_to", math.inf)), _price(tier["price"], arch)) for tier in tiers)
-    ends = [tier.up_to for tier in read]
+    parsed = tuple(Tier(float(tier.get("up_to", math.inf)), _price(tier["price"], arch)) for tier in tiers)
+    ends = [tier.up_to for tier in parsed]
     if not ends or ends != sorted(set(ends)) or ends[-1] != math.inf:
         raise ValueError(f"the tiers of {arch} must rise, and the last must have no up_to")
-    return read
+    return parsed
 
 
 def _model(name: str, model: dict[str, Any]) -> Model:
     charges, step = tuple(model["charges"]), int(model["granularity_ms"])
     if unknown := set(charges) - set(CHARGES):
-        raise ValueError(f"model {name} charges {', '.join(sorted(unknown))}; there is {', '.join(CHARGES)}")
+        raise ValueError(f"model {name} charges {', '.join(sorted(unknown))}; known are {', '.join(CHARGES)}")
     if step < 1:
         raise ValueError(f"granularity_ms of model {name} must be at least 1")
     own = None if "gb_second" not in model else _price(model["gb_second"], name)

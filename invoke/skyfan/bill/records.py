@@ -1,4 +1,4 @@
-"""Many reports in columns, so that a million of them take little memory."""
+"""Reports in columns, so that a million of them take little memory, and their statistics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .reports import Report
+from ..runs import digests
+from .report_lines import GOOD, Report
 
 Floats = NDArray[np.float64]
 Kind = tuple[str, str]
@@ -23,46 +24,70 @@ NUMBERS = (
     "billed_restore_ms",
     "time",
 )
+"""Columns of numbers, named as the fields of Report."""
+QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99, "most": 1.0}
+_POINTS = 60
+_ROWS = 1 << 14
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the handlers' own lines say of images that were done, each once: (n,) arrays."""
+    """Images that the function logged as done, each once: (n,) arrays."""
 
     file: NDArray[np.uint64]
     """Digest of the input's key, sorted."""
     sources: NDArray[np.int64]
     seconds: Floats
-    """What the handler took for this image; NaN where it does not say."""
+    """Processing time of the image; NaN if the line does not have it."""
+    requests: NDArray[np.uint64]
+    """(m, 2) digests of a request ID and of its image, of the lines that name both."""
 
     @classmethod
-    def of(cls, file: ArrayLike, sources: ArrayLike, seconds: ArrayLike) -> "Results":
-        """Of an image that was done twice, by a retry or a second delivery, the longer counts."""
+    def of(
+        cls, file: ArrayLike, sources: ArrayLike, seconds: ArrayLike, requests: ArrayLike = ()
+    ) -> "Results":
+        """Keeps the longest processing time of an image that was done twice (retry or second delivery)."""
         files, found, took = np.array(file, np.uint64), np.array(sources, np.int64), np.array(seconds, float)
         order = np.lexsort((-found, -took, files))
         unique, first = np.unique(files[order], return_index=True)
-        return cls(unique, found[order][first], took[order][first])
+        pairs = np.array(requests, np.uint64).reshape(-1, 2)
+        return cls(unique, found[order][first], took[order][first], pairs)
 
 
 NO_RESULTS = Results.of([], [], [])
 
 
+def id_hashes(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """64-bit hashes (n,) of request IDs: text takes ten times as long to sort."""
+    hashes = np.zeros(len(ids), np.uint64)
+    width = -(-max(ids.itemsize, 1) // 8) * 8
+    for start in range(0, len(ids), _ROWS):
+        words = ids[start : start + _ROWS].astype(f"S{width}").view(np.uint64).reshape(-1, width // 8)
+        part = hashes[start : start + _ROWS]
+        for column in words.T:
+            part ^= column
+            part *= _ODD
+            part ^= part >> np.uint64(29)
+    return hashes
+
+
 @dataclass(frozen=True)
 class Records:
-    """Reports in columns of equal length; NaN where a report has no such field. Their order means nothing."""
+    """Reports in columns of equal length, in no particular order; NaN if a report lacks the field."""
 
     request_id: NDArray[np.bytes_]
-    """Empty for a start that failed (INIT_REPORT)."""
+    """Empty for a failed start (INIT_REPORT)."""
     duration_ms: Floats
     billed_ms: Floats
-    """As logged."""
+    """Billed Duration of the log."""
     memory_mb: Floats
     used_mb: Floats
     init_ms: Floats
     restore_ms: Floats
     billed_restore_ms: Floats
     time: Floats
-    """When it ended, Unix seconds."""
+    """End of the invocation, Unix seconds."""
     kind: NDArray[np.int32]
     """Index into `kinds`."""
     kinds: tuple[Kind, ...]
@@ -70,8 +95,11 @@ class Records:
     """Events read, reports or not."""
     log_bytes: int = 0
     unparsed: int = 0
+    """Events that look like reports but cannot be read."""
     examples: tuple[str, ...] = ()
-    """The first of those that look like reports and could not be read."""
+    """The first of those."""
+    repeated: int = 0
+    """Reports that were read more than once: each is one row."""
     results: Results = NO_RESULTS
 
     def __len__(self) -> int:
@@ -79,44 +107,66 @@ class Records:
 
     @property
     def invoked(self) -> NDArray[np.bool_]:
-        """True for invocations, False for starts that failed: those have no Billed Duration."""
+        """True for invocations; False for failed starts, which have no Billed Duration."""
         return ~np.isnan(self.billed_ms)
 
-    def different(self, which: NDArray[np.bool_]) -> int:
-        """How many request IDs some have. By 64-bit hashes: sorting text takes ten times as long."""
-        ids = self.request_id[which].tolist()
-        hashes = np.sort(np.fromiter(map(hash, ids), np.int64, len(ids)))
-        return int((np.diff(hashes) != 0).sum()) + bool(ids)
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """True for invocations that ended with an error or were killed."""
+        return self._of_kinds([status not in GOOD for status, _ in self.kinds])
+
+    @property
+    def timed_out(self) -> NDArray[np.bool_]:
+        """True for failed invocations that were killed at their time limit."""
+        return self._of_kinds([status == "timeout" for status, _ in self.kinds])
+
+    def _of_kinds(self, chosen: list[bool]) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = np.array(chosen, np.bool_)[self.kind] & self.invoked
+        return mask
+
+    def requests(self, which: NDArray[np.bool_]) -> int:
+        """Number of different request IDs among some reports."""
+        hashes = np.sort(id_hashes(self.request_id[which]))
+        return int((hashes[1:] != hashes[:-1]).sum()) + bool(len(hashes))
+
+    def images(self) -> NDArray[np.uint64]:
+        """Digest of the image of each report (n,); 0 if the log does not tell, or for a batch."""
+        known = self.results.requests[np.argsort(self.results.requests[:, 0], kind="stable")]
+        if not len(known):
+            return np.zeros(len(self), np.uint64)
+        wanted = digests.each(request.decode() for request in self.request_id.tolist())
+        at = np.minimum(np.searchsorted(known[:, 0], wanted), len(known) - 1)
+        return np.where(known[at, 0] == wanted, known[at, 1], np.uint64(0))
 
     def __add__(self, other: "Records") -> "Records":
-        """Both together."""
         kinds = tuple(dict.fromkeys([*self.kinds, *other.kinds]))
-        new = np.array([kinds.index(kind) for kind in other.kinds], np.int32)
+        codes = np.array([kinds.index(kind) for kind in other.kinds], np.int32)
         names = ("request_id", *NUMBERS)
-        mine, others = self.results, other.results
         return Records(
             **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names},
-            kind=np.concatenate([self.kind, new[other.kind] if len(new) else other.kind]),
+            kind=np.concatenate([self.kind, codes[other.kind] if len(codes) else other.kind]),
             kinds=kinds,
             events=self.events + other.events,
             log_bytes=self.log_bytes + other.log_bytes,
             unparsed=self.unparsed + other.unparsed,
             examples=(*self.examples, *other.examples),
+            repeated=self.repeated + other.repeated,
             results=Results.of(
-                np.concatenate([mine.file, others.file]),
-                np.concatenate([mine.sources, others.sources]),
-                np.concatenate([mine.seconds, others.seconds]),
+                np.concatenate([self.results.file, other.results.file]),
+                np.concatenate([self.results.sources, other.results.sources]),
+                np.concatenate([self.results.seconds, other.results.seconds]),
+                np.concatenate([self.results.requests, other.results.requests]),
             ),
         )
 
-    def only(self, which: NDArray[Any], log_bytes: int | None = None) -> "Records":
-        """These reports alone, by mask or index, with all else that the log told; its bytes can be given."""
+    def select(self, which: NDArray[Any], log_bytes: int | None = None) -> "Records":
+        """Some reports, by mask or index, with the same results and counts, and `log_bytes` if not None."""
         names = ("request_id", *NUMBERS, "kind")
         columns = {name: getattr(self, name)[which] for name in names}
         return replace(self, **columns, log_bytes=self.log_bytes if log_bytes is None else log_bytes)
 
     def reports(self) -> Iterator[Report]:
-        """One by one, for tables and tests."""
+        """The reports one by one, for tables and tests."""
         for row in range(len(self)):
             number = {name: float(getattr(self, name)[row]) for name in NUMBERS}
             memory, used = int(number.pop("memory_mb")), int(number.pop("used_mb"))
@@ -129,3 +179,53 @@ class Records:
                 error_type=error_type,
                 **number,
             )
+
+
+@dataclass(frozen=True)
+class Concurrency:
+    """How many invocations ran at once."""
+
+    peak: int
+    began: float
+    """Unix seconds; `ended` too."""
+    ended: float
+    points: list[tuple[float, float]]
+    """Seconds since `began`, and the mean number of running invocations from there to the next point."""
+
+
+def concurrency(records: Records) -> Concurrency | None:
+    """How many invocations ran at once, cold starts included; None if no report has a time."""
+    known = ~np.isnan(records.time) & records.invoked
+    if not known.any():
+        return None
+    ends = records.time[known]
+    starts = ends - (records.duration_ms + np.nan_to_num(records.init_ms))[known] / 1000
+    starts.sort()
+    ends.sort()
+    # At each start: the number of starts so far less the number of ends.
+    peak = int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")).max())
+    began, ended = float(starts[0]), float(ends[-1])
+    edges = np.linspace(began, ended, _POINTS + 1)
+    busy = np.diff(_busy_until(edges, starts) - _busy_until(edges, ends))
+    width = (ended - began) / _POINTS
+    running = busy / width if width > 0 else np.full(_POINTS, float(len(starts)))
+    points = [(float(edge - began), float(value)) for edge, value in zip(edges, running, strict=False)]
+    return Concurrency(max(peak, 1), began, ended, points)
+
+
+def percentiles(values: Floats) -> dict[str, float]:
+    """The QUANTILES of the values that are not NaN; empty if there are none."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {}
+    found = np.quantile(known, list(QUANTILES.values()))
+    return dict(zip(QUANTILES, map(float, found), strict=True))
+
+
+def _busy_until(edges: Floats, moments: Floats) -> Floats:
+    """(n,) sum over sorted moments before each edge of edge - moment: the integral of their count."""
+    offset = moments[0]
+    total = np.concatenate([[0.0], np.cumsum(moments - offset)])
+    count = np.searchsorted(moments, edges)
+    integral: Floats = count * (edges - offset) - total[count]
+    return integral

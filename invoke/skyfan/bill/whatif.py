@@ -1,27 +1,32 @@
-"""The same work elsewhere: another memory size, architecture or number of files; and which size to use."""
+"""The same work under other conditions: memory size, architecture, number of files; and advice on memory."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import formatting
 from ..errors import UsageError
-from . import costs, figures, speeds
+from . import costs, estimate
 from .charges import TMP_FREE_MB, Charges, charge
-from .costs import NOTHING_BESIDE, Beside
+from .costs import NOTHING_UNLOGGED, Unlogged
 from .prices import MODEL, Prices
-from .records import Records
+from .records import Floats, Records
 
 SIZES_MB = (512, 1024, 1769, 3008, 5120, 10240)
 LEAST_MB, MOST_MB = 128, 10240
-# A memory size must leave so much room above what was used: an image that is larger by this still fits.
+MOST_S = 900.0
+"""Longest time that Lambda lets an invocation run."""
+# The memory size must be this much larger than the memory used, so that somewhat larger images still fit.
 _ROOM = 1.25
 _ENOUGH = 100
-"""Invocations at one size whose durations count as measured."""
+"""Images at one memory size that count as a measurement."""
+_ALIKE = 0.02
+"""Costs that differ by less than this share are equal."""
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """What is to be different; None leaves it as it was."""
+class Variation:
+    """Other conditions for the same work; None for no change."""
 
     memory_mb: int | None = None
     arch: str | None = None
@@ -36,10 +41,10 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The bill of the same work elsewhere, and what was assumed."""
+    """The charges of the same work under other conditions."""
 
     charges: Charges
-    """For all files asked for."""
+    """For all of `files`."""
     files: int
     assumptions: list[str]
 
@@ -50,117 +55,245 @@ class WhatIf:
 
 @dataclass(frozen=True)
 class Size:
-    """One memory size: what a file costs and takes there."""
+    """Cost and duration of the images of a tier at one memory size."""
 
     memory_mb: int
     usd_per_image: float
     seconds: float
     """Median duration of an invocation."""
     measured: int
-    """Invocations in the log at this size; 0 where the speed curve stands for them."""
+    """Images of the tier that ran at this size; 0 if duration and cost were computed."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The memory size to use."""
+    """A recommended memory size for the images of one tier: those that ran at `tier_mb`."""
 
+    tier_mb: int
     memory_mb: int
+    """Of the measured sizes the cheapest; of those that cost the same, the fastest."""
     why: str
     sure: str
+    """How certain that is, and what to measure where the log cannot tell."""
     sizes: list[Size]
 
 
 def what_if(
     records: Records,
     prices: Prices,
-    elsewhere: Elsewhere,
+    variation: Variation,
     *,
     model: str = MODEL,
     arch: str = "x86_64",
     free_tier: bool = False,
-    beside: Beside = NOTHING_BESIDE,
+    unlogged: Unlogged = NOTHING_UNLOGGED,
 ) -> WhatIf:
-    """What the same work would have cost with another memory size, architecture or number of files."""
-    said = []
-    if elsewhere.memory_mb is not None:
-        records = at(records, elsewhere.memory_mb)
-        said.append(
-            f"durations in proportion to the share of a CPU, which {speeds.ONE_CPU_MB} MB give whole; "
-            "more memory is no faster, and reading from S3 is taken to scale alike"
+    """The cost of the same work with another memory size, architecture or number of files.
+
+    Raises UsageError for an architecture without a price, and for a number of files if the log has none done.
+    """
+    assumptions = []
+    if variation.memory_mb is not None:
+        records = scaled(records, variation.memory_mb)
+        assumptions.append(
+            f"durations scale with the share of a CPU, which is one at {estimate.ONE_CPU_MB} MB; "
+            "more memory is no faster, and reading from S3 scales alike"
         )
-        over = int((records.used_mb > elsewhere.memory_mb).sum())
+        over = int((records.used_mb > variation.memory_mb).sum())
         if over:
-            said.append(f"{over} invocations used more than {elsewhere.memory_mb} MB and would fail")
-    if elsewhere.arch not in {None, arch}:
-        said.append(f"{elsewhere.arch} is taken to be as fast as {arch}: that was not measured")
-    made = costs.bill(records, prices, model=model, arch=elsewhere.arch or arch, beside=beside)
+            number = formatting.count(over, "invocation")
+            assumptions.append(f"{number} used more than {variation.memory_mb} MB and would fail")
+        if late := int((records.duration_ms > MOST_S * 1000).sum()):
+            records = replace(records, duration_ms=np.minimum(records.duration_ms, MOST_S * 1000))
+            longest = np.ceil(records.duration_ms + _start(records))
+            records = replace(records, billed_ms=np.fmin(records.billed_ms, longest))
+            assumptions.append(
+                f"{formatting.count(late, 'invocation')} would take longer than {MOST_S:.0f} s: Lambda ends "
+                "them then, billed and without a result"
+            )
+    if variation.arch not in {None, arch}:
+        assumptions.append(f"{variation.arch} is as fast as {arch}: this was not measured")
+    bill = costs.bill(records, prices, model=model, arch=variation.arch or arch, unlogged=unlogged)
     rule = prices.model(model)
-    files = elsewhere.files or made.images
-    times = files / made.images if made.images else 0.0
-    if elsewhere.files is not None:
-        if not made.images:
-            raise UsageError("no file was done in this log: there is nothing to scale to another number")
-        said.append(f"{files} files like the {made.images} here, failures and cold starts in the same share")
+    files = variation.files or bill.images
+    if not bill.images:
+        assumptions.append("no file is done: this is the cost of the same invocations")
+    factor = files / bill.images if bill.images else 1.0
+    if variation.files is not None:
+        if not bill.images:
+            raise UsageError("this log has no file that is done: there is nothing to scale to another number")
+        assumptions.append(
+            f"{formatting.count(files)} like the {bill.images:,} here, with the same share of failures and "
+            "cold starts"
+        )
     used = replace(
-        made.usage, **{name: value * times for name, value in vars(made.usage).items() if times != 1.0}
+        bill.usage, **{name: value * factor for name, value in vars(bill.usage).items() if factor != 1.0}
     )
-    charged = charge(used, prices, rule, elsewhere.arch or arch, free_tier=free_tier)
-    return WhatIf(charged, files, said)
+    charged = charge(used, prices, rule, variation.arch or arch, free_tier=free_tier)
+    return WhatIf(charged, files, assumptions)
 
 
-def at(records: Records, memory_mb: int) -> Records:
-    """The records as they might have been at another memory size: durations by the share of a CPU."""
-    old = np.minimum(1.0, records.memory_mb / speeds.ONE_CPU_MB)
-    slower = np.where(records.memory_mb > 0, old, 1.0) / speeds.cpus(memory_mb)
+def scaled(records: Records, memory_mb: int) -> Records:
+    """The records at another memory size: durations scale with the share of a CPU."""
+    old = np.minimum(1.0, records.memory_mb / estimate.ONE_CPU_MB)
+    return _slower(records, memory_mb, np.where(records.memory_mb > 0, old, 1.0) / estimate.cpus(memory_mb))
+
+
+def _slower(records: Records, memory_mb: int, factor: Floats | float) -> Records:
+    """The records at another memory size, with all durations times `factor`, (n,) or one."""
     invoked = records.invoked
-    moved = records.memory_mb != memory_mb
-    scaled = {name: getattr(records, name) * slower for name in ("duration_ms", "init_ms")}
-    started = np.nan_to_num(scaled["init_ms"]) + np.nan_to_num(records.billed_restore_ms)
-    billed = np.where(moved, np.ceil(np.round(scaled["duration_ms"] + started, 6)), records.billed_ms)
+    changed = records.memory_mb != memory_mb
+    times = {name: getattr(records, name) * factor for name in ("duration_ms", "init_ms")}
+    longer = replace(records, **times)
+    billed = np.where(changed, np.ceil(np.round(longer.duration_ms + _start(longer), 6)), records.billed_ms)
     return replace(
-        records,
-        **scaled,
+        longer,
         billed_ms=np.where(invoked, billed, np.nan),
         memory_mb=np.where(invoked, float(memory_mb), records.memory_mb),
     )
 
 
-def advise(records: Records, prices: Prices, *, arch: str = "x86_64", tmp_mb: int = TMP_FREE_MB) -> Advice:
-    """The memory size that is cheapest, and the faster one where two cost the same within 2 %.
+def _start(records: Records) -> Floats:
+    started: Floats = np.nan_to_num(records.init_ms) + np.nan_to_num(records.billed_restore_ms)
+    return started
 
-    Durations are those of the log at sizes where it has at least 100 good invocations; elsewhere they are put
-    along the speed curve from the size with the most. Raises UsageError where the log has no good invocation.
+
+def advise(
+    records: Records, prices: Prices, *, arch: str = "x86_64", tmp_mb: int = TMP_FREE_MB
+) -> list[Advice]:
+    """The best memory size for the images of each tier, the tier with the most images first.
+
+    Large images go to a function with more memory, so each memory size in the log is a tier of other images.
+    Only where the log says that the same images ran at several sizes are these compared: by the images that
+    they share, at least _ENOUGH. Raises UsageError if no invocation succeeded.
     """
-    good = records.only(records.invoked & ~figures.failed(records))
+    good = records.select(records.invoked & ~records.failed)
     if not len(good):
-        raise UsageError("no invocation in this log came to a good end: there is nothing to go by")
-    there, counts = np.unique(good.memory_mb.astype(int), return_counts=True)
-    often = {int(size): int(count) for size, count in zip(there, counts, strict=True)}
-    most = max(often, key=lambda size: (often[size], size))
-    used = float(records.used_mb[records.invoked].max())
-    needed = used * _ROOM
-    rows = []
-    for size in sorted({*SIZES_MB, *often}):
-        if size < needed and size != MOST_MB:
-            continue
-        measured = often.get(size, 0) if often.get(size, 0) >= _ENOUGH or size == most else 0
-        sample = good.only(good.memory_mb == (size if measured else most))
-        moved = replace(at(sample, size), log_bytes=0)
-        made = costs.bill(moved, prices, arch=arch, beside=Beside(len(sample), tmp_mb=tmp_mb))
-        each = made.usd / len(sample)
-        rows.append(Size(size, each, made.percentiles["duration_ms"]["median"] / 1000, measured))
-    cheapest = min(row.usd_per_image for row in rows)
-    best = min((row for row in rows if row.usd_per_image <= cheapest * 1.02), key=lambda row: row.seconds)
-    why = f"{used:.0f} MB were used at most; of sizes with a quarter more, the cheapest, the faster of equals"
-    return Advice(best.memory_mb, why, _sure(best, rows, often), rows)
+        raise UsageError("no invocation in this log succeeded: there is nothing to base advice on")
+    times = _by_image(good)
+    logged, counts = np.unique(good.memory_mb, return_counts=True)
+    open_sizes = [int(size) for size in logged[np.argsort(-counts, kind="stable")]]
+    found = []
+    while open_sizes:
+        base = open_sizes.pop(0)
+        ratios = {size: ratio for size in open_sizes if (ratio := _ratio(times, base, size)) is not None}
+        open_sizes = [size for size in open_sizes if size not in ratios]
+        # An image that failed with less memory may be one of this tier.
+        tried = records.invoked & (records.memory_mb <= max(base, *ratios, 0))
+        needed = float(records.used_mb[tried].max()) * _ROOM
+        tier = _Tier(good.select(good.memory_mb == base), base, ratios, prices, arch, tmp_mb)
+        found.append(tier.advice(needed))
+    return found
 
 
-def _sure(best: Size, rows: list[Size], often: dict[int, int]) -> str:
-    sizes = sum(1 for row in rows if row.measured >= _ENOUGH)
-    if sizes > 1 and best.measured >= _ENOUGH:
-        return f"sure: {sizes} sizes were measured, this one in {best.measured} invocations"
-    if sum(often.values()) < _ENOUGH:
-        return f"a guess: the log has only {sum(often.values())} good invocations"
-    if best.measured:
-        return "fairly sure: this size was measured, the others follow from the share of a CPU"
-    return "not sure: this size follows from the share of a CPU; run some files with it and ask again"
+def _by_image(good: Records) -> dict[int, dict[int, float]]:
+    """Duration in ms by memory size and image; the longest, if an image ran twice."""
+    times: dict[int, dict[int, float]] = {}
+    images = good.images().tolist()
+    for image, size, took in zip(images, good.memory_mb.tolist(), good.duration_ms.tolist(), strict=True):
+        if image:
+            of_size = times.setdefault(int(size), {})
+            of_size[image] = max(took, of_size.get(image, 0.0))
+    return times
+
+
+def _ratio(times: dict[int, dict[int, float]], base: int, size: int) -> tuple[float, int] | None:
+    """Total duration at `size` by that at `base` of the images that ran at both, and their number."""
+    one, other = times.get(base, {}), times.get(size, {})
+    shared = one.keys() & other.keys()
+    if len(shared) < _ENOUGH:
+        return None
+    return sum(other[image] for image in shared) / sum(one[image] for image in shared), len(shared)
+
+
+@dataclass(frozen=True)
+class _Tier:
+    """The images that ran at one size, and what is known of them at others."""
+
+    sample: Records
+    base: int
+    ratios: dict[int, tuple[float, int]]
+    """By memory size: duration by that at `base`, and the number of images that tell it."""
+    prices: Prices
+    arch: str
+    tmp_mb: int
+
+    def advice(self, needed: float) -> Advice:
+        """The advice for sizes of at least `needed` MB."""
+        rows, late = [], 0
+        for size in sorted({*SIZES_MB, self.base, *self.ratios}):
+            if size < needed and size not in (self.base, MOST_MB):
+                continue
+            moved = _slower(self.sample, size, self._factor(size))
+            if size != self.base and float(np.nanmax(moved.duration_ms)) > MOST_S * 1000:
+                late += 1
+                continue
+            bill = costs.bill(
+                replace(moved, log_bytes=0),
+                self.prices,
+                arch=self.arch,
+                unlogged=Unlogged(len(moved), tmp_mb=self.tmp_mb),
+            )
+            seconds = bill.percentiles["duration_ms"]["median"] / 1000
+            rows.append(Size(size, bill.usd / len(moved), seconds, self._measured(size)))
+        best = _cheapest([row for row in rows if row.measured])
+        why = f"at most {needed / _ROOM:.0f} MB were used, so sizes from {needed:.0f} MB were compared"
+        if late:
+            why += f", without {late} at which images would take longer than {MOST_S:.0f} s"
+        return Advice(self.base, best.memory_mb, why, self._certainty(best, rows), rows)
+
+    def _measured(self, size: int) -> int:
+        return len(self.sample) if size == self.base else self.ratios.get(size, (0.0, 0))[1]
+
+    def _factor(self, size: int) -> float:
+        """Duration at `size` by that at the base: measured, or fitted to what was measured.
+
+        Of the duration, a part waits and the rest is computed by a share of a CPU; with one size, all is.
+        """
+        if size == self.base:
+            return 1.0
+        if size in self.ratios:
+            return self.ratios[size][0]
+        shares = self._shares
+        slope = 1 / shares[self.base]
+        if len(set(shares.values())) > 1:
+            values = [1.0, *(ratio for ratio, _ in self.ratios.values())]
+            fitted = float(np.polyfit(list(shares.values()), values, 1)[0])
+            slope = min(max(fitted, 0.0), slope)
+        return 1.0 + slope * (1 / estimate.cpus(size) - shares[self.base])
+
+    @property
+    def _shares(self) -> dict[int, float]:
+        """By memory size that was measured: what computing takes there, by what it takes with a CPU."""
+        return {size: 1 / estimate.cpus(size) for size in (self.base, *self.ratios)}
+
+    def _certainty(self, best: Size, rows: list[Size]) -> str:
+        if len(self.sample) < _ENOUGH:
+            return (
+                f"cannot tell: {formatting.count(len(self.sample), 'image')} ran at {self.base} MB; "
+                f"measure {_ENOUGH - len(self.sample)} more at {self.base} MB"
+            )
+        others = [row for row in rows if not row.measured]
+        wanted = _cheapest([best, *others])
+        if len(set(self._shares.values())) == 1 and wanted is best:
+            # All sizes below a CPU cost the same if nothing waits, and less if something does.
+            smaller = [row for row in others if row.memory_mb < best.memory_mb]
+            wanted = smaller[-1] if smaller else best
+        if wanted is best:
+            return (
+                f"certain: {len(self.ratios) + 1} sizes were measured with the same images; the others were "
+                "computed from these"
+                if self.ratios
+                else "certain: a smaller size has no room, and more than one CPU is no faster"
+            )
+        return (
+            f"cannot tell: {wanted.memory_mb} MB may be cheaper or faster; measure {_ENOUGH} of these images "
+            "with it"
+        )
+
+
+def _cheapest(rows: list[Size]) -> Size:
+    """Of the sizes that cost the least, within _ALIKE, the fastest."""
+    least = min(row.usd_per_image for row in rows) * (1 + _ALIKE)
+    alike = (row for row in rows if row.usd_per_image <= least)
+    return min(alike, key=lambda row: (row.seconds, row.memory_mb))

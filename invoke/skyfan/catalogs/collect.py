@@ -1,13 +1,14 @@
-"""skyfan collect: the catalogs of a run to one data set of sources and a table of images.
+"""skyfan collect: merges the catalogs of a run into one data set of sources and a table of images.
 
-Catalogs are read once, many at once, and their rows lie on disk, sorted, until they are written partition by
-partition; so memory is that of one partition (ROWS) and of what is read ahead, plus about 2 kB an image.
+Each catalog is read once, several at the same time. Their rows are sorted on disk (see spill.py) until they
+are written partition by partition, so that memory is that of one partition (ROWS) and of the catalogs in
+flight, plus about 2 kB per image.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,189 +16,299 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .. import files
 from ..errors import UsageError
+from ..events import OnProgress, ignore
 from ..runs import run as runs
-from ..runs.place import Object, Place
-from . import images, missing, reading, schema, store, swap, writing
-from .gather import Gatherer
-from .intake import Intake
-from .parts import parts
-from .rows import Spill
-from .store import Store
+from ..runs import state
+from ..runs.judge import STATES
+from ..storage.place import Object, Place
+from ..storage.uris import Results
+from . import dataset, fitstable, images, partitions, schema
+from .dataset import DataSet
+from .fitstable import DamagedCatalogError, Layout
+from .images import Ids
+from .partitions import Sources
+from .spill import Spill
 
 ROWS = 1 << 18
-"""Sources in a partition at most, some 80 MB of them."""
+"""Maximum sources in a partition; 80 MB of them."""
 _SUFFIX = ".cat.fits"
-
-Progress = Callable[[str, int, int], None]
-"""Is told what is under way, how much of it is done, and of how much; 0 where nobody knows."""
+_IMAGES_PER_BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a data set holds, and what this call did."""
+    """Contents of a data set, and what this call has changed."""
 
     folder: Path
     run: str
     images: int
     sources: int
-    """With a position."""
+    """Sources with a position."""
     unplaced: int
-    """Without one, in unplaced.parquet."""
+    """Sources without a position, in unplaced.parquet."""
     partitions: int
     read: int
-    """Images whose catalogs were read now; the others were in the data set already."""
+    """Images whose catalogs were read by this call; all others were in the data set already."""
     removed: int
-    """Images whose catalogs are gone, and so are their sources."""
+    """Images whose catalogs no longer exist, so that their sources were removed."""
+    doubtful: int
+    """Images in the data set that their catalogs call doubtful."""
+    doubts: dict[str, int]
+    """Why, each with its number of images; an image can have several."""
     left_out: dict[str, int]
-    """Files of the run that are not in it, by state: damaged, failed, missing, late, sent…"""
+    """Files of the run that are not in the data set, by state: damaged, doubtful, failed, late…"""
 
     @property
     def missing_file(self) -> Path:
         """The list of those files, with reasons."""
-        return self.folder / missing.NAME
+        return self.folder / dataset.MISSING
 
 
 def collect(
-    place: Place, run: str, folder: Path, *, rows: int = ROWS, progress: Progress = lambda *_: None
+    place: Place,
+    run: str,
+    folder: Path,
+    *,
+    good: bool = False,
+    rows: int = ROWS,
+    progress: OnProgress = ignore,
 ) -> Collected:
-    """Makes the data set of a run in `folder`, or brings the one that is there up to date.
+    """Creates the data set of a run in `folder`, or updates it.
 
-    Catalogs that are new or were changed are read; those that are gone take their sources with them. Equal
-    catalogs give the same rows in the same partitions, in one call or in many. The old data set stays whole
-    until the new one takes its place. `rows` is the limit of a partition. Raises UsageError for a run without
-    catalogs, or a folder that holds something else.
+    Reads catalogs that are new or have changed; removes the sources of catalogs that no longer exist. Equal
+    catalogs give the same rows in the same partitions, whether in one call or in several. The existing data
+    set stays complete until the new one replaces it. With `good`, doubtful images are left out and listed in
+    missing.csv. `rows` is the limit of a partition. Raises UsageError for a run without catalogs, and for a
+    folder with other contents.
     """
     about = runs.read(place, run)
     if not about["results"].endswith(_SUFFIX):
-        raise UsageError(f"the run {run} is of {about.get('function')}, which makes no catalogs")
-    prefix = about["results"].replace("{run}", run).split("{key}")[0]
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (links are kept)
-    with swap.replacing(folder) as work:
-        return _Collection(place, run, prefix, folder, work, rows, progress).make()
+        raise UsageError(f"the function {about.get('function')} of the run {run} makes no catalogs")
+    results = Results.of(about["results"], run)
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (does not follow links)
+    with files.replace_folder(folder) as work:
+        return _Collection(place, run, results, folder, work, good, rows, progress).update()
 
 
 @dataclass(frozen=True)
 class _Collection:
+    """One call of collect()."""
+
     place: Place
     run: str
-    prefix: str
+    results: Results
     folder: Path
     work: Path
+    good: bool
     limit: int
-    progress: Progress
+    progress: OnProgress
 
-    def make(self) -> Collected:
-        old = self._old()
+    def update(self) -> Collected:
+        existing = self._existing()
         listed = self._listed()
-        if not listed and old is None:
+        if not listed and existing is None:
             raise UsageError(
                 f"the run {self.run} in {self.place.name} has no catalogs yet: see `skyfan status {self.run}`"
             )
-        there = old.images if old else images.SCHEMA.empty_table()
-        is_same = pa.array([_is_same(row, listed) for row in _listing(there)], pa.bool_())
-        known, gone = there.filter(is_same), there.filter(pc.invert(is_same))
-        names = set(known["catalog"].to_pylist())
-        new = {name: item for name, item in listed.items() if name not in names}
-        intake = self._read(new, known, old)
-        if old and not intake.rows and not len(gone):
-            left_out = missing.tell(self.place, self.run, intake.damaged, old.folder)
-            return _collected(self.folder, old.about, left_out, 0, 0)
-        if intake.known is None:
-            raise UsageError(f"no catalog of the run {self.run} can be read: {intake.damaged[0][1]}")
-        read = pa.Table.from_batches(intake.rows, images.SCHEMA)
-        kept = list(parts(old, frozenset(gone["uri"].to_pylist()))) if old else []
-        gatherer = Gatherer(intake.spill.chunks, intake.spill.ids, _of_sources(read), kept)
-        about = self._write(gatherer, pa.concat_tables([known, read]), intake.known, old)
-        left_out = missing.tell(self.place, self.run, intake.damaged, self.work / "new")
-        removed = len(set(gone["catalog"].to_pylist()) - set(new))
-        return _collected(self.folder, about, left_out, len(read), removed)
+        table = existing.images if existing else images.SCHEMA.empty_table()
+        is_same = pa.array([_is_same(row, listed) for row in _listing(table)], pa.bool_())
+        kept, outdated = table.filter(is_same), table.filter(pc.invert(is_same))
+        kept_names = set(kept["catalog"].to_pylist())
+        new = {name: item for name, item in listed.items() if name not in kept_names}
+        intake = self._read(new, kept, existing)
+        if existing and not intake.image_batches and not len(outdated):
+            return self._result(existing.about, table, self._write_missing(intake, existing.folder), 0, 0)
+        if intake.columns is None:
+            _, why, _, message = intake.left_out[0]
+            raise UsageError(f"no catalog of the run {self.run} can be used; the first is {why}: {message}")
+        read = pa.Table.from_batches(intake.image_batches, images.SCHEMA)
+        outdated_images = frozenset(outdated["uri"].to_pylist())
+        parts = list(partitions.existing_parts(existing, outdated_images)) if existing else []
+        sources = Sources(intake.spill.chunks, intake.spill.ids, _image_columns(read), parts)
+        table = pa.concat_tables([kept, read])
+        about = self._write(sources, table, intake.columns, existing)
+        left_out = self._write_missing(intake, self.work / "new")
+        removed = len(set(outdated["catalog"].to_pylist()) - set(new))
+        return self._result(about, table, left_out, len(read), removed)
 
-    def _old(self) -> Store | None:
-        old = store.find(self.folder)
-        if old is None:
+    def _existing(self) -> DataSet | None:
+        """The existing data set, if it can be updated."""
+        existing = dataset.find(self.folder)
+        if existing is None:
             return None
-        theirs = old.about["place"], old.about["run"]
-        if theirs != (self.place.name, self.run):
-            raise UsageError(
-                f"{self.folder} holds the run {theirs[1]} of {theirs[0]}: choose another folder with --to"
-            )
-        return old if (old.about["format"], old.about["limit"]) == (store.FORMAT, self.limit) else None
+        place, run = existing.about["place"], existing.about["run"]
+        if (place, run) != (self.place.name, self.run):
+            raise UsageError(f"{self.folder} holds the run {run} of {place}: choose another folder with --to")
+        made = existing.about["format"], existing.about["limit"], existing.about.get("good")
+        return existing if made == (dataset.FORMAT, self.limit, self.good) else None
 
     def _listed(self) -> dict[str, Object]:
-        """The catalogs that there are, by name, in one order."""
+        """The catalogs of the run, sorted by name."""
         listed = {}
-        for item in self.place.list(self.prefix):
-            if item.key.endswith(_SUFFIX):
-                listed[item.key.removeprefix(self.prefix)] = item
-                self.progress("listing catalogs", len(listed), 0)
+        for _, item in self.results.list(self.place):
+            listed[self._name(item)] = item
+            self.progress("listing catalogs", len(listed), 0)
         return dict(sorted(listed.items()))
 
-    def _read(self, new: dict[str, Object], known: pa.Table, old: Store | None) -> Intake:
+    def _name(self, item: Object) -> str:
+        return item.key.removeprefix(self.results.head)
+
+    def _read(self, new: dict[str, Object], kept: pa.Table, existing: DataSet | None) -> "_Intake":
         (self.work / "rows").mkdir()
-        intake = Intake(Spill(self.work / "rows"), set(known["uri"].to_pylist()), old.schema if old else None)
-        found = reading.bodies(self.place, new.values())
-        for done, (name, (item, body)) in enumerate(zip(new, found, strict=True), start=1):
-            if body is not None:
-                intake.add(name, item, body)
+        columns = existing.schema if existing else None
+        ids = Ids()
+        for base, sources in zip(kept["source_id"].to_pylist(), kept["sources"].to_pylist(), strict=True):
+            ids.keep(base, sources)
+        intake = _Intake(Spill(self.work / "rows"), set(kept["uri"].to_pylist()), columns, ids, self.good)
+        for done, (item, body) in enumerate(self.place.fetch(new.values()), start=1):
+            intake.add(self._name(item), item, body)
             self.progress("reading catalogs", done, len(new))
         intake.flush()
         return intake
 
     def _write(
-        self, gatherer: Gatherer, table: pa.Table, columns: pa.Schema, old: Store | None
+        self, sources: Sources, table: pa.Table, columns: pa.Schema, existing: DataSet | None
     ) -> dict[str, Any]:
+        """Writes the new data set except for missing.csv; returns what skyfan.json holds."""
         folder = self.work / "new"
         folder.mkdir()
-        columns = schema.described(columns, _lengths(table))
-        link = old is not None and columns.equals(old.schema, check_metadata=True)
-        leaves = []
-        for pixel, total in writing.partitions(gatherer, columns, folder, self.limit, link=link):
-            leaves.append(pixel)
-            self.progress("writing partitions", len(leaves), total)
-        unplaced = writing.unplaced(gatherer, columns, folder, self.limit)
-        store.write_images(table.sort_by("catalog"), folder)
+        columns = schema.described(columns, _string_lengths(table))
+        reuse = existing is not None and columns.equals(existing.schema, check_metadata=True)
+        written = []
+        for partition, total in partitions.write_partitions(
+            sources, columns, folder, self.limit, reuse=reuse
+        ):
+            written.append(partition)
+            self.progress("writing partitions", len(written), total)
+        unplaced = partitions.write_unplaced(sources, columns, folder, self.limit)
+        dataset.write_images(table.sort_by("catalog"), folder)
         about = {
             "run": self.run,
             "place": self.place.name,
             "limit": self.limit,
+            "good": self.good,
             "images": len(table),
-            "sources": sum(pixel.rows for pixel in leaves),
+            "sources": sum(partition.rows for partition in written),
             "unplaced": unplaced,
-            "partitions": len(leaves),
+            "partitions": len(written),
         }
-        store.describe(folder, leaves, columns, about)
+        dataset.write_metadata(folder, written, columns, about)
         shutil.rmtree(self.work / "rows")
         return about
 
+    def _write_missing(self, intake: "_Intake", folder: Path) -> dict[str, int]:
+        return dataset.write_missing(self._missing(intake), folder)
 
-def _collected(
-    folder: Path, about: dict[str, Any], left_out: dict[str, int], read: int, removed: int
-) -> Collected:
-    counts = {name: int(about[name]) for name in ("images", "sources", "unplaced", "partitions")}
-    return Collected(folder, about["run"], **counts, read=read, removed=removed, left_out=left_out)
+    def _missing(self, intake: "_Intake") -> Iterator[tuple[str, str, str, str]]:
+        """File, state, error and message of each file of the run that is not in the data set."""
+        yield from intake.left_out
+        for file in state.read(self.place, self.run).files(*(name for name in STATES if name != "done")):
+            error = (file.failure.error_type, file.failure.message) if file.failure else ("", "")
+            yield file.uri, file.state, *error
+
+    def _result(
+        self, about: dict[str, Any], table: pa.Table, left_out: dict[str, int], read: int, removed: int
+    ) -> Collected:
+        counts = {name: int(about[name]) for name in ("images", "sources", "unplaced", "partitions")}
+        doubtful, doubts = images.doubtful(table)
+        return Collected(
+            self.folder,
+            about["run"],
+            **counts,
+            read=read,
+            removed=removed,
+            doubtful=doubtful,
+            doubts=doubts,
+            left_out=left_out,
+        )
 
 
-def _listing(table: pa.Table) -> Iterator[tuple[str, int, float]]:
-    columns = (table[name].to_pylist() for name in ("catalog", "catalog_size", "catalog_modified"))
-    yield from zip(*columns, strict=True)
+@dataclass
+class _Intake:
+    """Takes catalogs one by one; keeps their rows in `spill` and the table of images."""
+
+    spill: Spill
+    uris: set[str]
+    """Images that have a catalog already."""
+    columns: pa.Schema | None
+    """All columns so far, of the existing data set too; None before the first catalog."""
+    ids: Ids
+    """Those of images that have a catalog already."""
+    good: bool
+    """Whether doubtful images are left out."""
+    image_batches: list[pa.RecordBatch] = field(default_factory=list)
+    left_out: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Catalogs that cannot be used: file, state, error and message."""
+    _layouts: set[tuple[Layout, str]] = field(default_factory=set)
+    _batch: list[images.Row] = field(default_factory=list)
+
+    def add(self, name: str, item: Object, body: bytes) -> None:
+        """Takes one catalog, or adds it to `left_out`."""
+        try:
+            catalog = fitstable.read(body)
+            row = images.row(catalog)
+            if row["uri"] in self.uris:
+                raise DamagedCatalogError(f"another catalog is of the same image, {row['uri']}")
+            if self.good and row["doubts"]:
+                self.left_out.append((row["uri"], "doubtful", "", row["doubts"]))
+                return
+            self._merge_columns(catalog.layout, row["flux_unit"])
+        except DamagedCatalogError as error:
+            self.left_out.append((name, "damaged", "DamagedCatalogError", str(error)))
+            return
+        self.uris.add(row["uri"])
+        row["source_id"] = self.ids.assign(row["uri"], row["sources"])
+        self.spill.add(catalog.layout, catalog.rows, row["source_id"])
+        row |= {"catalog": name, "catalog_size": item.size}
+        row |= {"catalog_modified": item.modified, "catalog_etag": item.etag}
+        self._batch.append(row)
+        if len(self._batch) == _IMAGES_PER_BATCH:
+            self._flush_images()
+
+    def flush(self) -> None:
+        """Must be called after the last catalog."""
+        self.spill.flush()
+        self._flush_images()
+
+    def _flush_images(self) -> None:
+        if self._batch:
+            self.image_batches.append(pa.RecordBatch.from_pylist(self._batch, images.SCHEMA))
+        self._batch = []
+
+    def _merge_columns(self, layout: Layout, flux_unit: str) -> None:
+        if (layout, flux_unit) in self._layouts:
+            return
+        new = schema.of_layout(layout, flux_unit)
+        if self.columns and (name := schema.conflict(self.columns, new)):
+            raise DamagedCatalogError(f"its column {name} has another type than in other catalogs")
+        self.columns = schema.merged([self.columns, new] if self.columns else [new])
+        self._layouts.add((layout, flux_unit))
 
 
-def _is_same(row: tuple[str, int, float], listed: dict[str, Object]) -> bool:
-    name, size, modified = row
+def _listing(table: pa.Table) -> Iterator[tuple[str, int, float, str]]:
+    """Name, size, time and ETag of the catalog of each image."""
+    names = ("catalog", "catalog_size", "catalog_modified", "catalog_etag")
+    yield from zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
+def _is_same(row: tuple[str, int, float, str], listed: dict[str, Object]) -> bool:
+    """Whether the catalog still exists and has not changed."""
+    name, *before = row
     item = listed.get(name)
-    return item is not None and (item.size, item.modified) == (size, modified)
+    return item is not None and [item.size, item.modified, item.etag] == before
 
 
-def _of_sources(table: pa.Table) -> pa.Table:
-    """What of its image a source carries: the columns of schema.FROM_IMAGE."""
+def _image_columns(table: pa.Table) -> pa.Table:
+    """The columns of schema.FROM_IMAGE, which are copied to every source of an image."""
     middle = pc.divide(pc.add(table["t_min"], table["t_max"]), 2)
     columns = [table["uri"], table["instrument"], table["filter"], middle, table["flux_unit"]]
     return pa.table(columns, names=[field.name for field in schema.FROM_IMAGE]).combine_chunks()
 
 
-def _lengths(table: pa.Table) -> dict[str, int]:
-    """How long the strings of the sources' columns can be, in steps, so that it seldom changes."""
+def _string_lengths(table: pa.Table) -> dict[str, int]:
+    """Upper limits of the lengths of strings, by column; in steps, so that they rarely change."""
     names = {"IMAGE": "uri", "INSTRUMENT": "instrument", "FILTER": "filter", "FLUX_UNIT": "flux_unit"}
     longest = {name: pc.max(pc.utf8_length(table[of])).as_py() or 0 for name, of in names.items()}
     return {name: int(np.ceil((length + 1) / 32)) * 32 for name, length in longest.items()}

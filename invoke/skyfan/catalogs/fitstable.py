@@ -1,7 +1,7 @@
-"""A catalog's bytes to its header and its rows, which stay as they lie in the file.
+"""Reads a catalog of sep_extract: its primary header, and its rows as they are in the file.
 
-All catalogs of a run share the header of their table but for two cards, so it is taken apart once. astropy
-takes some 25 ms over each file; this takes a fraction of one.
+The table headers of a run's catalogs differ in two cards only, so that the rest is parsed once. astropy takes
+some 25 ms per file; this takes a fraction of one.
 """
 
 import re
@@ -18,26 +18,28 @@ Header = dict[str, str | int | float | bool]
 
 _END = b"END".ljust(80)
 _BLOCK = 2880
-# What differs between catalogs of one configuration.
-_OWN = (b"NAXIS2  =", b"DATASUM =")
+# The cards that differ between catalogs of one configuration.
+_VARIABLE = (b"NAXIS2  =", b"DATASUM =")
 _KINDS = {"J": "i4", "I": "i2", "K": "i8", "D": "f8", "E": "f4", "B": "u1", "L": "?"}
 _FORM = re.compile(r"(\d*)([A-Z])")
-NEEDED = ("NUMBER", "ALPHA_J2000", "DELTA_J2000")
+# The main position of a source: windowed, and the barycentre where the window fails.
+POSITION = ("ALPHAWIN_J2000", "DELTAWIN_J2000")
+REQUIRED = ("NUMBER", *POSITION)
 
 
 class DamagedCatalogError(SkyfanError):
-    """A catalog is cut short, altered, or none of skyfan's."""
+    """A catalog is truncated or corrupted, or was not made by skyfan."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as the catalog's header tells it."""
+    """One column, from the cards of the header."""
 
     name: str
     kind: str
-    """numpy's code without byte order: f4, i2…"""
+    """numpy's type code without byte order: f4, i2…"""
     length: int
-    """Numbers in a cell; 0 for a scalar."""
+    """Elements per cell; 0 for a scalar."""
     unit: str
     ucd: str
     meaning: str
@@ -45,7 +47,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a table, one after another in each row, big-endian."""
+    """The columns of a table, in the order of the file, big-endian."""
 
     columns: tuple[Column, ...]
 
@@ -58,55 +60,55 @@ class Layout:
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """Structured, as the rows lie in the file."""
+        """The structured type of a row in the file."""
         return np.dtype([(c.name, f">{c.kind}", (c.length,) if c.length else ()) for c in self.columns])
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """A catalog that was read."""
+    """The contents of a catalog file."""
 
     header: Header
     """The primary header."""
     history: str
-    """Its HISTORY cards, joined."""
+    """The HISTORY cards of the primary header, joined."""
     layout: Layout
     rows: NDArray[np.void]
-    """(n,) of layout.dtype, read-only, without a copy."""
+    """(n,) of layout.dtype, a read-only view of the file's bytes."""
 
 
 def read(body: bytes) -> Catalog:
-    """Takes a catalog file apart. Raises DamagedCatalogError for what sep_extract does not write."""
+    """Parses the bytes of a catalog file. Raises DamagedCatalogError if sep_extract did not write it."""
     text, at = _header(body, 0)
     primary, history = cards(text)
-    below, at = _header(body, at)
-    number, total, common = _own(below)
+    table, at = _header(body, at)
+    count, checksum, common = _variable_cards(table)
     layout = _layout(common)
     dtype = layout.dtype
-    size = number * dtype.itemsize
+    size = count * dtype.itemsize
     padded = at + size + -size % _BLOCK
     if len(body) < padded:
-        raise DamagedCatalogError(f"it ends after {len(body)} of {padded} bytes")
-    if total is not None and total != _sum(body[at:padded]):
-        raise DamagedCatalogError("its bytes are not those that were written: DATASUM differs")
-    return Catalog(primary, history, layout, np.frombuffer(body, dtype, number, at))
+        raise DamagedCatalogError(f"it is truncated after {len(body)} of {padded} bytes")
+    if checksum is not None and checksum != _sum(body[at:padded]):
+        raise DamagedCatalogError("its bytes have changed since it was written: DATASUM differs")
+    return Catalog(primary, history, layout, np.frombuffer(body, dtype, count, at))
 
 
 def _header(body: bytes, start: int) -> tuple[bytes, int]:
-    """The cards of the header that starts at `start`, and where its data start."""
+    """The cards of the header at `start`, and the offset of its data."""
     end = body.find(_END, start)
     while end >= 0 and (end - start) % 80:
         end = body.find(_END, end + 1)
     if end < 0:
         raise DamagedCatalogError(
-            "it ends inside a header" if body[:6] == b"SIMPLE" else "it is no FITS file"
+            "it is truncated inside a header" if body[:6] == b"SIMPLE" else "it is not a FITS file"
         )
     length = end + 80 - start
     return body[start:end], start + length + -length % _BLOCK
 
 
 def cards(text: bytes) -> tuple[Header, str]:
-    """The values of a header by keyword, long strings joined, and the text of its HISTORY cards."""
+    """The values of a header by keyword, with long strings joined, and the text of the HISTORY cards."""
     values: Header = {}
     history = []
     last = ""
@@ -141,38 +143,38 @@ def _value(text: str) -> str | int | float | bool | None:
 
 
 def _string(text: str) -> str:
-    """The string that a card's value starts with: quotes are doubled in it, blanks behind it mean nothing."""
+    """The string at the start of a card's value; quotes are doubled, trailing blanks are not significant."""
     at = 1
     while (end := text.find("'", at)) >= 0 and text[end + 1 : end + 2] == "'":
         at = end + 2
     return text[1 : end if end >= 0 else None].replace("''", "'").rstrip()
 
 
-def _own(text: bytes) -> tuple[int, int | None, bytes]:
-    """NAXIS2, DATASUM where it stands, and the header without the two."""
-    own = b""
-    for key in _OWN:
+def _variable_cards(text: bytes) -> tuple[int, int | None, bytes]:
+    """NAXIS2, DATASUM if present, and the header without these two cards."""
+    cut = b""
+    for key in _VARIABLE:
         at = text.find(key)
         if at >= 0 and at % 80 == 0:
-            own += text[at : at + 80]
+            cut += text[at : at + 80]
             text = text[:at] + text[at + 80 :]
-    values, _ = cards(own)
-    rows, total = values.get("NAXIS2"), values.get("DATASUM")
+    values, _ = cards(cut)
+    rows, checksum = values.get("NAXIS2"), values.get("DATASUM")
     if not isinstance(rows, int):
-        raise DamagedCatalogError("its second HDU is no table")
-    return rows, int(total) if isinstance(total, str) and total.isdigit() else None, text
+        raise DamagedCatalogError("its second HDU is not a table")
+    return rows, int(checksum) if isinstance(checksum, str) and checksum.isdigit() else None, text
 
 
 @lru_cache(maxsize=64)
 def _layout(text: bytes) -> Layout:
     values, _ = cards(text)
     if values.get("XTENSION") != "BINTABLE":
-        raise DamagedCatalogError("its second HDU is no table")
+        raise DamagedCatalogError("its second HDU is not a table")
     columns = []
     for i in range(1, int(values.get("TFIELDS", 0)) + 1):
         form = _FORM.fullmatch(str(values.get(f"TFORM{i}")))
         if form is None or form[2] not in _KINDS:
-            raise DamagedCatalogError(f"its column {i} has the type {values.get(f'TFORM{i}')}")
+            raise DamagedCatalogError(f"its column {i} has the unknown type {values.get(f'TFORM{i}')}")
         columns.append(
             Column(
                 str(values.get(f"TTYPE{i}", "")),
@@ -182,7 +184,7 @@ def _layout(text: bytes) -> Layout:
             )
         )
     layout = Layout(tuple(columns))
-    if missing := set(NEEDED) - {c.name for c in columns}:
+    if missing := set(REQUIRED) - {c.name for c in columns}:
         raise DamagedCatalogError(f"it has no column {', '.join(sorted(missing))}")
     if layout.dtype.itemsize != values.get("NAXIS1"):
         raise DamagedCatalogError(

@@ -1,11 +1,12 @@
-"""The columns of a data set of sources: the catalogs' own, and where each source comes from."""
+"""The columns of a data set: those of the catalogs, and those about the image of each source."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from .fitstable import Column, Layout
 
@@ -17,7 +18,7 @@ _KINDS = {
 }  # fmt: skip
 _VOTABLE = {
     pa.int16(): "short", pa.int32(): "int", pa.int64(): "long", pa.uint8(): "unsignedByte",
-    pa.bool_(): "boolean", pa.float32(): "float", pa.float64(): "double", pa.string(): "char",
+    pa.bool_(): "boolean", pa.float32(): "float", pa.float64(): "double", pa.string(): "unicodeChar",
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ FROM_IMAGE = (
 
 
 def of_layout(layout: Layout, flux_unit: str) -> pa.Schema:
-    """The columns of the sources of such a catalog. A TUNIT's ct stands for the electron of FLUXUNIT."""
+    """The columns of sources from a catalog of this layout. In FITS, TUNIT has ct instead of electron."""
     return pa.schema([*_BEFORE, *(_of_column(column, flux_unit) for column in layout.columns), *FROM_IMAGE])
 
 
@@ -65,30 +66,41 @@ def _of_column(column: Column, flux_unit: str) -> pa.Field:
     )
 
 
+def array(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Values (n,), or (n, length) for a fixed-size list, as a column with null instead of NaN.
+
+    Only null means unknown to every reader. DuckDB and polars sort NaN above all numbers, and DuckDB skips a
+    condition if the statistics of the file fulfil it, which do not count NaN.
+    """
+    flat = pa.array(values.ravel(), from_pandas=True)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    return flat
+
+
+def unknown(number: int, kind: pa.DataType) -> pa.Array:
+    """A column of nulls. In a fixed-size list the elements are null, not the list."""
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(
+            pa.nulls(number * kind.list_size, kind.value_type), type=kind
+        )
+    return pa.nulls(number, kind)
+
+
 def conflict(a: pa.Schema, b: pa.Schema) -> str | None:
-    """The name of a column that has two types."""
+    """The name of the first column that has different types; None if there is none."""
     types = {field.name: field.type for field in a}
     return next((f.name for f in b if types.get(f.name, f.type) != f.type), None)
 
 
 def merged(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """All columns of all, in the order of the first; a unit that differs between them is left out."""
+    """The columns of all schemas, without units that differ. The columns of FROM_IMAGE come last."""
     fields: dict[str, pa.Field] = {}
     for schema in schemas:
         for field in schema:
             fields[field.name] = _merged(fields[field.name], field) if field.name in fields else field
     last = {field.name for field in FROM_IMAGE}
     return pa.schema(sorted(fields.values(), key=lambda field: field.name in last))
-
-
-def without_healpix(schema: pa.Schema) -> pa.Schema:
-    """The columns of sources without a position."""
-    lengths = {
-        key.decode().removeprefix(_LENGTH): int(value)
-        for key, value in (schema.metadata or {}).items()
-        if key.decode().startswith(_LENGTH)
-    }
-    return described(schema.remove(schema.get_field_index(HEALPIX)), lengths)
 
 
 def _merged(a: pa.Field, b: pa.Field) -> pa.Field:
@@ -98,10 +110,20 @@ def _merged(a: pa.Field, b: pa.Field) -> pa.Field:
     return a.with_metadata(about)
 
 
-def described(schema: pa.Schema, lengths: dict[str, int] | None = None) -> pa.Schema:
-    """The schema with units and meanings as astropy's reader and as VOTable in Parquet want them.
+def string_lengths(schema: pa.Schema) -> dict[str, int]:
+    """Maximum lengths of strings by column, from the metadata that described() wrote."""
+    return {
+        key.decode().removeprefix(_LENGTH): int(value)
+        for key, value in (schema.metadata or {}).items()
+        if key.decode().startswith(_LENGTH)
+    }
 
-    `lengths` are those of the longest strings by column; without, astropy looks for them and warns.
+
+def described(schema: pa.Schema, lengths: dict[str, int]) -> pa.Schema:
+    """The schema with units, UCDs and descriptions as metadata for astropy and as VOTable in Parquet.
+
+    `lengths` are the maximum lengths of strings, in characters, at least of all string columns. astropy's
+    parquet.votable reader fails where strings have no length, and its parquet reader measures all and warns.
     """
     columns, fields = [], []
     for field in schema:
@@ -110,7 +132,7 @@ def described(schema: pa.Schema, lengths: dict[str, int] | None = None) -> pa.Sc
         if ucd := column.pop("ucd", None):
             column["meta"] = {"ucd": ucd}
         columns.append(column)
-        fields.append(_votable(field, about))
+        fields.append(_votable(field, about, lengths))
     table = f'<TABLE name="sources">{"".join(fields)}</TABLE>'
     votable = (
         '<?xml version="1.0" encoding="UTF-8"?>'
@@ -120,22 +142,28 @@ def described(schema: pa.Schema, lengths: dict[str, int] | None = None) -> pa.Sc
     return schema.with_metadata(
         {
             "table_meta_yaml": json.dumps({"datatype": columns}),  # JSON is YAML
-            **{f"{_LENGTH}{name}": str(length) for name, length in (lengths or {}).items()},
+            **{f"{_LENGTH}{name}": str(lengths[name]) for name in lengths if name in schema.names},
             "IVOA.VOTable-Parquet.version": "1.0",
             "IVOA.VOTable-Parquet.content": votable,
         }
     )
 
 
-def _votable(field: pa.Field, about: dict[str, str]) -> str:
+def without_healpix(schema: pa.Schema) -> pa.Schema:
+    """The schema without the key, for sources without a position."""
+    return described(schema.remove(schema.get_field_index(HEALPIX)), string_lengths(schema))
+
+
+def _votable(field: pa.Field, about: dict[str, str], lengths: dict[str, int]) -> str:
     kind, size = field.type, ""
     if pa.types.is_fixed_size_list(kind):
         kind, size = kind.value_type, f' arraysize="{kind.list_size}"'
     elif kind == pa.string():
-        size = ' arraysize="*"'
+        size = f' arraysize="{lengths[field.name]}"'
+    if "electron" in about.get("unit", ""):  # VOUnits does not have it; the column FLUX_UNIT does
+        about = {key: value for key, value in about.items() if key != "unit"}
     words = "".join(f" {key}={quoteattr(about[key])}" for key in ("unit", "ucd") if key in about)
-    meaning = about.get("description", "").replace("&", "&amp;").replace("<", "&lt;")
     return (
         f'<FIELD name={quoteattr(field.name)} datatype="{_VOTABLE[kind]}"{size}{words}>'
-        f"<DESCRIPTION>{meaning}</DESCRIPTION></FIELD>"
+        f"<DESCRIPTION>{escape(about.get('description', ''))}</DESCRIPTION></FIELD>"
     )

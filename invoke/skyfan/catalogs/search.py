@@ -1,7 +1,8 @@
-"""skyfan search: the sources within a circle, from the partitions and row groups that it touches."""
+"""skyfan search: the sources within a circle, read from the partitions and row groups that overlap it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from .. import files
 from ..errors import UsageError
-from . import sphere, store, swap
-from .schema import described
+from . import dataset, healpix
+from .fitstable import POSITION
+from .schema import HEALPIX, described, string_lengths
 
 DISTANCE = pa.field(
     "DISTANCE",
@@ -22,78 +25,92 @@ DISTANCE = pa.field(
         "description": "Great-circle distance from the centre",
     },
 )
-_POSITION = ["ALPHA_J2000", "DELTA_J2000"]
+SHORT = (
+    "ALPHAWIN_J2000", "DELTAWIN_J2000", "MAG_AUTO", "MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE", "FLAGS",
+    "FILTER", "IMAGE",
+)  # fmt: skip
+"""Columns for people. Passed to search() as this very tuple, those that the data set has are taken."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Sources within a circle, the nearest first, and what was read to find them."""
+class SearchResult:
+    """Sources within a circle, nearest first, and how much was read to find them."""
 
     table: pa.Table
-    """DISTANCE, then the columns that were asked for, with units and UCDs in the fields' metadata."""
+    """DISTANCE and the selected columns, with units and UCDs in the metadata of the fields."""
     partitions: int
     """Partitions opened."""
     row_groups: int
     """Row groups read in them."""
     rows: int
-    """Rows whose position was looked at."""
+    """Rows whose distance was computed."""
 
 
 def search(
     folder: str | Path, ra: float, dec: float, radius: float, columns: Iterable[str] | None = None
-) -> Found:
+) -> SearchResult:
     """Finds the sources of a data set within `radius` of a position; all in degrees.
 
-    `columns` are names of columns, all of them if not given. Sources are as far as their ALPHA_J2000 and
-    DELTA_J2000 say, by the great circle. Raises UsageError where there is no data set or no such column.
+    `columns` are names of columns (default: all), or SHORT. The position of a source is its windowed one,
+    POSITION. Raises UsageError if the data set or a column does not exist, or the data set has an older
+    format.
     """
     folder = Path(folder)
-    swap.recover(folder)
-    there = store.find(folder)
-    if there is None:
-        raise UsageError(f"there is no data set {folder}: skyfan collect makes one")
-    schema = there.schema
-    names = _chosen(schema, columns)
-    ranges = sphere.circle(ra, dec, radius)
-    found, partitions, row_groups, rows = [], 0, 0, 0
-    for pixel in there.pixels:
-        if not _touches(ranges, pixel.start, pixel.stop - 1):
+    files.recover_folder(folder)
+    existing = dataset.find(folder)
+    if existing is None:
+        raise UsageError(f"{folder} is not a data set: skyfan collect makes one")
+    if existing.about["format"] != dataset.FORMAT:
+        raise UsageError(f"{folder} has the format of another version of skyfan: collect its run again")
+    schema = existing.schema
+    names = _selected(schema, columns)
+    ranges = healpix.circle(ra, dec, radius)
+    tables, partitions, row_groups, rows = [], 0, 0, 0
+    for partition in existing.partitions:
+        if not _overlap(ranges, partition.start, partition.stop - 1):
             continue
         partitions += 1
-        with pq.ParquetFile(there.folder / pixel.path) as file:
-            groups = [i for i in range(file.num_row_groups) if _touches(ranges, *_keys(file, i))]
+        with pq.ParquetFile(existing.folder / partition.path) as file:
+            groups = [i for i in range(file.num_row_groups) if _overlap(ranges, *_key_range(file, i))]
             row_groups += len(groups)
             for group in groups:
-                positions = file.read_row_group(group, columns=_POSITION)
+                positions = file.read_row_group(group, columns=list(POSITION))
                 rows += len(positions)
-                distance = sphere.separation(ra, dec, *(positions[name].to_numpy() for name in _POSITION))
-                at = np.flatnonzero(distance <= radius)
-                if len(at):
-                    table = file.read_row_group(group, columns=names).select(names).take(pa.array(at))
-                    found.append(table.add_column(0, DISTANCE, pa.array(distance[at] * 3600)))
-    wanted = pa.schema([DISTANCE, *(schema.field(name) for name in names)])
-    table = pa.concat_tables([wanted.empty_table(), *(part.cast(wanted) for part in found)])
+                distance = healpix.separation(ra, dec, *(positions[name].to_numpy() for name in POSITION))
+                inside = np.flatnonzero(distance <= radius)
+                if len(inside):
+                    found = pa.array(distance[inside] * 3600)
+                    table = file.read_row_group(group, columns=names or list(POSITION)).take(pa.array(inside))
+                    tables.append(table.add_column(0, DISTANCE, found).select([DISTANCE.name, *names]))
+    selected = pa.schema([DISTANCE, *(schema.field(name) for name in names)])
+    table = pa.concat_tables([selected.empty_table(), *(part.cast(selected) for part in tables)])
     order = [("DISTANCE", "ascending"), *([("SOURCE_ID", "ascending")] if "SOURCE_ID" in names else [])]
-    table = table.sort_by(order).replace_schema_metadata(described(wanted).metadata)
-    return Found(table, partitions, row_groups, rows)
+    table = table.sort_by(order).replace_schema_metadata(described(selected, string_lengths(schema)).metadata)
+    return SearchResult(table, partitions, row_groups, rows)
 
 
-def _chosen(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:
-    there = [name for name in schema.names if name != "_healpix_29"]
+def _selected(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:
+    existing = [name for name in schema.names if name != HEALPIX]
     if columns is None:
-        return there
-    chosen = list(dict.fromkeys(name for name in columns if name != DISTANCE.name))
-    if unknown := [name for name in chosen if name not in schema.names]:
-        raise UsageError(f"there is no column {', '.join(unknown)}; there are: {', '.join(there)}")
-    return chosen
+        return existing
+    if columns is SHORT:
+        return [name for name in SHORT if name in existing]
+    selected = list(dict.fromkeys(name for name in columns if name != DISTANCE.name))
+    if unknown := [name for name in selected if name not in schema.names]:
+        folded = {name.upper(): name for name in existing}
+        close = [folded[n] for name in unknown for n in get_close_matches(name.upper(), folded, 1)]
+        hint = f": is {', '.join(close)} meant?" if close else f"; choose from {', '.join(existing)}"
+        raise UsageError(f"unknown column {', '.join(unknown)}{hint}")
+    return selected
 
 
-def _touches(ranges: NDArray[np.int64], first: int, last: int) -> bool:
-    """Whether any range holds a key from first to last, both included."""
+def _overlap(ranges: NDArray[np.int64], first: int, last: int) -> bool:
+    """Whether any of the ranges (n, 2) contains a key from `first` to `last`, both inclusive."""
     at = int(np.searchsorted(ranges[:, 1], first, side="right"))
     return at < len(ranges) and bool(ranges[at, 0] <= last)
 
 
-def _keys(file: pq.ParquetFile, group: int) -> tuple[int, int]:
+def _key_range(file: pq.ParquetFile, group: int) -> tuple[int, int]:
+    """First and last key of a row group."""
     statistics = file.metadata.row_group(group).column(0).statistics
     return statistics.min, statistics.max

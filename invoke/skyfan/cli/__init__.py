@@ -1,20 +1,19 @@
-"""The command line: parses and prints, nothing else. One file a command."""
+"""The command line: parses and prints, nothing else. One file per command or pair."""
 
 import click
+from click.shell_completion import get_completion_class
 
 from .cancel import cancel
 from .collect import collect
 from .common import Group
-from .completion import completion
 from .costs import costs
 from .plan import plan
-from .report import report
+from .report import report, show
 from .retry import retry
 from .run import run
-from .runs import runs
 from .search import search
-from .show import show
-from .status import status
+from .stack import deploy, new_function, stack
+from .status import runs, status
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,5 +22,25 @@ def main() -> None:
     """Source extraction fanned out over a sky archive."""
 
 
-for _command in (plan, run, collect, search, show, status, runs, retry, cancel, completion, report, costs):
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, /, *, shell: str) -> None:
+    """Print the script that completes commands, options and runs.
+
+    \b
+    bash: add to ~/.bashrc                    eval "$(skyfan completion bash)"
+    zsh:  add to ~/.zshrc                     eval "$(skyfan completion zsh)"
+    fish: add to ~/.config/fish/config.fish   skyfan completion fish | source
+    """
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None, "click knows all three shells"
+    click.echo(completion_class(ctx.find_root().command, {}, "skyfan", "_SKYFAN_COMPLETE").source())
+
+
+# In the order of a run's story, which is that of --help and of the documentation.
+for _command in (
+    *(plan, run, status, retry, cancel, collect, search, costs, report, show, runs),
+    *(deploy, stack, new_function, completion),
+):
     main.add_command(_command)

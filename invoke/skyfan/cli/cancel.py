@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import as_json, where
-from .names import run_argument
+from ..formatting import count
+from .common import as_json, run_argument, where
 
 if TYPE_CHECKING:
     from ..aws.cancel import Cancelled
@@ -16,83 +16,77 @@ if TYPE_CHECKING:
 @click.command()
 @run_argument
 @where
-@click.option("--force", is_flag=True, help="Even while another run of the stack is on its way.")
 @click.option(
     "--patience",
     type=float,
-    default=180.0,
+    default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long nothing may change until what is still on its way is taken to be running.",
+    help="Time without any change after which files in flight count as running.",
 )
-@click.option("--restore", is_flag=True, help="Undo a cancel that was broken off, and do nothing else.")
+@click.option("--restore", is_flag=True, help="Only withdraw a cancel that is open.")
 @as_json
 def cancel(
-    *, run: str, output: str | None, stack: str, force: bool, patience: float, restore: bool, as_json: bool
+    *, run: str, output: str | None, stack: str, patience: float, restore: bool, as_json: bool
 ) -> None:
-    """Stop what RUN has in Lambda's queue, and say what had run.
+    """Stop the files of RUN that have not begun on AWS.
 
-    Reserves no concurrency at all for the run's functions, waits until the queued events have gone to the
-    failures bucket, and restores what was reserved. What runs already runs to its end. The functions are
-    shared by all runs of the stack: none starts meanwhile. `skyfan retry` sends what was stopped again.
+    Counts those that were processed before. Stops the command that sends the run, on any machine, and waits
+    until no file is in flight. Files that are being processed finish; the functions skip all others. Other
+    runs of the stack go on. The cancel is open until then, and nothing of RUN can be sent. `skyfan retry`
+    sends the stopped files again.
 
-    Exit code: 0 nothing is left on its way, 1 something is, 2 wrong use, 130 broken off by Ctrl-C.
+    Exit code: 0 no file is in flight any more, 1 some are, 2 wrong use, 130 Ctrl-C.
     """
-    from rich.console import Console
-
-    from ..aws.cancel import Interrupted
-    from ..commands import cancel as cancelling
-    from ..runs import tell
+    from ..api import monitor
+    from ..errors import Interrupted
+    from ..progress import Stages
+    from ..runs import show
 
     if restore:
-        reserved = cancelling.restore(run, output, stack=stack)
-        click.echo(json.dumps({"run": run, "reserved": reserved}) if as_json else _reservations(reserved))
+        reserved = monitor.restore(run, output, stack=stack)
+        click.echo(json.dumps({"run": run, "reserved": reserved}) if as_json else _restored(run, reserved))
         return
-    click.echo(
-        "No function of this run starts anything until this is over, for no run of the stack.", err=True
-    )
     try:
-        with tell.Ticker(Console(stderr=True)) as ticker:
-            done = cancelling.cancel(
-                run, output, stack=stack, force=force, patience=patience, on_state=ticker
-            )
+        with Stages() as stages:
+            done = monitor.cancel(run, output, stack=stack, patience=patience, on_state=show.on_state(stages))
     except Interrupted:
         where = f"--output {output}" if output else f"--stack {stack}"
         click.echo(
-            "\nskyfan: broken off, and the functions are stopped. Start them again with\n"
-            f"  skyfan cancel {run} {where} --restore\nor go on with the same command without --restore.",
+            "\nskyfan: interrupted. The cancel stays open: no file of the run begins. Withdraw it with\n"
+            f"  skyfan cancel {run} {where} --restore\nor continue with the same command without --restore.",
             err=True,
         )
         sys.exit(130)
     if as_json:
         click.echo(json.dumps(_document(done), indent=1))
     else:
-        click.echo(_told(run, done))
+        click.echo(_text(run, done))
     sys.exit(1 if done.running else 0)
 
 
-def _told(run: str, done: "Cancelled") -> str:
-    if not done.reserved:
-        return f"Nothing of run {run} is on its way: there is nothing to stop."
+def _text(run: str, done: "Cancelled") -> str:
     counts = done.after.counts
-    lines = [
-        f"{done.stopped} files stopped before they ran; {counts['done']} done, {counts['failed']} failed.",
-        _reservations(done.reserved),
-    ]
-    if done.running:
-        lines.append(f"{done.running} are still on their way: Lambda was at work on them, and ends them.")
+    stopped = f"{count(done.stopped)} stopped before they ran"
+    lines = [f"{stopped}; {counts['done']:,} done, {counts['failed']:,} failed."]
     if counts["unsent"]:
+        lines.append(f"{count(counts['unsent'])} not sent.")
+    if done.running:
         lines.append(
-            f"{counts['unsent']} were never sent; a `skyfan run` that still sends them goes on with it."
+            f"{count(done.running)} still in flight, and the cancel stays open: Lambda processes or skips "
+            f"them. "
+            f"`skyfan cancel {run}` waits for them, with --restore it withdraws the cancel."
         )
-    if done.stopped:
-        lines.append(f"`skyfan retry {run}` sends what was stopped again.")
+    elif done.stopped:
+        lines.append(f"`skyfan retry {run}` sends the stopped files again.")
     return "\n".join(lines)
 
 
-def _reservations(reserved: dict[str, int | None]) -> str:
-    told = [f"{name}: {'none' if number is None else number}" for name, number in reserved.items()]
-    return f"Reserved concurrency is as before: {', '.join(told)}."
+def _restored(run: str, reserved: dict[str, int | None]) -> str:
+    if not reserved:
+        return f"The cancel of run {run} is withdrawn."
+    values = [f"{name}: {'none' if number is None else number}" for name, number in reserved.items()]
+    return f"Reserved concurrency was restored: {', '.join(values)}."
 
 
 def _document(done: "Cancelled") -> dict[str, Any]:
@@ -100,7 +94,5 @@ def _document(done: "Cancelled") -> dict[str, Any]:
         "run": done.after.run,
         "stopped": done.stopped,
         "running": done.running,
-        "before": done.before.counts,
         "after": done.after.counts,
-        "reserved": done.reserved,
     }

@@ -3,10 +3,15 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..formatting import reasons
 from .common import as_json, console, where
+
+if TYPE_CHECKING:
+    from ..catalogs.collect import Collected
 
 
 @click.command()
@@ -16,26 +21,38 @@ from .common import as_json, console, where
     "--to",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The data set's folder. collected/ in the run's folder if not given, ./RUN for a run in a bucket.",
+    help="Folder of the data set (default: collected/ in the run's folder, ./RUN for a run in a bucket).",
 )
+@click.option("--good", is_flag=True, help="Leave doubtful images out; missing.csv lists them with reasons.")
+@click.option("--strict", is_flag=True, help="Exit code 1 if images are doubtful or left out.")
 @as_json
-def collect(*, run: str, output: str | None, stack: str, to: Path | None, as_json: bool) -> None:
-    """Gather all catalogs of RUN in one data set of sources and a table of images.
+def collect(
+    *,
+    run: str,
+    output: str | None,
+    stack: str,
+    to: Path | None,
+    good: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Merge all catalogs of RUN into one data set.
 
-    The data set is Parquet, parted by HEALPix pixel as LSDB and HATS read it. Call it again at any time:
-    only catalogs that are new or changed are read. Files of the run that have no catalog are counted, and
-    listed with their reasons in missing.csv. Exit code: 0 also when there are such files, 2 wrong use.
+    Writes a table of sources and a table of images. The data set is Parquet, partitioned by HEALPix pixel as
+    in HATS, which LSDB reads. Repeat the command at any time: it reads only catalogs that are new or have
+    changed. Files of the run without a catalog are counted, and listed with reasons in missing.csv; doubtful
+    images are counted by reason.
+
+    Exit code: 0 even with such files, 2 wrong use; with --strict 1 if there are any.
     """
-    from rich.console import Console
-
-    from ..catalogs.stages import Stages
-    from ..commands import collect as commands
+    from ..api import datasets as commands
+    from ..progress import Stages
 
     try:
-        with Stages(Console(stderr=True)) as stages:
-            done = commands.collect(run, output, stack=stack, to=to, progress=stages)
+        with Stages() as stages:
+            done = commands.collect(run, output, stack=stack, to=to, good=good, progress=stages)
     except KeyboardInterrupt:
-        click.echo("stopped; the data set is what it was, the same command makes it anew", err=True)
+        click.echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)
     if as_json:
         document = {
@@ -47,11 +64,18 @@ def collect(*, run: str, output: str | None, stack: str, to: Path | None, as_jso
             "partitions": done.partitions,
             "read": done.read,
             "removed": done.removed,
+            "doubtful": done.doubtful,
+            "doubts": done.doubts,
             "left_out": done.left_out,
             "missing": str(done.missing_file),
         }
         click.echo(json.dumps(document, indent=1))
-        return
+    else:
+        _show(done)
+    sys.exit(1 if strict and (done.doubtful or done.left_out) else 0)
+
+
+def _show(done: "Collected") -> None:
     out = console()
     out.print(
         f"{done.sources:,} sources of {done.images:,} images in {done.partitions:,} partitions: "
@@ -60,15 +84,21 @@ def collect(*, run: str, output: str | None, stack: str, to: Path | None, as_jso
     )
     if done.unplaced:
         out.print(
-            f"{done.unplaced:,} more have no position on the sky: {done.folder / 'unplaced.parquet'}",
+            f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}",
             soft_wrap=True,
         )
-    removed = f", {done.removed:,} taken out: their catalogs are gone" if done.removed else ""
+    removed = f", {done.removed:,} images removed: their catalogs no longer exist" if done.removed else ""
     out.print(
-        f"{done.read:,} catalogs read, {done.images - done.read:,} were there already{removed}"
+        f"{done.read:,} catalogs read, {done.images - done.read:,} unchanged{removed}"
         if done.read or removed
-        else "Nothing was new"
+        else "no catalog is new"
     )
+    if done.doubtful:
+        out.print(
+            f"{done.doubtful:,} of the images are doubtful: {reasons(done.doubts)}; "
+            f"the column doubts of {done.folder / 'images.parquet'} says which",
+            soft_wrap=True,
+        )
     if done.left_out:
         kinds = ", ".join(f"{count:,} {state}" for state, count in sorted(done.left_out.items()))
-        out.print(f"Files that are not in it: {kinds}; listed in {done.missing_file}", soft_wrap=True)
+        out.print(f"not in the data set: {kinds}; listed in {done.missing_file}", soft_wrap=True)

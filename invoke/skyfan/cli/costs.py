@@ -9,35 +9,44 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import as_json, console, where
+from .common import SvgFile, as_json, console, where
 
 if TYPE_CHECKING:
-    from ..bill.whatif import Elsewhere
+    from ..bill.whatif import Variation
 
 
 @click.command()
 @click.argument("run", required=False, metavar="[RUN]")
 @where
 @click.option(
-    "--log", multiple=True, metavar="FILE", help="A log in the run's place, - for stdin; repeatable."
+    "--log",
+    multiple=True,
+    metavar="FILE",
+    help="A log file instead of the run's own; - is stdin; repeatable.",
 )
 @click.option("--model", default="today", show_default=True, help="How time is billed: today or 2018.")
-@click.option("--region", help="Whose prices; us-east-1 if not given.")
-@click.option("--prices", type=click.Path(dir_okay=False, path_type=Path), help="A price file of your own.")
-@click.option("--arch", type=click.Choice(["x86_64", "arm64"]), help="The stack's if not given, else x86_64.")
-@click.option("--free-tier", is_flag=True, help="Take off Lambda's monthly free tier, as if all were left.")
+@click.option("--region", help="AWS region whose prices apply (default: us-east-1).")
+@click.option("--prices", type=click.Path(dir_okay=False, path_type=Path), help="Your own price file.")
+@click.option("--arch", type=click.Choice(["x86_64", "arm64"]), help="Default: the stack's, or x86_64.")
 @click.option(
-    "--what-if", metavar="KEY=VALUE,...", help="The same work elsewhere: memory=1024,arch=arm64,files=122078."
+    "--free-tier", is_flag=True, help="Subtract Lambda's monthly free tier, as if none of it were used."
 )
-@click.option("--advise", is_flag=True, help="Say which memory size to use, and how sure that is.")
 @click.option(
-    "--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a table, one row an invocation."
+    "--what-if",
+    metavar="KEY=VALUE,...",
+    help="Cost of the same work elsewhere: memory=1024,arch=arm64,files=122078.",
+)
+@click.option("--advise", is_flag=True, help="Recommend a memory size, and say how certain that is.")
+@click.option(
+    "--csv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a table with one row per invocation.",
 )
 @click.option(
     "--plot",
-    metavar="FILE.png",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw durations, memory, how many ran at once, and cost by part.",
+    metavar="FILE.svg",
+    type=SvgFile(),
+    help="Draw durations, memory, concurrency, and cost by part.",
 )
 @as_json
 def costs(
@@ -57,61 +66,55 @@ def costs(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what RUN cost, from its logs: each part with its rule, what was lost, and what one image cost.
+    """Show what RUN cost, from its logs.
 
-    Reads the run's own invocations from CloudWatch or, of a local run, from its folder: what it would have
-    cost on Lambda, were Lambda as fast. --log reads files instead: a log group's export in any form, the
-    output of sam or of skyfan.
+    Shows each part of the bill with its rule, what was wasted, and the cost per image. Reads the run's
+    invocations from CloudWatch. For a local run, reads the log in the run's folder and shows what Lambda
+    would have charged if it were as fast. --log reads files instead: an export of a log group in any form, or
+    the output of aws, sam or skyfan; with RUN, only its invocations count.
 
-    Exit code: 0 all lines read, 1 some lines look like reports and could not be read, 2 wrong use.
+    Exit code: 0 the bill is complete, 1 some reports cannot be read or are missing, 2 wrong use.
     """
-    from rich.console import Console
+    from ..api import bills as commands
+    from ..bill import show
+    from ..progress import Stages
 
-    from ..bill import document, show
-    from ..bill.pages import Pages
-    from ..commands import costs as commands
-
-    elsewhere = _elsewhere(what_if) if what_if else None
-    with Pages(Console(stderr=True)) as pages:
+    variation = _variation(what_if) if what_if else None
+    options = commands.CostOptions(model, region, prices, arch, free_tier, variation, advise)
+    with Stages() as stages:
         made = commands.costs(
             run,
             output,
             stack=stack,
             log=log,
-            model=model,
-            region=region,
-            price_file=prices,
-            arch=arch,
-            free_tier=free_tier,
-            elsewhere=elsewhere,
-            advise=advise,
-            on_page=pages,
+            options=options,
+            progress=stages,
         )
     if csv:
-        document.write_csv(csv, made.records, made.prices, model)
+        show.write_csv(csv, made.records, made.prices, model)
     if plot:
-        from ..bill import plots
+        from ..report import figures
 
-        plots.write(plot, made)
+        figures.write(plot, figures.costs_figure(made))
     if as_json:
-        click.echo(json.dumps(document.document(made), indent=1))
+        click.echo(json.dumps(show.document(made), indent=1))
     else:
         show.show(console(), made)
-    sys.exit(1 if made.bill.unparsed else 0)
+    sys.exit(1 if made.bill.unparsed or made.unreported else 0)
 
 
-def _elsewhere(text: str) -> Elsewhere:
-    from ..bill.whatif import Elsewhere
+def _variation(text: str) -> Variation:
+    from ..bill.whatif import Variation
     from ..errors import UsageError
 
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for pair in text.split(","):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or key not in {"memory", "arch", "files"}:
             raise UsageError(f"--what-if takes memory=MB, arch=NAME and files=NUMBER, not {pair.strip()!r}")
-        given[key] = value
+        values[key] = value
     try:
-        memory, files = (int(given[key]) if key in given else None for key in ("memory", "files"))
+        memory, files = (int(values[key]) if key in values else None for key in ("memory", "files"))
     except ValueError as error:
         raise UsageError(f"--what-if {text}: memory and files are whole numbers") from error
-    return Elsewhere(memory, given.get("arch"), files)
+    return Variation(memory, values.get("arch"), files)

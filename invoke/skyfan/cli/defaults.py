@@ -41,8 +41,7 @@ def read(group: click.Group, start: Path | None = None) -> dict[str, dict[str, A
             if not commands:
                 raise _unknown(path, key, "", {option for names in options.values() for option in names})
             for name in commands:
-                if not _is_other(options[name][key]):
-                    _put(found[name], options[name][key], value, path)
+                _put(found[name], options[name][key], value, path)
         elif key not in options:
             raise _unknown(path, key, "", set(options))
     for name, table in document.items():
@@ -71,11 +70,6 @@ def _options(command: click.Command) -> dict[str, click.Option]:
 
 def _plain(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _is_other(option: click.Option) -> bool:
-    """Whether --output names a file, such as a picture, and not the place of runs."""
-    return long_name(option) == "output" and isinstance(option.type, click.Path) and not option.type.dir_okay
 
 
 def _put(values: dict[str, Any], option: click.Option, value: Any, path: Path) -> None:

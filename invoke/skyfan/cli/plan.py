@@ -10,139 +10,175 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from .common import ACCESS, as_json, console
+from ..plans.criteria import PROVENANCES
+from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, refuse, stack_options
 
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATHS...]")
 @click.option(
-    "--out",
-    "-o",
-    default="plan.parquet",
-    show_default=True,
+    "--to",
+    metavar="FILE",
+    show_default="plan.parquet, or FILE of --resume",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The plan file to write.",
 )
-@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="The same rows as text, too.")
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Ask again for the unresolved files of this plan only.",
+)
+@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows as text, too.")
 @click.option(
     "--mission",
     type=click.Choice(["HST", "JWST", "TESS"], case_sensitive=False),
-    default="HST",
-    show_default=True,
+    show_default="HST",
 )
 @click.option("--instrument", multiple=True, metavar="NAME", help="WFC3/IR, ACS/WFC, 'WFC3*'; repeatable.")
 @click.option("--filter", "filters", multiple=True, metavar="NAME", help="F160W; repeatable.")
 @click.option("--proposal", multiple=True, metavar="ID", help="12498; repeatable.")
 @click.option(
-    "--target", multiple=True, metavar="NAME", help="The proposal's name of the target; repeatable."
+    "--target", multiple=True, metavar="NAME", help="Name of the target in the proposal; repeatable."
 )
-@click.option("--around", metavar="'RA DEC'|NAME", help="A position, or an object that MAST can find.")
+@click.option("--around", metavar="'RA DEC'|NAME", help="A position, or a name that MAST resolves.")
 @click.option(
-    "--radius", default="0.2d", show_default=True, help="Of --around: 0.2d, 5m (arcmin), 30s (arcsec)."
+    "--radius", show_default="0.2d", help="Radius of --around: 30s, 5m, 0.2d (arcsec, arcmin, degrees)."
 )
 @click.option("--dates", metavar="FROM..TO", help="Start of the observation, UTC: 2010-01-01..2010-06-30")
-@click.option("--exptime", metavar="MIN..MAX", help="Exposure time in seconds; either end may be left out.")
+@click.option("--exptime", metavar="MIN..MAX", help="Exposure time in seconds; one end may be missing.")
 @click.option(
     "--product",
     "products",
     multiple=True,
     metavar="TYPE",
-    help="DRZ, DRC, FLT, FLC…; repeatable. If not given, the combined image: DRZ or DRC for HST.",
+    help="DRZ, DRC, FLT, FLC…; repeatable (default: the combined image, for HST DRZ or DRC).",
 )
-@click.option("--calib-level", multiple=True, type=click.IntRange(0, 4), help="CAOM's; repeatable.")
+@click.option(
+    "--provenance",
+    type=click.Choice(PROVENANCES),
+    show_default="pipeline",
+    help="Whose products of HST: the pipeline's, HAP's of single visits, HAP's mosaics (mvm), or any.",
+)
+@click.option(
+    "--calib-level", multiple=True, type=click.IntRange(0, 4), help="Calibration level of CAOM; repeatable."
+)
+@click.option(
+    "--sector",
+    type=click.IntRange(1),
+    metavar="N",
+    help="TESS: full-frame images of this sector, from listings of the bucket.",
+)
+@click.option("--camera", type=click.IntRange(1, 4), help="Of the sector (default: all four).")
+@click.option("--ccd", type=click.IntRange(1, 4), help="Of the camera (default: all four).")
+@click.option("--every", type=click.IntRange(1), metavar="K", help="Every K-th image of each CCD.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Any other criterion of MAST; repeatable.")
-@click.option("--proprietary", is_flag=True, help="Keep what is not public, if the bucket shows it.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N observations only.")
-@click.option("--yes", is_flag=True, help="Fetch more than 50,000 observations without asking back.")
 @click.option(
-    "--refresh", is_flag=True, help="Ask the archive again, though answers of the last days are there."
+    "--proprietary", is_flag=True, help="Keep files that are not public, if the bucket serves them."
 )
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of observations.")
+@click.option("--yes", is_flag=True, help="Allow more than 50,000 observations.")
+@click.option("--refresh", is_flag=True, help="Ignore cached answers of the archive.")
+@click.option("--read-headers", is_flag=True, help="Read the headers of objects, too: ranges of bytes only.")
+@click.option("--footprints", type=SvgFile(), metavar="FILE.svg", help="Draw a map of the images on the sky.")
+@click.option("--like", metavar="RUN", help="Estimate time and cost from this past run.")
 @click.option(
-    "--footprints", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", help="Draw them."
+    "--output",
+    "-o",
+    metavar="FOLDER|s3://BUCKET",
+    help=f"Place of RUN of --like (default: ./{FOLDER} if it exists, else the stack's bucket).",
 )
-@click.option("--like", metavar="RUN", help="Estimate by what the files of this past run took.")
-@click.option("--output", metavar="FOLDER|s3://BUCKET", help="Where RUN lies, if not in the stack's bucket.")
-@click.option("--stack", default="skyfan", show_default=True, envvar="SKYFAN_STACK", help="The stack of RUN.")
+@stack_options("The stack to estimate for, and of RUN.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Estimate with N invocations at once (default: what the account and the stack allow).",
+)
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 PATHS are read.")
 @as_json
+@click.pass_context
 def plan(
+    ctx: click.Context,
+    /,
     *,
     paths: tuple[str, ...],
-    out: Path,
+    to: Path | None,
+    resume: Path | None,
     csv: Path | None,
     limit: int | None,
     yes: bool,
     proprietary: bool,
     refresh: bool,
+    read_headers: bool,
     footprints: Path | None,
     like: str | None,
     output: str | None,
     stack: str,
+    concurrency: int | None,
     access: str,
     as_json: bool,
     **criteria: Any,
 ) -> None:
-    """Plan a run: which files, how large, what was left out and why, and what it will cost.
+    """Select the files of a run, and estimate time and cost.
 
-    The files are those of observations in MAST that match all criteria, or PATHS: files, folders,
-    s3://bucket/prefix/, @list.txt. * in a criterion stands for anything.
+    Writes a plan file: which files, their sizes, which were dropped and why. The files are those of
+    observations in MAST that match all criteria, or PATHS: files, folders, patterns, s3://bucket/prefix/,
+    @list.txt. Criteria may contain * as a wildcard.
 
-    Answers of the archive are kept for some days: after an interruption the same command goes on.
-    Exit code: 0 all resolved, 1 the archive did not answer for some files (the plan holds the rest), 2 wrong
-    use.
+    Answers of the archive are cached for some days, so that an interrupted command continues when it is
+    repeated. Files for which no usable answer came are in the plan as unresolved, each with what came
+    instead, and --resume asks again for these. Exit code: 0 all files resolved, 1 some are not, 2 wrong use.
     """
-    from rich.console import Console
-
-    from ..commands import costs as bills
-    from ..commands import plan as commands
-    from ..plans import footprints as pictures
+    from ..api import bills
+    from ..bill.show import estimate_lines
+    from ..plans import make as commands
     from ..plans.limits import UnansweredError
-    from ..plans.preview import cost, preview
-    from ..plans.stages import Stages
-    from ..plans.tables import show
+    from ..plans.show import preview, show
+    from ..progress import Stages
 
-    history = bills.history(like, output, stack=stack) if like else None
+    if not like:
+        refuse(ctx, ("output",), "is the place of the run of --like: --to names the plan file")
+    history = bills.history(like, default_place(output), stack=stack) if like else None
     if like and history is None:
-        raise UsageError(f"the logs of the run {like} do not tell what its files took: plan without --like")
-    told = Stages(Console(stderr=True))
-    asked = _asked(criteria, paths)
+        raise UsageError(f"the logs of the run {like} have no times of single files: plan without --like")
+    stages = Stages()
     try:
-        with told:
-            made = commands.plan(
+        with stages:
+            result = commands.plan(
                 paths,
-                out,
+                to,
+                resume=resume,
                 csv=csv,
-                limit=limit,
-                huge=yes,
-                proprietary=proprietary,
-                refresh=refresh,
-                access=access,
-                progress=told,
-                **asked,
+                options=commands.PlanOptions(access, limit, yes, proprietary, refresh, read_headers),
+                progress=stages,
+                **_used_criteria(criteria),
             )
     except UnansweredError as error:
-        click.echo(f"skyfan: {error}. Nothing is lost: the same command goes on", err=True)
+        click.echo(f"skyfan: {error}. Earlier answers are cached: repeat the command to continue", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("stopped; what the archive answered is kept, the same command goes on", err=True)
+        click.echo("stopped; answers of the archive are cached, repeat the command to continue", err=True)
         sys.stderr.flush()
-        os._exit(130)  # threads may wait for answers of the archive for minutes
+        os._exit(130)  # threads may wait for the archive for minutes
     if footprints:
-        pictures.draw(made, footprints)
-    document, estimate = preview(made), cost(made, history) if made.files else None
+        from ..report import figures
+
+        figures.write(footprints, figures.footprints_figure(result))
+    document = preview(result)
+    estimate, notices = None, list[str]()
+    if result.files:
+        estimate, notices = bills.forecast(result, stack=stack, concurrency=concurrency, history=history)
     if as_json:
         document["estimate"] = dataclasses.asdict(estimate) if estimate else None
+        document["notices"] = notices
         click.echo(json.dumps(document, indent=1))
     else:
-        show(console(), document, estimate)
+        show(console(), document, [*estimate_lines(estimate), *notices] if estimate else ())
     sys.exit(1 if document["unresolved"] else 0)
 
 
-def _asked(criteria: dict[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
-    """The criteria that were given; none, where paths were given in their place."""
-    given = {
-        name: value
-        for name, value in criteria.items()
-        if value and (name not in {"mission", "radius"} or not paths)
-    }
-    return given | ({"mission": given["mission"].upper()} if "mission" in given else {})
+def _used_criteria(criteria: dict[str, Any]) -> dict[str, Any]:
+    """The criteria without empty ones."""
+    used = {name: value for name, value in criteria.items() if value}
+    return used | ({"mission": used["mission"].upper()} if "mission" in used else {})

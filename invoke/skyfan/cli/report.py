@@ -1,4 +1,4 @@
-"""skyfan report."""
+"""skyfan report and show."""
 
 import json
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .common import as_json, where
+from ..errors import UsageError
+from .common import ACCESS, as_json, refuse, where
 
 
 @click.command()
@@ -16,37 +17,106 @@ from .common import as_json, where
     "--to",
     metavar="FILE.html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The page. If not given: report.html in the run's folder, or ./RUN.html for a run in a bucket.",
+    help="The page (default: report.html in the run's folder, or ./RUN.html for a run in a bucket).",
 )
 @click.option(
     "--data",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="What skyfan collect made, where its --to was given.",
+    help="The data set of skyfan collect, if it was written elsewhere with --to.",
 )
 @as_json
 def report(
     *, run: str, output: str | None, stack: str, to: Path | None, data: Path | None, as_json: bool
 ) -> None:
-    """Tell the story of RUN on one HTML page.
+    """Write the story of RUN as one HTML page.
 
-    What was asked, what came of it and why not all, maps of the sky, pictures with their sources, depth,
-    what it cost, versions. The page is one file that opens from disk, without network or scripts, and prints.
+    The page shows the request, the outcome with all kinds of failures, maps of the sky, pictures of images
+    with their sources, depth, costs and versions. It is one file that opens from disk, without network or
+    scripts, and prints. Run `skyfan collect` first: maps, depth and magnitudes need it. The page says which
+    parts are missing.
 
-    What is not there is told on the page: `skyfan collect` first, for maps, depth and magnitudes. Exit code:
-    0 also where files of the run failed, 2 wrong use.
+    Exit code: 0 even if files of the run failed, 2 wrong use.
     """
-    from rich.console import Console
+    from ..api import datasets as commands
+    from ..progress import Stages
 
-    from ..commands import report as commands
-
-    told = Console(stderr=True)
     try:
-        with told.status("reading") as status:
-            path = commands.report(run, output, stack=stack, to=to, data=data, progress=status.update)
+        with Stages() as stages:
+            path = commands.report(run, output, stack=stack, to=to, data=data, progress=stages)
     except KeyboardInterrupt:
         click.echo("stopped; no page was written", err=True)
         sys.exit(130)
     size = path.stat().st_size
     document = {"run": run, "report": str(path.resolve()), "bytes": size}
     click.echo(json.dumps(document, indent=1) if as_json else f"{path} ({size / 1e6:.1f} MB)")
+
+
+@click.command()
+@click.argument("image")
+@click.argument("catalog", required=False)
+@click.option("--run", metavar="RUN", help="Take the catalog of IMAGE from this run, instead of CATALOG.")
+@where
+@click.option(
+    "--to",
+    metavar="FILE.png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The PNG to write (default: the name of the image).",
+)
+@click.option("--chip", type=int, metavar="EXTVER", help="Only this chip (default: all of them).")
+@click.option("--no-sources", is_flag=True, help="Draw the image alone.")
+@click.option(
+    "--stretch",
+    type=click.Choice(["asinh", "log", "linear", "zscale"]),
+    default="asinh",
+    show_default=True,
+    help="From pixel values to brightness.",
+)
+@click.option(
+    "--cmap", default="gray", show_default=True, help="A colour map: gray, gray_r, or any of matplotlib."
+)
+@click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 is read.")
+@as_json
+@click.pass_context
+def show(
+    ctx: click.Context,
+    /,
+    *,
+    image: str,
+    catalog: str | None,
+    run: str | None,
+    output: str | None,
+    stack: str,
+    to: Path | None,
+    chip: int | None,
+    no_sources: bool,
+    stretch: str,
+    cmap: str,
+    access: str,
+    as_json: bool,
+) -> None:
+    """Draw an image with the sources of its catalog, as a PNG.
+
+    IMAGE and CATALOG are local files or s3:// objects; with --run, IMAGE may be the name of a file of RUN.
+    Sources are drawn as their Kron ellipses, those with flags in another colour; pixels without data are
+    hatched. North, east, a scale bar and a sky grid are drawn if the header has sky coordinates.
+    """
+    from .. import extras
+    from ..pictures import show as pictures
+    from ..pictures.stretch import Look
+
+    if not run:
+        refuse(ctx, ("output", "stack"), "is the place of the run of --run: --to names the picture")
+    elif catalog:
+        raise UsageError(f"give a catalog or --run, not both: {catalog}, {run}")
+    else:
+        from ..api import datasets
+
+        image, catalog = datasets.find_catalog(run, image, output, stack=stack)
+    catalog = None if no_sources else catalog
+    accesses = (access, "signed" if run else access)
+    picture = pictures.show(image, catalog, to, chip=chip, look=Look(stretch, cmap), access=accesses)
+    if not pictures.has_axes():
+        click.echo(f"skyfan: without axes, grid and legend: for those, {extras.command('plot')}", err=True)
+    document = {"image": image, "catalog": catalog, "picture": str(picture)}
+    click.echo(json.dumps(document, indent=1) if as_json else picture)

@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import ACCESS, as_json, console
+from .. import formatting
+from ..errors import UsageError
+from .common import (
+    ACCESS,
+    AWS,
+    FOLDER,
+    LOCAL,
+    as_json,
+    aws_of,
+    aws_options,
+    console,
+    exit_code,
+    local_of,
+    local_options,
+    refuse,
+    send,
+    stack_options,
+    strict,
+    template_file,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_LOCAL = ("output", "jobs", "retries", "timeout", "memory")
-_AWS = ("stack", "batch", "max_cost", "max_files", "connections", "wait", "dry_run")
+    from ..engine import AwsOptions, LocalOptions, Preview, Selection
+_NEEDS = {"local": "needs --engine aws", "sam": "needs --engine aws", "aws": "needs --engine local"}
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PLAN|PATHS...")
 @click.option(
     "--engine",
-    type=click.Choice(["local", "aws"]),
+    type=click.Choice(["local", "sam", "aws"]),
     default="local",
     show_default=True,
-    help="Where it runs: on this machine, or in Lambda.",
+    help="Where it runs: on this machine, in containers on it, or in Lambda.",
 )
 @click.option(
-    "--run", default="default", show_default=True, help="Name of the run: results go to runs/NAME/."
+    "--run", default="default", show_default=True, help="Name of the run; its folder is runs/NAME/."
 )
 @click.option("--function", default="SepExtract", show_default=True, help="Logical ID in template.yaml.")
 @click.option(
@@ -39,45 +58,20 @@ _AWS = ("stack", "batch", "max_cost", "max_files", "connections", "wait", "dry_r
     type=click.Path(dir_okay=False, path_type=Path),
     help="Settings of the function, in TOML.",
 )
-@click.option("--outputs", default="", metavar="NAME,...", help="Further results, such as preview,parquet.")
+@click.option("--outputs", default="", metavar="NAME,...", help="Additional results: preview,parquet.")
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 inputs are read.")
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
 @click.option(
     "--output",
     "-o",
     type=click.Path(file_okay=False, path_type=Path),
-    help="local: folder that takes the place of the output bucket.",
+    help=f"local: folder for the results (default: ./{FOLDER}).",
 )
-@click.option("--jobs", "-j", type=int, help="local: worker processes; one a CPU if not given.")
-@click.option("--retries", type=int, help="local: further tries after a failure, in the template's place.")
-@click.option(
-    "--timeout", type=float, metavar="SECONDS", help="local: time limit of a file, in the template's place."
-)
-@click.option(
-    "--memory", type=int, metavar="MB", help="local: memory size of a worker, in the template's place."
-)
-@click.option(
-    "--stack",
-    default="skyfan",
-    show_default=True,
-    envvar="SKYFAN_STACK",
-    help="aws: name of the deployed stack.",
-)
-@click.option("--batch", type=int, default=1, show_default=True, help="aws: files that share an invocation.")
-@click.option(
-    "--max-cost",
-    type=float,
-    metavar="USD",
-    help="aws: sends no file whose estimated cost, at its high end, would pass this; counts the whole run.",
-)
-@click.option("--max-files", type=int, metavar="N", help="aws: sends so many files in this call.")
-@click.option(
-    "--connections", type=int, default=256, show_default=True, help="aws: connections to Lambda, at most."
-)
-@click.option(
-    "--wait/--no-wait", default=True, show_default=True, help="aws: stay until something came of every file."
-)
-@click.option("--dry-run", is_flag=True, help="aws: print each invocation, send nothing, write nothing.")
+@local_options
+@stack_options("aws: name of the deployed stack.")
+@aws_options(wait=True)
+@click.option("--dry-run", is_flag=True, help="Print the invocations without sending them.")
+@strict
 @as_json
 @click.pass_context
 def run(
@@ -91,135 +85,150 @@ def run(
     outputs: str,
     template: Path | None,
     dry_run: bool,
+    strict: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run a function on FITS files: on each file once, however often it is called.
+    """Run a function on FITS files, on each file once.
 
-    PLAN is a plan file of `skyfan plan`. PATHS are files, folders (searched for .fits, .fit and .fz, gzipped
-    too), patterns in quotes, s3://bucket/key, s3://bucket/prefix/ and file:// URIs, @list.txt for a list of
-    these, or - for a list on standard input.
+    PLAN is a plan file of `skyfan plan`. PATHS are files, folders (searched for .fits, .fit and .fz, also
+    gzipped), patterns in quotes, s3://bucket/key, s3://bucket/prefix/ and file:// URIs, @list.txt for a list
+    of these, or - for a list on standard input.
 
-    Files that have their result are passed over, and so are those that Lambda has accepted: the same
-    command goes on after Ctrl-C or a crash. The local engine tries failed files again; `skyfan retry` does
-    so in Lambda.
-    Exit code: 0 all done, 1 some files failed or were not sent, 2 wrong use.
+    --engine sam runs the built stack on local files, each in a container as Lambda has it, and copies the
+    results into the folder. It needs Docker and sam, and builds the stack if it has changed.
+
+    Files that are done, and files that Lambda has accepted, are skipped: after Ctrl-C or a crash, the same
+    command continues. The local engine also retries failed files; for Lambda use `skyfan retry`.
+
+    Results can be doubtful, such as magnitudes with an assumed gain: those of the run are counted by reason,
+    and `skyfan status --doubtful` lists them.
+
+    Exit code: 0 all done, 1 some files failed or were not sent, 2 wrong use, 130 Ctrl-C.
     """
-    from .. import settings
 
-    _refuse(ctx, engine, _AWS if engine == "local" else _LOCAL)
-    shared = {
-        "function": options["function"],
-        "run": options["run"],
-        "config": settings.read(config, config_file),
-        "outputs": [name.strip() for name in outputs.split(",") if name.strip()],
-        "access": options["access"],
-        "template_file": template,
-    }
-    if engine == "local":
-        if not options["output"]:
-            raise click.UsageError("Missing option '--output' / '-o': --engine local needs a folder.", ctx)
-        _local(paths, shared, {name: options[name] for name in _LOCAL}, as_json=as_json)
-    elif dry_run:
-        names = ("stack", "batch", "max_cost", "max_files")
-        _preview(paths, shared, {name: options[name] for name in names}, as_json=as_json)
+    from ..api import engines
+    from ..runs import show_outcome
+    from ..task import Task
+
+    if strict and engine == "aws" and not options["wait"]:
+        raise UsageError("--strict needs the results, which --no-wait does not wait for: use `skyfan status`")
+    refuse(ctx, (*LOCAL, "output") if engine == "aws" else (*AWS, "stack"), _NEEDS[engine])
+    names = tuple(name.strip() for name in outputs.split(",") if name.strip())
+    task = Task(
+        options["run"], options["access"], read(config, config_file), names, function=options["function"]
+    )
+    if engine != "aws" and not options["output"]:
+        options["output"] = FOLDER
+        click.echo(
+            f"skyfan: results go to ./{FOLDER}/runs/{options['run']} (--output sets another folder, "
+            "--engine aws uses Lambda)",
+            err=True,
+        )
+    if engine == "aws":
+        where: AwsOptions | LocalOptions = aws_of(options)
     else:
-        _aws(paths, shared, {name: options[name] for name in _AWS if name != "dry_run"}, as_json=as_json)
-
-
-def _refuse(ctx: click.Context, engine: str, others: tuple[str, ...]) -> None:
-    for parameter in ctx.command.params:
-        typed = ctx.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if parameter.name in others and typed:
-            other = "aws" if engine == "local" else "local"
-            raise click.UsageError(f"{parameter.opts[0]} is for --engine {other}.", ctx)
-
-
-def _local(
-    paths: tuple[str, ...], shared: Mapping[str, Any], options: dict[str, Any], *, as_json: bool
-) -> None:
-    from rich.console import Console
-
-    from .. import events, report
-    from ..commands import run as commands
-    from ..progress import Watcher
-
-    results = report.Results()
-    stopped = False
-    output = options.pop("output")
-    with Watcher(Console(stderr=True)) as watcher:
-
-        def on_event(event: events.Event) -> None:
-            results(event)
-            watcher(event)
-
-        try:
-            summary = commands.run(paths, output, **shared, **options, on_event=on_event)
-        except events.Interrupted as interrupted:
-            summary, stopped = interrupted.summary, True
-    folder = output.resolve() / "runs" / shared["run"]
+        where = local_of(options["output"], options, sam=engine == "sam")
+    file = template_file(template)
+    if dry_run:
+        with engines.preview(paths, where, task, template_file=file) as preview:
+            number, files = print_calls(preview, as_json=as_json)
+        summary = (
+            f"{formatting.count(files)} in {formatting.count(number, 'invocation')} would be sent; "
+            f"{preview.done_before:,} done and {preview.sent_before:,} sent before."
+        )
+        if estimate := preview.estimate:
+            cost = f"{estimate.usd_low:.2f} to {estimate.usd_high:.2f} USD"
+            minutes = f"{estimate.seconds_low / 60:.0f} to {estimate.seconds_high / 60:.0f} minutes"
+            summary += f" The whole plan: {cost}, {minutes}"
+        click.echo(summary, err=True)
+        return
+    outcome = send(lambda on_event: engines.run(paths, where, task, template_file=file, on_event=on_event))
     if as_json:
-        click.echo(json.dumps(report.document(summary, results, folder, stopped), indent=1))
+        click.echo(json.dumps(outcome.document(), indent=1))
     else:
-        report.show(console(), summary, results, folder, stopped)
-    sys.exit(130 if stopped else 1 if summary.failed else 0)
+        show_outcome.show(console(), outcome)
+    sys.exit(exit_code(outcome, strict=strict))
 
 
-def _aws(
-    paths: tuple[str, ...], shared: Mapping[str, Any], options: Mapping[str, Any], *, as_json: bool
-) -> None:
-    from rich.console import Console
+def print_calls(preview: Preview, *, as_json: bool, selection: Selection | None = None) -> tuple[int, int]:
+    """Prints what would be sent, and the notices on stderr; returns the numbers of invocations and files.
 
-    from ..aws import outcome as outcomes
-    from ..aws import report
-    from ..commands import run as commands
-    from ..progress import Bars
-
-    stopped = False
-    with Bars(Console(stderr=True)) as bars:
-        try:
-            outcome = commands.run_on_aws(paths, **shared, **options, on_event=bars)
-        except outcomes.Interrupted as interrupted:
-            outcome, stopped = interrupted.outcome, True
+    A line per invocation, or one JSON document: the same for run and retry, which adds its selection.
+    """
+    number = files = 0
+    invocations = []
+    for call in preview.calls:
+        payload = call.payload.decode()
+        number, files = number + 1, files + len(call.uris)
+        if as_json:
+            invocations.append({"function": call.function, "payload": json.loads(payload)})
+        else:
+            click.echo(f"{call.function} {payload}")
     if as_json:
-        click.echo(json.dumps(outcome.document(interrupted=stopped), indent=1))
-    else:
-        report.show(console(), outcome, interrupted=stopped)
-    sys.exit(130 if stopped else 1 if outcome.stopped or outcome.trouble else 0)
-
-
-def _preview(
-    paths: tuple[str, ...], shared: Mapping[str, Any], options: Mapping[str, Any], *, as_json: bool
-) -> None:
-    from ..commands import run as commands
-
-    invocations = files = 0
-    made = []
-    with commands.preview_on_aws(paths, **shared, **options) as preview:
-        for call in preview.calls:
-            payload = call.payload.decode()
-            invocations, files = invocations + 1, files + len(call.uris)
-            if as_json:
-                made.append({"function": call.function, "payload": json.loads(payload)})
-            else:
-                click.echo(f"{call.function} {payload}")
-        left, told = preview.left, preview.estimate
-    if as_json:
+        estimate = preview.estimate
         document = {
             "files": files,
-            "done_before": left.done_before,
-            "sent_before": left.sent_before,
-            "estimate": {
-                "usd": [told.usd_low, told.usd_high],
-                "seconds": [told.seconds_low, told.seconds_high],
+            "done_before": preview.done_before,
+            "sent_before": preview.sent_before,
+            "estimate": estimate
+            and {
+                "usd": [estimate.usd_low, estimate.usd_high],
+                "seconds": [estimate.seconds_low, estimate.seconds_high],
             },
-            "assumptions": told.assumptions,
-            "invocations": made,
+            "assumptions": estimate.assumptions if estimate else [],
+            "notices": preview.notices,
+            **(selected(selection) if selection else {}),
+            "invocations": invocations,
         }
         click.echo(json.dumps(document, indent=1))
-    click.echo(
-        f"{files} files in {invocations} invocations would be sent; {left.done_before} are done, "
-        f"{left.sent_before} were sent before. The whole plan: {told.usd_low:.2f} to {told.usd_high:.2f} "
-        f"USD, {told.seconds_low / 60:.0f} to {told.seconds_high / 60:.0f} minutes",
-        err=True,
-    )
+    for notice in preview.notices:
+        click.echo(f"skyfan: {notice}", err=True)
+    return number, files
+
+
+def selected(selection: Selection) -> dict[str, Any]:
+    """What a retry selected and skipped, for JSON."""
+    return {
+        "selected": dict(selection.selected),
+        "skipped": dict(selection.permanent + selection.exhausted),
+    }
+
+
+def read(pairs: Iterable[str], file: Path | None = None) -> dict[str, Any]:
+    """The settings in `file`, overridden by `pairs`. A dotted key sets a key of a nested table.
+
+    The keys are not checked here but by the function.
+    """
+    settings = _file(file) if file else {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--config takes KEY=VALUE, such as thresh=3, not {pair!r}")
+        *tables, key = name.strip().split(".")
+        place = settings
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--config {pair}: {table!r} is already a value and cannot contain {key!r}")
+        place[key] = value(text.strip())
+    return settings
+
+
+def value(text: str) -> Any:
+    """`text` as a TOML value if it is one (3, 1.5, true, [0.1, 0.2]), else as a string."""
+    if text.startswith(("'", '"', "[", "{")) or not set(text) & set("\"'\n#"):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            pass
+    return text
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"the settings file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the settings file {path} cannot be read: {error}") from error

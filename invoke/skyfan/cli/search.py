@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import as_json, console
+from ..formatting import Column, count, file_name
+from ..formatting import table as format_table
+from .common import FOLDER, as_json, console, default_place
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHOWN = (
-    "ALPHA_J2000", "DELTA_J2000", "MAG_AUTO", "MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE", "FLAGS", "FILTER",
-    "IMAGE",
-)  # fmt: skip
-_MOST = 50
+_OPTIONAL = ("MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE")
+_MAX_ROWS = 50
 _DECIMALS = {
     "ALPHA_J2000": 7,
     "DELTA_J2000": 7,
@@ -33,21 +32,17 @@ _DECIMALS = {
 @click.option(
     "--around",
     required=True,
-    metavar='"RA DEC"',
-    help="Degrees, or 3h32m39s -27d46m48s, or 03:32:39 -27:46:48.",
+    metavar='"RA DEC"|NAME',
+    help="Degrees, 3h32m39s -27d46m48s, 03:32:39 -27:46:48, or a name such as M31 (from CDS).",
 )
 @click.option("--radius", required=True, metavar="5s|2m|1d", help="Arcseconds, arcminutes or degrees.")
+@click.option("--output", "-o", metavar="FOLDER", help=f"Folder that contains RUN (default: ./{FOLDER}).")
+@click.option("--columns", metavar="NAME,...", help="Columns besides the distance (default for files: all).")
 @click.option(
-    "--output", "-o", metavar="FOLDER", help="Folder of the run, for one whose data set lies with it."
-)
-@click.option(
-    "--columns", metavar="NAME,...", help="Columns, beside the distance; all of them in a file if not given."
-)
-@click.option(
-    "--out",
+    "--to",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A .csv, .fits or .parquet file for what is found.",
+    help="Write all rows to a .csv, .ecsv, .fits, .parquet or .vot file.",
 )
 @as_json
 def search(
@@ -57,64 +52,71 @@ def search(
     radius: str,
     output: str | None,
     columns: str | None,
-    out: Path | None,
+    to: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the sources within a circle, the nearest first.
+    """Find the sources within a circle, nearest first.
 
-    RUN was collected with skyfan collect; a data set's folder will do as well. Only what lies around the
-    circle is read. Exit code: 0 also when there are no sources, 2 wrong use.
+    RUN must have been collected with skyfan collect; the folder of a data set works as well. Only data near
+    the circle is read. Exit code: 0 even without any source, 2 wrong use.
     """
-    from ..catalogs import export, position
-    from ..commands import collect as commands
+    from ..api import datasets as commands
+    from ..catalogs import export
+    from ..catalogs.search import SHORT
+    from ..sky import angles
 
-    if out:
-        export.check(out)
-    ra, dec = position.around(around)
-    wanted = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
-    shown = wanted if wanted or as_json or out else list(_SHOWN)
-    found = commands.search(run, ra, dec, position.radius(radius), output=output, columns=shown)
-    if out:
-        export.write(found.table, out)
+    if to:
+        export.check(to)
+    if not Path(run).exists():
+        output = default_place(output)
+    ra, dec = angles.position(around)
+    selected = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
+    shown = selected if selected or as_json or to else SHORT
+    result = commands.search(run, (ra, dec), radius, output=output, columns=shown)
+    if to:
+        export.write(result.table, to)
     if as_json:
         document = {
             "ra": ra,
             "dec": dec,
-            "radius": position.radius(radius),
-            "read": {"partitions": found.partitions, "row_groups": found.row_groups, "rows": found.rows},
-            "sources": export.to_rows(found.table),
+            "radius": angles.radius(radius),
+            "read": {"partitions": result.partitions, "row_groups": result.row_groups, "rows": result.rows},
+            "sources": export.to_rows(result.table),
         }
         click.echo(json.dumps(document, indent=1))
         return
-    if not out:
-        _show(found.table, not wanted)
-    click.echo(f"{len(found.table):,} sources within {radius}" + (f": {out}" if out else ""))
+    if not to:
+        _show(result.table, not selected)
+    click.echo(f"{count(len(result.table), 'source')} within {radius}" + (f": {to}" if to else ""))
 
 
 def _show(table: pa.Table, is_short: bool) -> None:
-    from rich.table import Table
-
     from ..catalogs import export
 
     if not len(table):
         return
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    for name in table.column_names:
-        shown.add_column(
-            name, justify="left" if name in ("IMAGE", "FILTER", "INSTRUMENT") else "right", overflow="fold"
+    rows = []
+    for row in export.to_rows(table.slice(0, _MAX_ROWS)):
+        if is_short and "IMAGE" in row:
+            row["IMAGE"] = file_name(row["IMAGE"])
+        rows.append([_text(name, value) for name, value in row.items()])
+    columns = [
+        Column(
+            name,
+            "name" if name == "IMAGE" else "text" if name in ("FILTER", "INSTRUMENT") else "number",
+            optional=is_short and name in _OPTIONAL,
         )
-    for row in export.to_rows(table.slice(0, _MOST)):
-        if is_short:
-            row["IMAGE"] = row["IMAGE"].rpartition("/")[2]
-        shown.add_row(*(_text(name, value) for name, value in row.items()))
-    console().print(shown)
-    if len(table) > _MOST:
-        click.echo(f"and {len(table) - _MOST:,} more: --out FILE has them all")
+        for name in table.column_names
+    ]
+    for line in format_table(columns, rows, console().width):
+        click.echo(line)
+    if len(table) > _MAX_ROWS:
+        click.echo(f"and {len(table) - _MAX_ROWS:,} more: --to FILE writes them all")
 
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, list):
-        return " ".join(_text(name, each) for each in value)
+        return " ".join(_text(name, item) for item in value)
     if isinstance(value, float):
         return f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else f"{value:.5g}"
     return "" if value is None else str(value)

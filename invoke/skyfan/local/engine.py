@@ -1,151 +1,213 @@
-"""The local engine: the same handler as in Lambda, under Lambda's rules, on worker processes of this machine.
+"""The local engine: runs the handler under Lambda's rules in worker processes on this machine.
 
-A fresh process is a cold start and stays warm for the next file; it is killed over its memory size or its
-time limit; a failed file is tried again after a pause, while others go on; the last failure leaves a record.
-One thread looks after everything, and no more than the files in flight are held in memory.
+A new process is a cold start and stays warm for the next file. It is killed if it exceeds its memory size or
+time limit. A failed file is retried after a pause, while other files go on; the last failure leaves a failure
+record. A permanent failure that the function recorded itself is a result and is not retried. One thread
+controls all workers, and only the files in flight are held in memory.
 """
 
 import heapq
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from .. import events
-from ..errors import FunctionRefusedError, UsageError
-from ..plans.plan import Plan
-from ..runs import given
-from ..runs.folder import Run
-from ..task import Task
-from ..template import Function
-from . import environment, records
-from .pool import WATCH_S, Job, Outcome, Pool
+from skyfan_contract import DOUBTFUL, RETRIED, RETRY, failure_record
 
-# Lambda waits one and then two minutes; nothing here is shared that would need a minute to recover.
+from .. import events, template
+from ..engine import Call, LocalOptions, Preview, Selection
+from ..errors import FunctionRefusedError
+from ..files import require_posix
+from ..plans.plan import LARGE, STANDARD, Item, Plan
+from ..plans.select import graded
+from ..runs import run as runs
+from ..runs import state
+from ..runs.outcome import Outcome, finishing
+from ..runs.state import RunState
+from ..storage.place import Place
+from ..task import Task
+from ..template import Function, Template
+from . import process
+from .capacity import Capacity
+from .pool import POLL_S, Attempt, Job, Pool, Workers
+from .run_folder import RunFolder
+
+# Lambda waits 1 and 2 minutes. Here no shared service needs minutes to recover.
 BACKOFF_S = (1.0, 2.0)
 
 
-@dataclass(frozen=True)
-class LocalOptions:
-    """How this machine works. None takes the template's value, or one worker a CPU."""
+class LocalEngine:
+    """Runs the functions of a template on this machine; see engine.Engine."""
 
-    output: Path
-    """Folder in the place of the output bucket."""
-    jobs: int | None = None
-    retries: int | None = None
-    timeout_s: float | None = None
-    memory_mb: int | None = None
+    def __init__(self, registry: Template, options: LocalOptions) -> None:
+        self.options, self._registry = options, registry
+        self._output = Path(options.output).resolve()
 
-    def __post_init__(self) -> None:
-        for name, value, least in (("jobs", self.jobs, 1), ("retries", self.retries, 0)):
-            if value is not None and value < least:
-                raise UsageError(f"{name} must be at least {least}, not {value}")
-        for name, limit in (("timeout", self.timeout_s), ("memory", self.memory_mb)):
-            if limit is not None and limit <= 0:
-                raise UsageError(f"{name} must be more than 0, not {limit}")
+    @property
+    def place(self) -> Place:
+        return Place.at(self._output)
 
-    def apply(self, function: Function) -> Function:
-        """The function with the limits that were given in the place of the template's."""
-        return replace(
-            function,
-            retries=function.retries if self.retries is None else self.retries,
-            timeout_s=self.timeout_s or function.timeout_s,
-            memory_mb=self.memory_mb or function.memory_mb,
-        )
+    def state(self, run: str) -> RunState:
+        return state.read(self.place, run)
 
+    def plan(self, task: Task, files: Plan | Selection) -> Preview:
+        functions = self._functions(task)
+        folder = RunFolder(self._output, task, template.results(functions[STANDARD]))
+        items = self._items(task, files, functions)
 
-def run(
-    inputs: Iterable[str] | Plan,
-    function: Function,
-    task: Task,
-    options: LocalOptions,
-    on_event: events.OnEvent = lambda event: None,
-) -> events.Summary:
-    """Runs `function` on every input that has no result yet, and says what came of it.
-
-    The inputs, URIs or a plan, are kept as a plan of the run before anything runs. One file's failure never
-    stops the others. Raises UsageError before anything runs when the run cannot be; FunctionRefusedError when
-    the function refuses its first event or cannot start; Interrupted on Ctrl-C. Whenever it ends, the same
-    call goes on where it stopped.
-    """
-    place = Run(options.output.resolve(), task, environment.results(function))
-    return _run(
-        place, function.name, function, options, on_event, lambda: given.keep(place.place, task.run, inputs)
-    )
-
-
-def run_again(
-    files: list[str],
-    function: Function,
-    name: str,
-    task: Task,
-    options: LocalOptions,
-    on_event: events.OnEvent = lambda event: None,
-) -> events.Summary:
-    """The same for files of a run that is there: `name` is its function, `function` that or a larger one."""
-    place = Run(options.output.resolve(), task, environment.results(function))
-    return _run(place, name, function, options, on_event, lambda: (iter(files), len(files)))
-
-
-def _run(
-    place: Run,
-    name: str,
-    function: Function,
-    options: LocalOptions,
-    on_event: events.OnEvent,
-    inputs: Callable[[], tuple[Iterator[str], int]],
-) -> events.Summary:
-    is_new = place.open(name)
-    engine = _Engine(options.apply(function), place, options.jobs or environment.cpus(), on_event)
-    started = time.monotonic()
-    try:
-        uris, total = inputs()
-        on_event(events.Started(total, engine.pool.jobs))
-        engine.work(uris)
-    except FunctionRefusedError:
-        if is_new:
-            place.disown()
-        raise
-    except KeyboardInterrupt as error:
-        raise events.Interrupted(engine.summary) from error
-    finally:
-        engine.close()
-        engine.summary.seconds = time.monotonic() - started
-    return engine.summary
-
-
-class _Engine:
-    """The work of one call of run(): what is next, what is tried again, what came of it."""
-
-    def __init__(self, function: Function, place: Run, jobs: int, on_event: events.OnEvent) -> None:
-        self.place, self.on_event = place, on_event
-        self.summary = events.Summary()
-        self.pool = Pool(function, environment.variables(function, place.output), jobs, self._write)
-        self._waiting: list[Job] = []
-        self._exhausted = False
-        self._log: IO[str] | None = None
-
-    def work(self, inputs: Iterator[str]) -> None:
-        while True:
-            self._feed(inputs)
-            if self._exhausted and not self._waiting and not self.pool.is_busy():
-                return
-            idle = self._exhausted or not self.pool.can_take()
-            for outcome in self.pool.wait(WATCH_S if idle else 0.0):
-                if outcome.error is None:
-                    self._succeeded(outcome)
+        def calls() -> Iterator[Call]:
+            for item in items():
+                if folder.is_done(item.uri):
+                    preview.done_before += 1
                 else:
-                    self._failed(outcome, outcome.error)
+                    payload = json.dumps(task.event(item.uri)).encode()
+                    yield Call(functions[item.tier].name, (item.uri,), payload)
+
+        preview = Preview(calls())
+        return preview
+
+    def send(self, task: Task, files: Plan | Selection, on_event: events.OnEvent = events.ignore) -> Outcome:
+        """See engine.Engine. A failed file does not stop the others. The two memory tiers are processed one
+        after the other, because the number of workers depends on their memory.
+
+        Raises FunctionRefusedError if the function refuses its first event or cannot start.
+        """
+        require_posix("processing files on this machine")
+        began = time.monotonic()
+        functions = self._functions(task)
+        folder = RunFolder(self._output, task, template.results(functions[STANDARD]))
+        is_new = isinstance(files, Plan) and folder.open(marks=DOUBTFUL in functions[STANDARD].environment)
+        if isinstance(files, Plan):
+            runs.add_plan(folder.place, task.run, files)
+        items = self._items(task, files, functions)
+        outcome = Outcome(task.run, folder.place)
+        outcome.files = files.files if isinstance(files, Plan) else sum(1 for _ in items())
+
+        def finish() -> None:
+            outcome.remaining = outcome.files - outcome.done_before - outcome.sent
+            outcome.set_state(self.state(task.run), (item.uri for item in items()))
+            outcome.seconds = time.monotonic() - began
+
+        try:
+            with (
+                finishing(outcome, finish),
+                closing(self),
+                closing(_Work(folder, outcome, on_event, self)) as work,
+            ):
+                for function in {function.name: function for function in functions.values()}.values():
+                    uris = (item.uri for item in items() if functions[item.tier].name == function.name)
+                    work.process(function, uris, self.options.jobs)
+        except FunctionRefusedError:
+            if is_new:
+                folder.disown()
+            raise
+        return outcome
+
+    def pool(self, function: Function, folder: RunFolder, jobs: int, log: Callable[[str], None]) -> Workers:
+        """What runs up to `jobs` files at a time; `log` is called with the log of each invocation."""
+        return Pool(function, process.variables(function, folder.output), jobs, log)
 
     def close(self) -> None:
-        self.pool.close()
+        """Ends what serves all pools of a call; worker processes need nothing."""
+
+    def _functions(self, task: Task) -> dict[str, Function]:
+        """The function of each memory tier, with the limits of the options."""
+        function, large = self._registry.function(task.function), task.function + runs.LARGE_SUFFIX
+        larger = self._registry.function(large) if large in self._registry.functions else function
+        return {STANDARD: self._limited(function), LARGE: self._limited(larger)}
+
+    def _limited(self, function: Function) -> Function:
+        retries = self.options.retries
+        return replace(
+            function,
+            retries=function.retries if retries is None else retries,
+            timeout_s=self.options.timeout_s or function.timeout_s,
+            memory_mb=self.options.memory_mb or function.memory_mb,
+        )
+
+    def _items(
+        self, task: Task, files: Plan | Selection, functions: dict[str, Function]
+    ) -> Callable[[], Iterator[Item]]:
+        """Returns a function that iterates over the files, each with the tier that it is sent to."""
+        memory_mb = {tier: function.memory_mb for tier, function in functions.items()}
+        if isinstance(files, Plan):
+            return lambda: graded(files, memory_mb)
+        names = {tier: function.name for tier, function in functions.items()}
+        if self.options.memory_mb:
+            names[LARGE] = ""  # what exhausted the largest function may have enough now
+        current = self.state(task.run)
+        return lambda: files.select(current, names, memory_mb)
+
+
+class _Work:
+    """The work of one call: which file is next, which is retried, and the outcome so far."""
+
+    pool: Workers
+
+    def __init__(
+        self, folder: RunFolder, outcome: Outcome, on_event: events.OnEvent, engine: LocalEngine
+    ) -> None:
+        self.folder, self.outcome, self.on_event, self._engine = folder, outcome, on_event, engine
+        self._waiting: list[Job] = []
+        self._killed: list[Job] = []
+        """Jobs to be retried with no other beside them."""
+        self._alone: Job | None = None
+        self._exhausted = self._has_begun = False
+        self._log: IO[str] | None = None
+
+    def process(self, function: Function, inputs: Iterator[str], jobs: int | None) -> None:
+        """Runs one function on its inputs; starts nothing if there are none."""
+        if (first := next(inputs, None)) is None:
+            return
+        note = ""
+        if jobs is None:
+            capacity = Capacity.now()
+            jobs, note = capacity.jobs(function.memory_mb), capacity.note(function.memory_mb)
+        if not self._has_begun:
+            self.on_event(events.Started(self.outcome.files, jobs, note))
+        elif note:
+            self.on_event(events.Notice(f"{function.name}: {note}"))
+        self._has_begun, self._exhausted = True, False
+        self.pool = self._engine.pool(function, self.folder, jobs, self._write_log)
+        with closing(self.pool):
+            self._work(chain([first], inputs))
+
+    def _work(self, inputs: Iterator[str]) -> None:
+        while True:
+            self._feed(inputs)
+            if self._exhausted and not self._waiting and not self._killed and not self.pool.is_busy():
+                return
+            is_idle = self._exhausted or self._killed or self._alone or not self.pool.can_take()
+            for attempt in self.pool.wait(POLL_S if is_idle else 0.0):
+                self.outcome.invocations += 1
+                was_alone, self._alone = self._alone is not None, None
+                if attempt.killed and not was_alone:
+                    self._retry_alone(attempt)
+                    continue
+                if attempt.error is not None:
+                    self._failed(attempt, attempt.error)
+                elif attempt.recorded:
+                    self._failed_permanently(attempt, attempt.recorded)
+                else:
+                    self._succeeded(attempt)
+
+    def close(self) -> None:
         if self._log:
             self._log.close()
 
     def _feed(self, inputs: Iterator[str]) -> None:
-        # Not for long at a time: a second run may pass over a hundred thousand finished files here.
-        until = time.monotonic() + WATCH_S
+        # Return after a short time: a repeated run may skip a hundred thousand finished files here.
+        until = time.monotonic() + POLL_S
+        if self._killed and not self.pool.is_busy():
+            self._alone = self._killed.pop()
+            self.pool.release()
+            self.pool.give(self._alone)
+        if self._killed or self._alone:
+            return
         while self.pool.can_take() and time.monotonic() < until:
             if self._waiting and self._waiting[0].due <= time.monotonic():
                 self.pool.give(heapq.heappop(self._waiting))
@@ -157,51 +219,79 @@ class _Engine:
                 self._take(uri)
 
     def _take(self, uri: str) -> None:
-        self.summary.total += 1
-        if self.place.is_done(uri):
-            self.place.clear_failure(uri)
-            self.summary.already_done += 1
+        if self.folder.is_done(uri):
+            self.folder.clear_failure(uri)
+            self.outcome.done_before += 1
             self.on_event(events.AlreadyDone(uri))
         else:
-            self.pool.give(Job(0.0, uri, self.place.task.event(uri)))
+            self.pool.give(Job(0.0, uri, self.folder.task.event(uri)))
 
-    def _succeeded(self, outcome: Outcome) -> None:
-        job = outcome.job
-        self.summary.done += 1
-        if not self.place.result(job.input).exists():
-            self.summary.unwritten += 1
-        self.place.clear_failure(job.input)
-        self.on_event(events.Done(job.input, outcome.result, outcome.seconds, job.attempt))
+    def _succeeded(self, attempt: Attempt) -> None:
+        job = attempt.job
+        self.outcome.sent += 1
+        if self.folder.result(job.input).exists():
+            self.outcome.done += 1
+        else:
+            self.outcome.unwritten += 1
+        self.outcome.add_result(job.input, attempt.result, attempt.seconds)
+        self.folder.clear_failure(job.input)
+        self.on_event(events.Done(job.input, attempt.result, attempt.seconds, job.attempt))
 
-    def _failed(self, outcome: Outcome, error: dict[str, Any]) -> None:
-        job = outcome.job
-        if not self.summary.done:
-            self._give_up_early(outcome, error)
-        if job.attempt <= self.pool.function.retries:
+    def _retry_alone(self, attempt: Attempt) -> None:
+        # Most likely too many workers for the memory of this machine, which is no fault of the file.
+        job = attempt.job
+        self._killed.append(replace(job, attempt=job.attempt + 1))
+        self.outcome.retries += 1
+        self.on_event(events.Retrying(job.input, attempt.error or {}, job.attempt, 0.0))
+
+    def _failed(self, attempt: Attempt, error: dict[str, Any]) -> None:
+        job = attempt.job
+        self._stop_if_all_would_fail(attempt, error)
+        if job.attempt <= self.pool.function.retries and not attempt.killed:
             delay = BACKOFF_S[min(job.attempt, len(BACKOFF_S)) - 1]
             heapq.heappush(self._waiting, replace(job, due=time.monotonic() + delay, attempt=job.attempt + 1))
-            self.summary.retries += 1
+            self.outcome.retries += 1
             self.on_event(events.Retrying(job.input, error, job.attempt, delay))
             return
-        told = {**error, "permanent": True} if outcome.permanent else error
-        record = records.failure(job.request_id, self.pool.arn, job.event, told, job.attempt)
-        path = self.place.record_failure(job.input, record)
-        group = events.FailureGroup(0, job.input, error["errorMessage"], path, outcome.permanent)
-        self.summary.failures.setdefault(error["errorType"], group).count += 1
-        self.on_event(events.Failed(job.input, error, job.attempt, path))
+        if attempt.cure:
+            error = {**error, "cure": attempt.cure, "permanent": attempt.cure != RETRY}
+        record = failure_record(
+            job.event,
+            error,
+            RETRIED,
+            request_id=job.request_id,
+            function_arn=f"{self.pool.arn}:$LATEST",
+            attempts=job.attempt,
+        )
+        self._add_failure(job, error, self.folder.record_failure(job.input, record))
 
-    def _give_up_early(self, outcome: Outcome, error: dict[str, Any]) -> None:
-        # A wrong setting or a function that cannot start fails ten thousand files the same way: once will do.
-        message = error["errorMessage"].removeprefix(f"RequestId: {outcome.job.request_id} Error: ")
+    def _failed_permanently(self, attempt: Attempt, error: dict[str, Any]) -> None:
+        # The function has recorded the failure.
+        self._stop_if_all_would_fail(attempt, error)
+        self._add_failure(attempt.job, error, self.folder.failure(attempt.job.input))
+
+    def _add_failure(self, job: Job, error: dict[str, Any], record: Path) -> None:
+        self.outcome.sent += 1
+        if self.folder.is_done(job.input):  # written before the failure: a result counts
+            self.outcome.done += 1
+        else:
+            self.folder.clear_result(job.input)  # of an earlier version of the input
+        self.on_event(events.Failed(job.input, error, job.attempt, record))
+
+    def _stop_if_all_would_fail(self, attempt: Attempt, error: dict[str, Any]) -> None:
+        # A wrong setting, or a function that cannot start, would fail every file the same way.
+        if self.outcome.done or self.outcome.unwritten:
+            return
+        message = error["errorMessage"].removeprefix(f"RequestId: {attempt.job.request_id} Error: ")
         name = self.pool.function.name
-        if not outcome.started:
+        if not attempt.started:
             raise FunctionRefusedError(f"{name} cannot start: {error['errorType']}: {message}")
         if error["errorType"] == "EventError":
             raise FunctionRefusedError(f"{name} refused the event: {message}")
 
-    def _write(self, text: str) -> None:
+    def _write_log(self, text: str) -> None:
         if self._log is None:
-            self._log = self.place.new_log()
-            self.summary.log = Path(self._log.name)
+            self._log = self.folder.new_log()
+            self.outcome.log = Path(self._log.name)
         self._log.write(text)
         self._log.flush()

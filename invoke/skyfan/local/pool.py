@@ -1,46 +1,56 @@
-"""The pool of worker processes: each starts cold, is kept warm, and is killed over its memory or its time."""
+"""The pool of worker processes. Each starts cold, stays warm, and is killed over its memory or time limit."""
 
 import selectors
+import signal
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ..template import Function
-from . import records
+from . import lambda_format
 from .process import Process
 
-WATCH_S = 0.02
-# Lambda gives INIT 10 s of its own, before the function's time limit counts.
+POLL_S = 0.02
+"""Seconds between two checks of memory and time."""
+# Lambda allows 10 s for INIT, before the function's own time limit begins.
 INIT_S = 10.0
 
 
 @dataclass(order=True)
 class Job:
-    """One input on its way through the function. Sorts by the time when it is due."""
+    """One input to process. Sorts by the time at which it is due."""
 
     due: float
-    """Monotonic time before which it is not tried."""
+    """Monotonic time before which it must not start."""
     input: str = field(compare=False)
     event: dict[str, Any] = field(compare=False)
     request_id: str = field(compare=False, default_factory=lambda: str(uuid.uuid4()))
-    """The same for all tries, as in Lambda."""
+    """The same for all attempts, as in Lambda."""
     attempt: int = field(compare=False, default=1)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How one try ended: with the handler's result, or with an error in Lambda's words."""
+class Attempt:
+    """One finished attempt, with the handler's result or with an error in Lambda's format."""
 
     job: Job
     seconds: float
     result: Any = None
     error: dict[str, Any] | None = None
-    permanent: bool = False
-    """The function says that another try cannot help. Lambda tries all the same, and so does the engine."""
+    cure: str | None = None
+    """The cure that the exception names. Lambda retries it all the same, and so does the engine."""
+    killed: bool = False
+    """Something other than the pool killed the process: most likely the system, for want of memory."""
     started: bool = True
-    """False where the process never became ready: the handler has not seen the event."""
+    """False if the process never became ready, so that the handler has not seen the event."""
+
+    @property
+    def recorded(self) -> dict[str, Any] | None:
+        """The permanent failure that the function recorded and returned as its result, if it did."""
+        result = self.result
+        return result if isinstance(result, dict) and {"errorType", "record"} <= result.keys() else None
 
 
 @dataclass
@@ -50,38 +60,65 @@ class _Worker:
     deadline: float
     ready: bool = False
     init_ms: float | None = None
-    """Until its first REPORT, which carries it."""
+    """Duration of INIT; None after the first REPORT line, which contains it."""
     began: float = 0.0
     began_at: str = ""
     used_mb: float = 0.0
 
 
-class Pool:
-    """At most `jobs` worker processes of one function, looked after from one thread.
+class Workers(Protocol):
+    """What runs the attempts of an engine, several at a time, controlled from one thread."""
 
-    Memory is looked at every 20 ms, where Lambda's limit is hard: what is taken and given back between two
-    looks is seen in the REPORT line only, whose Max Memory Used is the process's own high-water mark.
+    function: Function
+    arn: str
+
+    def can_take(self) -> bool:
+        """Whether another job could start now."""
+
+    def is_busy(self) -> bool:
+        """Whether any job is being processed."""
+
+    def give(self, job: Job) -> None:
+        """Starts a job."""
+
+    def wait(self, timeout: float) -> list[Attempt]:
+        """Waits up to `timeout` seconds; returns the attempts that have finished."""
+
+    def release(self) -> None:
+        """Lets go of what is kept warm."""
+
+    def close(self) -> None:
+        """Ends all jobs. Files in flight get no result; the next run processes them."""
+
+
+class Pool:
+    """Up to `jobs` worker processes of one function, controlled from one thread.
+
+    Memory, that of a worker's children included, is checked every 20 ms, while Lambda's limit is hard. A
+    shorter peak appears only in the REPORT line, whose Max Memory Used is the peak of these checks and of
+    what the process itself measured.
     """
 
     def __init__(
         self, function: Function, environment: dict[str, str], jobs: int, log: Callable[[str], None]
     ) -> None:
-        """`log` is given each invocation's lines as one text."""
+        """`log` is called with the log of each invocation, as one string."""
         self.function, self.jobs, self._environment, self._log = function, jobs, environment, log
-        self.arn = records.arn(function.name, environment["AWS_REGION"])
+        self.arn = lambda_format.arn(function.name, environment["AWS_REGION"])
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
-        self._outcomes: list[Outcome] = []
+        self._attempts: list[Attempt] = []
 
     def can_take(self) -> bool:
-        """Whether another job can begin at once."""
+        """Whether another job could start now."""
         return len(self._workers) < self.jobs or any(worker.job is None for worker in self._workers.values())
 
     def is_busy(self) -> bool:
+        """Whether any job is being processed."""
         return any(worker.job for worker in self._workers.values())
 
     def give(self, job: Job) -> None:
-        """Hands a job to an idle worker, else to a new one, which is a cold start."""
+        """Gives a job to an idle worker or to a new one, which is a cold start."""
         for worker in self._workers.values():
             if worker.job is None:
                 worker.job = job
@@ -92,20 +129,25 @@ class Pool:
         self._workers[process.replies] = _Worker(process, job, deadline)
         self._selector.register(process.replies, selectors.EVENT_READ)
 
-    def wait(self, timeout: float) -> list[Outcome]:
-        """Waits at most `timeout` seconds for something to happen; gives what has ended."""
-        for key, _ in self._selector.select(min(timeout, WATCH_S)):
+    def wait(self, timeout: float) -> list[Attempt]:
+        """Waits up to `timeout` seconds for replies; returns the attempts that have finished."""
+        for key, _ in self._selector.select(min(timeout, POLL_S)):
             worker = self._workers[key.fd]
             for reply in worker.process.receive():
-                self._hear(worker, reply)
+                self._handle(worker, reply)
             if worker.process.ended and key.fd in self._workers:
-                self._lost(worker)
-        self._watch()
-        ended, self._outcomes = self._outcomes, []
+                self._handle_exit(worker)
+        self._check_limits()
+        ended, self._attempts = self._attempts, []
         return ended
 
+    def release(self) -> None:
+        """Ends the idle workers, which hold memory."""
+        for worker in [worker for worker in self._workers.values() if worker.job is None]:
+            self._remove(worker)
+
     def close(self) -> None:
-        """Kills every worker. A file in flight stays without a result and is done by the next run."""
+        """Kills all workers. Files in flight get no result; the next run processes them."""
         for worker in self._workers.values():
             worker.process.close()
         self._workers.clear()
@@ -113,20 +155,20 @@ class Pool:
 
     def _send(self, worker: _Worker, job: Job) -> None:
         limit = self.function.timeout_s
-        worker.began, worker.began_at = time.monotonic(), records.now()
+        worker.began, worker.began_at = time.monotonic(), lambda_format.now()
         worker.deadline = worker.began + limit
         request = {"id": job.request_id, "arn": self.arn, "deadline": time.time() + limit, "event": job.event}
         worker.process.send(request)
 
-    def _hear(self, worker: _Worker, reply: dict[str, Any]) -> None:
+    def _handle(self, worker: _Worker, reply: dict[str, Any]) -> None:
         job = worker.job
-        assert job is not None, "a worker that was given nothing has nothing to say"
+        assert job is not None, "an idle worker sends no reply"
         if reply["kind"] == "ready":
             worker.ready = True
             worker.init_ms = (time.monotonic() - worker.process.started) * 1000
             self._send(worker, job)
         elif reply["kind"] == "init_error":
-            self._never_ready(worker, job, reply["error"], "error")
+            self._fail_init(worker, job, reply["error"], "error")
         else:
             worker.used_mb = max(worker.used_mb, reply["max_rss_mb"])
             self._report(
@@ -134,46 +176,52 @@ class Pool:
             )
             worker.job = None
             seconds = reply["duration_ms"] / 1000
-            permanent = reply.get("permanent", False)
-            self._outcomes.append(Outcome(job, seconds, reply.get("result"), reply.get("error"), permanent))
+            cure = reply.get("cure")
+            self._attempts.append(Attempt(job, seconds, reply.get("result"), reply.get("error"), cure))
 
-    def _lost(self, worker: _Worker) -> None:
+    def _handle_exit(self, worker: _Worker) -> None:
         code = worker.process.exit_code()
-        if worker.job is None:  # it died between two files: nobody's loss
-            self._drop(worker)
+        if worker.job is None:  # it died between two files, and no file is affected
+            self._remove(worker)
         else:
-            self._end(worker, worker.job, records.exited(worker.job.request_id, code), "error")
+            killed = code == -signal.SIGKILL and not worker.process.was_killed
+            error = lambda_format.exited(worker.job.request_id, code, killed)
+            self._kill(worker, worker.job, error, "error", killed=killed)
 
-    def _watch(self) -> None:
+    def _check_limits(self) -> None:
         limit_mb, limit_s = self.function.memory_mb, self.function.timeout_s
         for worker in list(self._workers.values()):
             if (job := worker.job) is None:
                 continue
-            worker.used_mb = max(worker.used_mb, worker.process.rss_mb())
+            worker.used_mb = max(worker.used_mb, worker.process.memory_mb())
             if worker.used_mb > limit_mb:
-                self._end(worker, job, records.out_of_memory(job.request_id, limit_mb), "error")
+                self._kill(worker, job, lambda_format.out_of_memory(job.request_id, limit_mb), "error")
             elif time.monotonic() >= worker.deadline:
-                self._end(worker, job, records.timed_out(job.request_id, limit_s), "timeout")
+                self._kill(worker, job, lambda_format.timed_out(job.request_id, limit_s), "timeout")
 
-    def _end(self, worker: _Worker, job: Job, error: dict[str, Any], status: str) -> None:
+    def _kill(
+        self, worker: _Worker, job: Job, error: dict[str, Any], status: str, *, killed: bool = False
+    ) -> None:
         worker.process.kill()
         if not worker.ready:
-            self._never_ready(worker, job, error, status)
+            self._fail_init(worker, job, error, status, killed=killed)
             return
         elapsed = self.function.timeout_s if status == "timeout" else time.monotonic() - worker.began
         self._report(worker, job, elapsed * 1000, status, error)
-        self._drop(worker)
-        self._outcomes.append(Outcome(job, elapsed, error=error))
+        self._remove(worker)
+        self._attempts.append(Attempt(job, elapsed, error=error, killed=killed))
 
-    def _never_ready(self, worker: _Worker, job: Job, error: dict[str, Any], status: str) -> None:
+    def _fail_init(
+        self, worker: _Worker, job: Job, error: dict[str, Any], status: str, *, killed: bool = False
+    ) -> None:
         elapsed = time.monotonic() - worker.process.started
         kind = "" if status == "timeout" else error["errorType"]
         output = worker.process.take_output()
-        self._log(records.init_report(output, init_ms=elapsed * 1000, status=status, error_type=kind))
-        self._drop(worker)
-        self._outcomes.append(Outcome(job, elapsed, error=error, started=False))
+        self._log(lambda_format.init_report(output, init_ms=elapsed * 1000, status=status, error_type=kind))
+        self._remove(worker)
+        self._attempts.append(Attempt(job, elapsed, error=error, killed=killed, started=False))
 
-    def _drop(self, worker: _Worker) -> None:
+    def _remove(self, worker: _Worker) -> None:
         self._selector.unregister(worker.process.replies)
         del self._workers[worker.process.replies]
         worker.process.close()
@@ -182,11 +230,12 @@ class Pool:
         self, worker: _Worker, job: Job, elapsed_ms: float, status: str, error: dict[str, Any] | None
     ) -> None:
         output = worker.process.take_output()
-        if error and "stackTrace" not in error:  # the process could not say it itself
-            output += f"{records.now()} {job.request_id} {error['errorMessage'].partition('Error: ')[2]}\n"
-        text = records.invocation(
+        if error and "stackTrace" not in error:  # the process could not print it itself
+            output += (
+                f"{lambda_format.now()} {job.request_id} {error['errorMessage'].partition('Error: ')[2]}\n"
+            )
+        report = lambda_format.Report(
             job.request_id,
-            output,
             started=worker.began_at,
             duration_ms=elapsed_ms,
             memory_mb=self.function.memory_mb,
@@ -196,4 +245,4 @@ class Pool:
             error_type=error["errorType"] if error and status != "timeout" else "",
         )
         worker.init_ms = None
-        self._log(text)
+        self._log(lambda_format.invocation(report, output))

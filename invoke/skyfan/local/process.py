@@ -1,4 +1,4 @@
-"""One worker process of the local engine, seen from the parent: started, spoken to, watched, killed."""
+"""One worker process of the local engine, as the parent sees it, and its environment variables."""
 
 import contextlib
 import json
@@ -13,32 +13,97 @@ from typing import Any
 
 import psutil
 
+from skyfan_contract import OUTPUT
+
+from .. import network, template
+from ..storage import uris
 from ..template import Function
 
 WORKER = Path(__file__).with_name("worker.py")
-# What a handler prints in one invocation is kept up to this many bytes, from the end: errors come last.
-KEPT_OUTPUT = 256 * 1024
+# Maximum bytes of output per invocation. Only the end is kept, because errors come last.
+MAX_OUTPUT = 256 * 1024
+# SEP uses one thread. Libraries that start one thread per CPU in every worker would slow each other down.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def variables(function: Function, output: Path) -> dict[str, str]:
+    """All environment variables of a worker: Lambda's and the template's; credentials are the user's.
+
+    Variables that name a place in a bucket, such as SKYFAN_OUTPUT, name the folder `output` instead.
+    """
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    places = {name: text for name, text in function.environment.items() if text.startswith("s3://")}
+    places[OUTPUT] = template.results(function)
+    # Not checked here: a worker that reads local files needs no certificates.
+    certificates = next((text for name in network.AWS if (text := os.environ.get(name))), None)
+    return {
+        **dict.fromkeys(THREADS, "1"),
+        **os.environ,
+        **function.environment,
+        **{name: uris.localise(place, output) for name, place in places.items()},
+        **({"AWS_CA_BUNDLE": str(Path(certificates).expanduser().absolute())} if certificates else {}),
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "LAMBDA_TASK_ROOT": str(function.code),
+        "_HANDLER": function.handler,
+        "TZ": ":UTC",
+    }
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    """All children and their children. psutil reads the whole process table for it, Linux has a list."""
+    found: list[psutil.Process] = []
+    try:
+        if sys.platform != "linux":
+            return process.children(recursive=True)
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            for pid in (thread / "children").read_text(encoding="ascii").split():
+                child = psutil.Process(int(pid))
+                found += [child, *_descendants(child)]
+    except (OSError, psutil.Error):  # one has ended meanwhile
+        return found
+    return found
+
+
+def _resident(process: psutil.Process, *, shared_once: bool) -> float:
+    """Resident memory in MB; with `shared_once` this process's part of it (PSS), where that can be read."""
+    try:
+        if shared_once:
+            with contextlib.suppress(psutil.AccessDenied, AttributeError):
+                return float(process.memory_full_info().pss) / 2**20
+        return float(process.memory_info().rss) / 2**20
+    except psutil.Error:
+        return 0.0
 
 
 class Process:
-    """A worker process: its pipes, its captured output and its times."""
+    """A worker process: its pipes, its captured output and its start time."""
 
     def __init__(self, function: Function, environment: dict[str, str]) -> None:
-        """Starts the process at once; it is ready for a request when the reply {"kind": "ready"} has come."""
+        """Starts the process. It takes requests after its first reply, {"kind": "ready"}."""
         requests, self._requests = os.pipe()
         self.replies, replies = os.pipe()
-        # A file, not a pipe: nobody has to drain it, and what a killed process printed last is still there.
+        # A file instead of a pipe: nobody has to drain it, and the last output of a killed process is kept.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
         self.started = time.monotonic()
         try:
             self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-u", str(WORKER), str(requests), str(replies), function.handler],
+                [
+                    *(sys.executable, "-P", "-u", str(WORKER), str(requests), str(replies), function.handler),
+                    *map(str, function.folders),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
                 env=environment,
                 pass_fds=(requests, replies),
-                # Its own group: Ctrl-C reaches the parent alone; a kill takes the handler's children along.
+                # Its own group: Ctrl-C reaches only the parent, and a kill ends the handler's children too.
                 start_new_session=True,
             )
         finally:
@@ -46,7 +111,7 @@ class Process:
             os.close(replies)
         os.set_blocking(self.replies, False)
         self._buffer = b""
-        self.ended = False
+        self.ended = self.was_killed = False
         self._watched = psutil.Process(self._popen.pid)
 
     @property
@@ -54,14 +119,14 @@ class Process:
         return self._popen.pid
 
     def send(self, request: dict[str, Any]) -> None:
-        """Hands over one request. A process that has died is noticed later, by the end of its replies."""
+        """Sends one request. If the process has died, receive() notices it."""
         data = memoryview(json.dumps(request).encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):
             while data:
                 data = data[os.write(self._requests, data) :]
 
     def receive(self) -> list[dict[str, Any]]:
-        """The replies that have come since the last call; sets `ended` when there will be no more."""
+        """The new replies; sets `ended` after the last one."""
         while not self.ended:
             try:
                 chunk = os.read(self.replies, 1 << 16)
@@ -72,39 +137,42 @@ class Process:
         *lines, self._buffer = self._buffer.split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def rss_mb(self) -> float:
-        """Resident memory now, in MB; 0 when the process has gone."""
-        try:
-            return float(self._watched.memory_info().rss) / 2**20
-        except psutil.Error:
-            return 0.0
+    def memory_mb(self) -> float:
+        """Current resident memory in MB, children included; 0 if the process has ended.
+
+        Pages that several processes share count once, on systems that say which these are.
+        """
+        if not (children := _descendants(self._watched)):
+            return _resident(self._watched, shared_once=False)
+        return sum(_resident(one, shared_once=True) for one in (self._watched, *children))
 
     def take_output(self) -> str:
-        """What the process has printed since the last call, stdout and stderr as they came."""
+        """The output since the last call, stdout and stderr in their order."""
         fd = self._output.fileno()
         size = os.fstat(fd).st_size
-        data = os.pread(fd, KEPT_OUTPUT, max(0, size - KEPT_OUTPUT))
-        # The process shares this file's position, so it goes on writing at the new end.
+        data = os.pread(fd, MAX_OUTPUT, max(0, size - MAX_OUTPUT))
+        # The process shares the position in this file, so it continues to write at the new end.
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
         text = data.decode(errors="replace")
-        return f"[{size - KEPT_OUTPUT} bytes of output left out]\n{text}" if size > KEPT_OUTPUT else text
+        return f"[{size - MAX_OUTPUT} bytes of output omitted]\n{text}" if size > MAX_OUTPUT else text
 
     def kill(self) -> int:
-        """Kills the process and whatever it has started, frees what it held, and gives its exit code."""
+        """Kills the process and its children; returns its exit code."""
+        self.was_killed |= self._popen.poll() is None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         return self._popen.wait()
 
     def exit_code(self) -> int:
-        """Waits for a process that has closed its replies; kills it if it lingers without them."""
+        """The exit code of a process that has closed its replies; kills it if it does not end in a second."""
         try:
             return self._popen.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return self.kill()
 
     def close(self) -> None:
-        """Ends the process if it still runs and closes its files."""
+        """Kills the process if it is still running, and closes its files."""
         self.kill()
         for fd in (self._requests, self.replies):
             os.close(fd)

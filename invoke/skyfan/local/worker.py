@@ -1,8 +1,10 @@
-"""The runtime side of the local engine: a process that loads a handler and serves it events, as Lambda does.
+"""The worker process of the local engine: loads a handler and calls it with events, as Lambda's runtime does.
 
-Started by skyfan.process as `python -P -u worker.py REQUESTS REPLIES HANDLER`, with two inherited pipe ends.
-One JSON document a line on both. The protocol leaves stdout and stderr alone: those are the handler's, and go
-to the log.
+Started by local.process as `python -P -u worker.py REQUESTS REPLIES HANDLER FOLDER...`, with two inherited
+pipe ends and the folders of the import path.
+
+It imports nothing of skyfan, so that the handler sees what it would see in Lambda. Both pipes carry one JSON
+document per line. stdout and stderr belong to the handler; the parent writes them to the log.
 """
 
 import faulthandler
@@ -11,29 +13,49 @@ import json
 import logging
 import os
 import queue
-import resource
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-# Run as a script, so that a handler sees no more of skyfan than Lambda would give it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from skyfan.local.context import LambdaContext
-
 Handler = Callable[[Any, Any], Any]
+_request_id = [""]  # of the current invocation, for log lines
 
 
-def main(requests_fd: int, replies_fd: int, handler_name: str) -> None:
-    """Loads the handler, says ready, then answers request after request until the parent closes its end."""
+@dataclass(frozen=True)
+class LambdaContext:
+    """The context of one invocation. All but request and deadline is from the environment, as in Lambda."""
+
+    aws_request_id: str
+    invoked_function_arn: str
+    deadline: float
+    """Unix time in seconds at which the function is killed."""
+    function_name: str = field(default_factory=lambda: os.environ["AWS_LAMBDA_FUNCTION_NAME"])
+    function_version: str = field(default_factory=lambda: os.environ["AWS_LAMBDA_FUNCTION_VERSION"])
+    # A string, as in Lambda.
+    memory_limit_in_mb: str = field(default_factory=lambda: os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+    log_group_name: str = field(default_factory=lambda: os.environ["AWS_LAMBDA_LOG_GROUP_NAME"])
+    log_stream_name: str = field(default_factory=lambda: os.environ["AWS_LAMBDA_LOG_STREAM_NAME"])
+    identity: None = None
+    client_context: None = None
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the function is killed, at least 0."""
+        return max(0, int((self.deadline - time.time()) * 1000))
+
+
+def main(requests_fd: int, replies_fd: int, handler_name: str, folders: list[str]) -> None:
+    """Loads the handler, replies "ready", then serves requests until the parent closes the pipe."""
     for fd in (requests_fd, replies_fd):
-        os.set_inheritable(fd, False)  # a process that the handler starts must not hold our pipes open
+        os.set_inheritable(fd, False)  # child processes of the handler must not keep the pipes open
     faulthandler.enable()
     replies = os.fdopen(replies_fd, "w", encoding="utf-8")
+    sys.path[:0] = folders
     handler = _load(handler_name, replies)
     if handler is None:
         return
@@ -45,39 +67,42 @@ def main(requests_fd: int, replies_fd: int, handler_name: str) -> None:
 
 
 def max_rss_mb() -> float:
-    """The most resident memory this process ever had, in MB (2**20 bytes)."""
+    """Peak resident memory in MB (2**20 bytes) of this process, or of a larger child that has ended."""
+    import resource  # not on Windows
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
     try:
-        # Linux: ru_maxrss would count the parent's memory, which this process shared until it was executed.
+        # On Linux, ru_maxrss would include the parent's memory, which was shared until exec.
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
+        own = int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
     except (OSError, IndexError, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return max(own, children)
 
 
 def _load(name: str, replies: IO[str]) -> Handler | None:
-    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]  # takes the place of the folder that was put in above
     module, _, attribute = name.rpartition(".")
     try:
         handler: Handler = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        problem = _described(error, f"Unable to import module '{module}': {error}")
-        problem["errorType"] = "Runtime.ImportModuleError"
+        details = _error(error, f"Unable to import module '{module}': {error}")
+        details["errorType"] = "Runtime.ImportModuleError"
     except AttributeError as error:
-        problem = _described(error, f"Handler '{attribute}' missing on module '{module}'")
-        problem["errorType"] = "Runtime.HandlerNotFound"
+        details = _error(error, f"Handler '{attribute}' missing on module '{module}'")
+        details["errorType"] = "Runtime.HandlerNotFound"
     except Exception as error:
-        problem = _described(error)
+        details = _error(error)
     else:
         _log_as_lambda()
         return handler
-    _print_error(problem)
-    _reply(replies, {"kind": "init_error", "error": problem})
+    _print_error(details)
+    _reply(replies, {"kind": "init_error", "error": details})
     return None
 
 
 def _listen(fd: int, requests: "queue.SimpleQueue[str]") -> None:
-    # Its own thread, so that the end of the parent is noticed in the middle of an invocation too.
+    # In a thread, so that the process also ends with its parent during an invocation.
     with os.fdopen(fd, encoding="utf-8") as lines:
         for line in lines:
             requests.put(line)
@@ -96,12 +121,12 @@ def _serve(handler: Handler, request: dict[str, Any], replies: IO[str]) -> None:
             json.dumps(result)
             reply["result"] = result
         except (TypeError, ValueError) as error:
-            reply = {"kind": "error", "error": _described(error, f"Unable to marshal response: {error}")}
+            reply = {"kind": "error", "error": _error(error, f"Unable to marshal response: {error}")}
             reply["error"]["errorType"] = "Runtime.MarshalError"
     except Exception as error:
         elapsed = time.perf_counter() - started
-        reply = {"kind": "error", "error": _described(error)}
-        reply["permanent"] = bool(getattr(error, "permanent", False))
+        reply = {"kind": "error", "error": _error(error)}
+        reply["cure"] = getattr(error, "cure", None)
     if "error" in reply:
         reply["error"]["requestId"] = context.aws_request_id
         _print_error(reply["error"])
@@ -110,8 +135,8 @@ def _serve(handler: Handler, request: dict[str, Any], replies: IO[str]) -> None:
     _reply(replies, {**reply, "id": request["id"], "duration_ms": elapsed * 1000, "max_rss_mb": max_rss_mb()})
 
 
-def _described(error: Exception, message: str | None = None) -> dict[str, Any]:
-    """An exception as Lambda's runtime describes it: message, type, the handler's part of the stack."""
+def _error(error: Exception, message: str | None = None) -> dict[str, Any]:
+    """An exception in the format of Lambda's runtime: message, type, and the handler's part of the stack."""
     frames: TracebackType | None = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
@@ -126,9 +151,6 @@ def _print_error(error: dict[str, Any]) -> None:
     stack = "".join(error["stackTrace"])
     where = f"\nTraceback (most recent call last):\n{stack}" if stack else ""
     print(f"[ERROR] {error['errorType']}: {error['errorMessage']}{where}".rstrip(), flush=True)
-
-
-_request_id = [""]
 
 
 class _LogLine(logging.Formatter):
@@ -152,4 +174,4 @@ def _reply(replies: IO[str], reply: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])

@@ -1,9 +1,9 @@
-"""Which keys the bucket has, and how large: listings where wanted keys lie close, else one HEAD each."""
+"""Sizes of objects in the archive's bucket: one LIST where many wanted keys are close, otherwise HEADs."""
 
 import asyncio
 import bisect
 import itertools
-import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,157 +11,227 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from .. import s3
+from ..concurrency import chunks
+from ..storage import s3
 from .cache import DAY, Cache
-from .chunks import chunks
-from .limits import Breaker, Limits
+from .limits import ArchiveLimits, CircuitBreaker, UnansweredError
 
-PAGE = 1000
-"""Keys that one LIST answers."""
-WORTH = 13
-"""Wanted keys that a LIST must find: it costs the bucket's owner 12.5 times as much as a HEAD."""
-HEADS = 50
-_KIND = "object"
-_KNOWN, _UNKNOWN = 7 * DAY, 1 * DAY
-_FOLDERS = 3
+KEYS_PER_LIST = 1000
+MIN_LISTED = 13
+"""Wanted keys that make a LIST worthwhile: it costs the owner of the bucket as much as 12.5 HEADs."""
+HEADS_PER_TASK = 50
+_KIND = "size"
+_EXPIRY = 7 * DAY
+_GROUP_FOLDERS = 3
 """Keys with this many folders in common are listed together: hst/public/jbev/, jwst/public/jw02282/."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the bucket says of one key."""
+class ObjectStatus:
+    """Whether an object can be read, and its size."""
 
     size: int | None
-    """Bytes; None where there is no such object, or it may not be read."""
-    refused: bool = False
-    """It may not be read: 403, which is what files that are not public yet answer."""
+    """Bytes; None if it does not exist or cannot be read."""
+    is_denied: bool = False
+    """403: the object is not public yet."""
 
 
 async def objects(
     keys: Iterable[str],
-    limits: Limits,
+    limits: ArchiveLimits,
     cache: Cache | None = None,
     progress: Callable[[int], None] = lambda done: None,
     *,
     bucket: str | None = None,
     access: str = "anonymous",
-    each: frozenset[str] = frozenset(),
-) -> tuple[dict[str, Found], dict[str, str]]:
-    """What the bucket has of `keys`, and why some could not be found out: each key is in one of the two.
+    never_listed: frozenset[str] = frozenset(),
+) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
+    """Status of each object by key, and error messages by key; each key is in one of the two.
 
-    A listing tells that an object is there, not that it may be read; `each` are keys of which that is in
-    doubt, they are asked by HEAD. `bucket` is MAST's if not given. With a cache, sizes are kept for 7 days,
-    absence for one.
+    A LIST shows that an object exists, not that it can be read: keys in `never_listed` get a HEAD instead.
+    `bucket` defaults to MAST's. Sizes are cached for 7 days; that an object is missing or denied is not.
     """
     wanted = sorted(set(keys))
-    store = s3.store(bucket or limits.bucket, access)
+    store = s3.client(bucket or limits.bucket, access)
     kind = f"{_KIND} {store.config.get('endpoint', '')} {bucket or limits.bucket}"
-    known = cache.get(kind, wanted) if cache else {}
-    found = {key: Found(*json.loads(value)) for key, value in known.items()}
+    cached = cache.get(kind, wanted) if cache else {}
+    found = {key: ObjectStatus(int(value)) for key, value in cached.items()}
     progress(len(found))
-    asking = _Asking(store, limits, cache, kind, found, progress)
-    left = [key for key in wanted if key not in found]
-    near = itertools.groupby((key for key in left if key not in each), _group)
-    jobs: Iterator[tuple[str, list[str]]] = itertools.chain(
-        ((group, list(inside)) for group, inside in near),
-        (("", part) for part in chunks(sorted(each.intersection(left)), HEADS)),
+    requests = _Requests(store, limits, cache, kind, found, progress)
+    unknown = [key for key in wanted if key not in found]
+    groups = itertools.groupby((key for key in unknown if key not in never_listed), _group)
+    tasks: Iterator[tuple[str, list[str]]] = itertools.chain(
+        ((prefix, list(members)) for prefix, members in groups),
+        (("", chunk) for chunk in chunks(sorted(never_listed.intersection(unknown)), HEADS_PER_TASK)),
     )
 
     async def work() -> None:
-        for group, inside in jobs:  # one iterator for all workers
-            if not group or len(inside) < WORTH:
-                await asking.heads(inside)
+        for prefix, members in tasks:  # all workers share one iterator
+            if not prefix or len(members) < MIN_LISTED:
+                await requests.heads(members)
             else:
-                await asking.listing(group, inside)
+                await requests.lists(prefix, members)
 
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as group:
         for _ in range(limits.objects):
-            tasks.create_task(work())
-    return found, asking.failed
+            group.create_task(work())
+    return found, requests.errors
+
+
+async def statuses(
+    uris: Iterable[str],
+    limits: ArchiveLimits,
+    progress: Callable[[int], None] = lambda done: None,
+    *,
+    access: str = "anonymous",
+) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
+    """Status of each s3:// URI, and error messages by URI; each is in one of the two.
+
+    Raises InputError if S3 refuses the credentials or the time of this machine rather than an object.
+    """
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for uri in uris:
+        name, _, key = uri.removeprefix("s3://").partition("/")
+        keys[name].append(key)
+    found: dict[str, ObjectStatus] = {}
+    failed: dict[str, str] = {}
+    for name, members in keys.items():
+
+        def more(done: int, before: int = len(found) + len(failed)) -> None:
+            progress(before + done)
+
+        statuses, errors = await objects(members, limits, None, more, bucket=name, access=access)
+        denied = next((key for key, status in statuses.items() if status.is_denied), None)
+        if denied and (refusal := s3.refusal(f"s3://{name}/{denied}", access)):
+            raise refusal
+        found |= {f"s3://{name}/{key}": status for key, status in statuses.items()}
+        failed |= {f"s3://{name}/{key}": error for key, error in errors.items()}
+    return found, failed
+
+
+async def full_frames(
+    sector: int, chip: Callable[[str], bool], limits: ArchiveLimits, progress: Callable[[int, int], None]
+) -> dict[str, int]:
+    """Sizes by key of all objects of a TESS sector in the folders of full-frame images, CAMERA-CCD.
+
+    `chip` chooses the folders. Raises UnansweredError if a listing fails in spite of all retries.
+    """
+    store = s3.client(limits.bucket)
+    slots = asyncio.Semaphore(limits.objects)
+    found: dict[str, int] = {}
+    done = 0
+
+    async def folders(prefix: str) -> list[str]:
+        try:
+            async with slots:
+                return sorted((await obstore.list_with_delimiter_async(store, prefix))["common_prefixes"])
+        except s3.ERRORS as error:
+            raise UnansweredError(str(s3.storage_error(f"s3://{limits.bucket}/{prefix}", error))) from error
+
+    async def day(prefix: str, days: int) -> None:
+        nonlocal done
+        for folder in await folders(prefix):
+            if not chip(folder.rpartition("/")[2]):
+                continue
+            try:
+                async with slots:
+                    async for page in obstore.list(store, folder):
+                        found.update((item["path"], item["size"]) for item in page)
+            except s3.ERRORS as error:
+                uri = f"s3://{limits.bucket}/{folder}"
+                raise UnansweredError(str(s3.storage_error(uri, error))) from error
+        done += 1
+        progress(done, days)
+
+    years = await folders(f"tess/public/ffi/s{sector:04d}")
+    days = [one for year in years for one in await folders(year)]
+    tasks = [asyncio.create_task(day(one, len(days))) for one in days]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return found
 
 
 def _group(key: str) -> str:
-    return "/".join(key.split("/")[:-1][:_FOLDERS])
+    return "/".join(key.split("/")[:-1][:_GROUP_FOLDERS])
 
 
-class _Asking:
-    """The state that all workers of one call share."""
+class _Requests:
+    """Requests of all workers of one call, with the state that they share."""
 
     def __init__(
         self,
         store: S3Store,
-        limits: Limits,
+        limits: ArchiveLimits,
         cache: Cache | None,
         kind: str,
-        found: dict[str, Found],
+        found: dict[str, ObjectStatus],
         progress: Callable[[int], None],
     ) -> None:
-        self.failed: dict[str, str] = {}
+        self.errors: dict[str, str] = {}
         self._store = store
         self._cache, self._kind, self._found, self._progress = cache, kind, found, progress
-        self._gate = asyncio.Semaphore(limits.objects)
-        self._breaker = Breaker()
-        self._may_list = True
+        self._slots = asyncio.Semaphore(limits.objects)
+        self._breaker = CircuitBreaker()
+        self._can_list = True
 
-    async def listing(self, group: str, keys: list[str]) -> None:
-        """Answers sorted keys below one prefix, a LIST at a time from the first that is still wanted."""
+    async def lists(self, prefix: str, keys: list[str]) -> None:
+        """Looks up sorted keys below a prefix with LISTs, each from the first key that is still unknown."""
         at = 0
-        while at < len(keys) and self._may_list and len(keys) - at >= WORTH:
+        while at < len(keys) and self._can_list and len(keys) - at >= MIN_LISTED:
             try:
-                page = await self._page(group, keys[at])
+                page = await self._page(prefix, keys[at])
             except (PermissionDeniedError, UnauthenticatedError):
-                self._may_list = False  # some buckets only answer for single objects
+                self._can_list = False  # some buckets only permit GET and HEAD
                 break
             except BaseError:
                 break
-            last = max(page) if len(page) >= PAGE else keys[-1]
-            told = keys[at : bisect.bisect_right(keys, last, at)]
-            self._keep({key: Found(page.get(key)) for key in told})
-            at += len(told)
-            if len(told) < WORTH:
+            last = max(page) if len(page) >= KEYS_PER_LIST else keys[-1]
+            covered = keys[at : bisect.bisect_right(keys, last, at)]
+            self._record({key: ObjectStatus(page.get(key)) for key in covered})
+            at += len(covered)
+            if len(covered) < MIN_LISTED:
                 break
         await self.heads(keys[at:])
 
     async def heads(self, keys: list[str]) -> None:
-        """Answers keys one by one, at most as many at once as the limit says."""
-        for part in chunks(keys, HEADS):
-            told = await asyncio.gather(*(self._head(key) for key in part))
-            self._keep({key: answer for key, answer in zip(part, told, strict=True) if answer})
+        """Looks up keys with one HEAD each."""
+        for chunk in chunks(keys, HEADS_PER_TASK):
+            statuses = await asyncio.gather(*(self._head(key) for key in chunk))
+            self._record({key: status for key, status in zip(chunk, statuses, strict=True) if status})
 
-    async def _page(self, group: str, first: str) -> dict[str, int]:
-        async with self._gate:
-            # start-after leaves its own key out, so it is given one that sorts just before.
-            pages = obstore.list(self._store, group, offset=first[:-1], chunk_size=PAGE)
+    async def _page(self, prefix: str, first: str) -> dict[str, int]:
+        """Sizes by key of one LIST that starts at `first`."""
+        async with self._slots:
+            # start-after excludes its own key, hence a string that sorts just before the key.
+            pages = obstore.list(self._store, prefix, offset=first[:-1], chunk_size=KEYS_PER_LIST)
             async for page in pages:
                 return {item["path"]: item["size"] for item in page}
         return {}
 
-    async def _head(self, key: str) -> Found | None:
-        async with self._gate:
+    async def _head(self, key: str) -> ObjectStatus | None:
+        async with self._slots:
             if self._breaker.is_open:
-                self.failed[key] = "not asked: the bucket does not answer"
+                self.errors[key] = "not requested: the bucket does not answer"
                 return None
             try:
-                there = Found((await obstore.head_async(self._store, key))["size"])
+                status = ObjectStatus((await obstore.head_async(self._store, key))["size"])
             except (NotFoundError, FileNotFoundError):
-                there = Found(None)
+                status = ObjectStatus(None)
             except (PermissionDeniedError, UnauthenticatedError):
-                there = Found(None, refused=True)
+                status = ObjectStatus(None, is_denied=True)
             except BaseError as error:
-                self._breaker.failed()
-                self.failed[key] = f"the bucket: {str(error).strip().splitlines()[0][:200]}"
+                self._breaker.record_failure()
+                self.errors[key] = f"the bucket: {str(error).strip().splitlines()[0][:200]}"
                 return None
-        self._breaker.answered()
-        return there
+        self._breaker.record_success()
+        return status
 
-    def _keep(self, told: dict[str, Found]) -> None:
-        for known, seconds in ((True, _KNOWN), (False, _UNKNOWN)):
-            answers = {
-                key: json.dumps([there.size, there.refused])
-                for key, there in told.items()
-                if (there.size is not None) == known
-            }
-            if answers and self._cache:
-                self._cache.put(self._kind, answers, seconds)
-        self._found.update(told)
+    def _record(self, statuses: dict[str, ObjectStatus]) -> None:
+        values = {key: str(status.size) for key, status in statuses.items() if status.size is not None}
+        if values and self._cache:
+            self._cache.put(self._kind, values, _EXPIRY)
+        self._found.update(statuses)
         self._progress(len(self._found))

@@ -1,103 +1,97 @@
-"""Answers of the archive on disk: an interrupted plan goes on, and a second one asks little."""
+"""On-disk cache of the archive's answers: an interrupted plan continues, a repeated one is quick."""
 
-import hashlib
-import json
-import os
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+import platformdirs
+
+from ..concurrency import chunks
 from ..errors import UsageError
 
 DAY = 86_400.0
-_FEW = 1000
+_FILE = "cache.sqlite3"
+_BUSY_S = 60.0
+_KEYS = 500
+"""Keys per query; SQLite allows 999 parameters at least."""
+_TABLE = """
+CREATE TABLE IF NOT EXISTS entries (
+    kind TEXT, key TEXT, value TEXT NOT NULL, expiry REAL NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID
+"""
 
 
-def default() -> Path:
-    """$XDG_CACHE_HOME/skyfan/mast, in ~/.cache where that is not set."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "skyfan" / "mast"
+def default_folder() -> Path:
+    """The folder of the cache; on Linux $XDG_CACHE_HOME/skyfan/mast, or ~/.cache/skyfan/mast."""
+    return platformdirs.user_cache_path("skyfan") / "mast"
 
 
 class Cache:
-    """Texts by kind and key, each forgotten after a time of its own: a folder with a file for each kind.
+    """On-disk cache of strings with per-entry expiry, in an SQLite file. Use it as a context manager.
 
-    Lines [key, value, expires] in JSON are only ever appended, each batch in one write: an answer that was
-    put survives kill -9, several processes may write at once, and of two lines of a key the later counts.
-    For one thread at a time. Raises UsageError where the folder cannot be made.
+    Each put() is one transaction: entries survive kill -9, and several processes may write at once. For one
+    thread at a time. Raises UsageError if the file cannot be read or written.
     """
 
+    # SQLite's default journal, not WAL: caches are in home directories, which may be on a network.
+
     def __init__(self, folder: Path | None = None, *, refresh: bool = False) -> None:
-        """`refresh` reads nothing that was there before, and writes as ever."""
-        self.folder = folder or default()
+        """`folder` defaults to default_folder(). With `refresh` nothing is read, but entries are written."""
+        self.folder = folder or default_folder()
         self._refresh = refresh
-        self._open: dict[str, int] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"the cache {self.folder} cannot be made: {error.strerror}") from error
+            raise UsageError(f"cannot create the cache {self.folder}: {error.strerror}") from error
+        with self._errors():
+            # Another thread: in a notebook the coroutines that use the cache run in one of their own.
+            self._file = sqlite3.connect(self.folder / _FILE, timeout=_BUSY_S, check_same_thread=False)
+            try:
+                self._file.execute(_TABLE)
+            except sqlite3.Error:
+                self._file.close()
+                raise
+        for old in self.folder.glob("*-*.jsonl"):  # of the format before
+            with suppress(OSError):
+                old.unlink()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._open.values():
-            os.close(file)
-        self._open.clear()
+        with self._errors(), self._file:
+            self._file.execute("DELETE FROM entries WHERE expiry < ?", [time.time()])
+        self._file.close()
 
     def get(self, kind: str, keys: Iterable[str]) -> dict[str, str]:
-        """Those of `keys` that are known and not too old."""
-        wanted = frozenset(() if self._refresh else keys)
-        path, now = self._path(kind), time.time()
-        if not wanted or not path.exists():
+        """Values of those `keys` that are cached and have not expired."""
+        if self._refresh:
             return {}
-        found: dict[str, str] = {}
-        lines = old = 0
-        for key, value, expires in _lines(path):
-            lines += 1
-            if expires < now:
-                old += 1
-                found.pop(key, None)
-            elif key in wanted:
-                found[key] = value
-        if old > _FEW and old > lines / 2:
-            self._shorten(path, now)
-        return found
+        values: dict[str, str] = {}
+        now = time.time()
+        with self._errors():
+            for some in chunks(keys, _KEYS):
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM entries WHERE kind = ? AND expiry >= ? AND key IN ({marks})"
+                values.update(self._file.execute(query, [kind, now, *some]))
+        return values
 
-    def put(self, kind: str, answers: dict[str, str], seconds: float) -> None:
-        """Keeps answers for a number of seconds."""
-        expires = time.time() + seconds
-        # Begins with a line break, for the last writer may have been killed inside a line.
-        text = "".join(f"\n{json.dumps([key, value, expires])}" for key, value in answers.items())
-        if kind not in self._open:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._open[kind] = os.open(self._path(kind), flags, 0o644)
-        data = memoryview(f"{text}\n".encode())
-        while data:
-            data = data[os.write(self._open[kind], data) :]
+    def put(self, kind: str, values: dict[str, str], lifetime_s: float) -> None:
+        """Stores values, which expire after `lifetime_s` seconds."""
+        expiry = time.time() + lifetime_s
+        rows = [(kind, key, value, expiry) for key, value in values.items()]
+        with self._errors(), self._file:
+            self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", rows)
 
-    def _path(self, kind: str) -> Path:
-        name = hashlib.sha256(kind.encode()).hexdigest()[:16]
-        return self.folder / f"{kind.split(maxsplit=1)[0]}-{name}.jsonl"
-
-    def _shorten(self, path: Path, now: float) -> None:
-        """Leaves old lines out. What another process appends meanwhile is lost, and will be asked again."""
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("w", encoding="utf-8") as file:
-            for line in _lines(path):
-                if line[2] >= now:
-                    file.write(f"{json.dumps(line)}\n")
-        part.replace(path)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str, float]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line == "\n":
-                continue
-            try:
-                key, value, expires = json.loads(line)
-                yield str(key), str(value), float(expires)
-            except (ValueError, TypeError):
-                continue  # cut off by a kill
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        path = self.folder / _FILE
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise UsageError(f"the cache {path} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"the cache {path} is damaged ({error}): remove it") from error

@@ -1,27 +1,34 @@
-"""What is asked of the archive, as a person says it and as astroquery's query_criteria takes it. No I/O."""
+"""Criteria of a query for observations, translated for astroquery's query_criteria. No I/O."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from dataclasses import fields as dataclass_fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import UsageError
 
 MAIN_PRODUCTS = {"HST": ("DRZ", "DRC"), "JWST": ("I2D",), "TESS": ("FFIC",)}
-"""By mission, what is taken where no product is named: the calibrated, combined image."""
+"""Default product types by mission: the calibrated, combined image."""
+FULL_FRAMES = frozenset({"FFIC", "FFIR"})
+"""Product types of TESS's full-frame images: calibrated and uncalibrated."""
+PROVENANCES = ("pipeline", "hap", "mvm", "any")
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
-_OPEN = (0.0, 1e6)
+# Beyond every column of MAST: wavelengths are in nm, from gamma rays to metres.
+_OPEN_RANGE = (-1e15, 1e15)
+_OPEN_DATES = (0.0, 1e6)
+_NO_COLUMNS = frozenset({"coordinates", "objectname", "radius", "resolver", "page", "pagesize"})
+"""Arguments of astroquery that are no columns of an observation."""
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """A query of MAST's observations. Tuples are alternatives; what is empty or None is not asked for.
+    """A query for observations in MAST. The items of a tuple are alternatives; empty and None mean any.
 
-    Words may hold * as a wildcard, one such word a criterion.
+    Strings may contain * as a wildcard, in one alternative per criterion. Raises UsageError for an unknown
+    mission, and for a query of a whole mission.
     """
 
     mission: str = "HST"
@@ -30,120 +37,172 @@ class Criteria:
     filters: tuple[str, ...] = ()
     proposal: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
-    """target_name, as the proposal calls it."""
+    """target_name, as in the proposal."""
     around: str | None = None
     """A position, 'RA DEC', or a name that MAST's resolver knows."""
     radius: str = "0.2d"
     dates: str | None = None
-    """FROM..TO, UTC days or times (ISO 8601), of the observation's start; either may be left out."""
+    """FROM..TO, start of the observation as UTC days or times (ISO 8601); one end may be missing."""
     exptime: str | None = None
-    """MIN..MAX, seconds."""
+    """MIN..MAX, seconds; one end may be missing."""
     calib_level: tuple[int, ...] = ()
     where: tuple[str, ...] = ()
-    """KEY=VALUE for any other column of an observation; VALUE is a word, several with commas, or MIN..MAX."""
+    """KEY=VALUE for any other column of an observation; VALUE is a word, a list with commas, or MIN..MAX."""
     products: tuple[str, ...] = ()
-    """productSubGroupDescription of the files: DRZ, DRC, FLT, FLC…; the mission's MAIN_PRODUCTS if empty."""
+    """Product types (productSubGroupDescription): DRZ, DRC, FLT, FLC… (default: MAIN_PRODUCTS)."""
+    provenance: str = "pipeline"
+    """Whose products of HST: the instrument's pipeline, hap or mvm (Hubble Advanced Products), or any."""
+
+    sector: int | None = None
+    """TESS: full-frame images of this sector, from listings of the bucket; excludes the criteria above."""
+    camera: int | None = None
+    """1 to 4, of the sector; None for all."""
+    ccd: int | None = None
+    every: int = 1
+    """One in this many images of each CCD, in the order of time."""
 
     @classmethod
-    def of(cls, **fields: Any) -> "Criteria":
-        """Criteria from plain values: a word where alternatives are meant, a list, an integer proposal."""
-        known = {item.name: item.type for item in dataclass_fields(cls)}
-        if unknown := set(fields) - set(known):
-            raise UsageError(f"there is no criterion {', '.join(sorted(unknown))}")
-        single = {name for name, kind in known.items() if kind in {str, str | None}}
-        given: dict[str, Any] = {
-            name: value if name in single else _tuple(value) for name, value in fields.items()
+    def of(cls, **values: Any) -> "Criteria":
+        """Criteria from plain values: a single value or a list for a tuple, a number for a proposal."""
+        types = {field.name: field.type for field in fields(cls)}
+        if unknown := set(values) - set(types):
+            raise UsageError(
+                f"unknown criterion {', '.join(sorted(unknown))}; choose from {', '.join(types)}"
+            )
+        single = {name for name, kind in types.items() if kind in {str, str | None, int, int | None}}
+        converted: dict[str, Any] = {
+            name: value if name in single else _tuple(value) for name, value in values.items()
         }
-        return cls(**given)
+        return cls(**converted)
 
     def __post_init__(self) -> None:
         if self.mission not in MAIN_PRODUCTS:
-            raise UsageError(f"the mission is one of {', '.join(MAIN_PRODUCTS)}, not {self.mission!r}")
+            raise UsageError(f"the mission must be one of {', '.join(MAIN_PRODUCTS)}, not {self.mission!r}")
+        if self.provenance not in PROVENANCES:
+            raise UsageError(
+                f"the provenance must be one of {', '.join(PROVENANCES)}, not {self.provenance!r}"
+            )
+        if self.sector is not None or self.camera or self.ccd or self.every != 1:
+            self._check_sector()
+            return
         narrowing = (self.instrument, self.filters, self.proposal, self.target, self.around, self.dates)
         if not any((*narrowing, self.exptime, self.where)):
             raise UsageError(
-                f"all of {self.mission} is too much: say at least one of --instrument, --filter, --proposal, "
-                "--target, --around, --dates, --exptime and --where"
+                f"this query matches all of {self.mission}: give at least one of --instrument, --filter, "
+                "--proposal, --target, --around, --dates, --exptime and --where"
+                + (", or --sector for full-frame images" if self.mission == "TESS" else "")
+            )
+
+    def _check_sector(self) -> None:
+        if self.mission != "TESS" or self.sector is None:
+            raise UsageError("--camera, --ccd and --every need --mission TESS and --sector N")
+        if self.sector < 1 or self.every < 1 or not {self.camera, self.ccd} <= {None, 1, 2, 3, 4}:
+            raise UsageError("--sector and --every begin at 1; --camera and --ccd are 1 to 4")
+        mine = {"mission", "products", "provenance", "radius", "sector", "camera", "ccd", "every"}
+        if others := [name for name, value in asdict(self).items() if value and name not in mine]:
+            raise UsageError(f"--sector lists full-frame images and takes no {', '.join(others)}")
+        if not self.product_types <= FULL_FRAMES:
+            raise UsageError(
+                f"--sector lists full-frame images, {' and '.join(sorted(FULL_FRAMES))}: for other products "
+                f"give --where sequence_number={self.sector}"
             )
 
     @property
-    def wanted(self) -> frozenset[str]:
-        """The product types that were asked for, in capitals."""
-        return frozenset(name.upper() for name in self.products or MAIN_PRODUCTS[self.mission])
+    def product_types(self) -> frozenset[str]:
+        """The wanted product types, in capitals."""
+        return product_types(self.products or MAIN_PRODUCTS[self.mission])
+
+    @property
+    def needs_lists(self) -> bool:
+        """Whether files have to be chosen from product lists.
+
+        Otherwise the main file of an observation is enough if it is of a wanted type: its one combined image.
+        """
+        combined = {name for names in MAIN_PRODUCTS.values() for name in names}
+        return bool(self.products) and not (len(self.product_types) == 1 and self.product_types <= combined)
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of query_criteria, but for the position, whose name must be resolved first.
+        """Keyword arguments of query_criteria, without the position, which may be a name to resolve first.
 
-        Images only, unless `where` names dataproduct_type. Raises UsageError for what cannot be understood.
+        Selects images only, unless `where` has dataproduct_type. Raises UsageError for invalid values.
         """
-        asked: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": ["image"]}
-        named = {
+        arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": ["image"]}
+        columns = {
             "instrument_name": self.instrument,
             "filters": self.filters,
             "proposal_id": self.proposal,
             "target_name": self.target,
             "calib_level": self.calib_level,
         }
-        asked |= {key: list(values) for key, values in named.items() if values}
+        arguments |= {name: list(values) for name, values in columns.items() if values}
         if self.dates:
-            asked["t_min"] = days(self.dates)
+            arguments["t_min"] = mjd_range(self.dates)
         if self.exptime:
-            asked["t_exptime"] = span(self.exptime, "--exptime")
-        return asked | _where(self.where)
+            arguments["t_exptime"] = number_range(self.exptime, "--exptime")
+        return arguments | _where(self.where)
 
     def about(self) -> dict[str, Any]:
-        """What the plan remembers of the query."""
-        return {key: value for key, value in asdict(self).items() if value} | {
-            "products": sorted(self.wanted)
-        }
+        """The query as it is recorded in the plan."""
+        defaults = {"every": 1} | ({"provenance": "pipeline", "radius": "0.2d"} if self.sector else {})
+        used = {name: value for name, value in asdict(self).items() if value and defaults.get(name) != value}
+        return used | {"products": sorted(self.product_types)}
+
+
+def product_types(names: str | Iterable[str]) -> frozenset[str]:
+    """Product types as they are compared: whole, in capitals."""
+    return frozenset(name.strip().upper() for name in _tuple(names))
+
+
+def number_range(text: str, option: str) -> list[float]:
+    """MIN..MAX as two numbers; a missing end is beyond all values. Raises UsageError with the `option`."""
+    match = _RANGE.fullmatch(text.strip())
+    if not match or text.strip() == "..":
+        raise UsageError(f"{option} takes MIN..MAX, such as 100..2000 or 100.., not {text!r}")
+    low, high = (float(end) if end else far for end, far in zip(match.groups(), _OPEN_RANGE, strict=True))
+    if low > high:
+        raise UsageError(f"{option} {text}: {low:g} is greater than {high:g}")
+    return [low, high]
+
+
+def mjd_range(text: str) -> list[float]:
+    """FROM..TO as two MJD (UTC); a last day without a time is included as a whole. Raises UsageError."""
+    first, dots, last = (word.strip() for word in text.partition(".."))
+    if not dots or not (first or last):
+        raise UsageError(f"--dates takes FROM..TO, such as 2010-01-01..2010-06-30, not {text!r}")
+    low = _mjd(first, is_end=False) if first else _OPEN_DATES[0]
+    high = _mjd(last, is_end=True) if last else _OPEN_DATES[1]
+    if low > high:
+        raise UsageError(f"--dates {text}: the first date is after the last")
+    return [low, high]
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
     return (value,) if isinstance(value, str | int) else tuple(value)
 
 
-def span(text: str, what: str) -> list[float]:
-    """MIN..MAX as two numbers; an end that is left out is far away."""
-    found = _RANGE.fullmatch(text.strip())
-    if not found or text.strip() == "..":
-        raise UsageError(f"{what} takes MIN..MAX, such as 100..2000 or 100..; {text!r} is not that")
-    least, most = (float(part) if part else far for part, far in zip(found.groups(), _OPEN, strict=True))
-    if least > most:
-        raise UsageError(f"{what} {text}: {least:g} is more than {most:g}")
-    return [least, most]
-
-
-def days(text: str) -> list[float]:
-    """FROM..TO as two MJD (UTC); a day without a time counts to its end where it is the last."""
-    first, dots, last = (part.strip() for part in text.partition(".."))
-    if not dots or not (first or last):
-        raise UsageError(f"--dates takes FROM..TO, such as 2010-01-01..2010-06-30; {text!r} is not that")
-    low = _mjd(first, end=False) if first else _OPEN[0]
-    high = _mjd(last, end=True) if last else _OPEN[1]
-    if low > high:
-        raise UsageError(f"--dates {text}: the first is after the last")
-    return [low, high]
-
-
-def _mjd(text: str, *, end: bool) -> float:
+def _mjd(text: str, *, is_end: bool) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"--dates: {text!r} is no date like 2010-01-31") from error
-    if end and len(text) <= len("2010-01-31"):
-        moment += timedelta(days=1)
+        raise UsageError(f"--dates: {text!r} is not a date such as 2010-01-31") from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return (moment - _MJD_0) / timedelta(days=1)
+    days = (moment - _MJD_0) / timedelta(days=1)
+    return days + 1 if is_end and len(text) <= len("2010-01-31") else days
 
 
 def _where(pairs: Iterable[str]) -> dict[str, Any]:
-    asked: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for pair in pairs:
-        key, equals, text = (part.strip() for part in pair.partition("="))
+        key, equals, text = (word.strip() for word in pair.partition("="))
         if not equals or not key or not text:
-            raise UsageError(f"--where takes KEY=VALUE, such as proposal_pi=Riess*; {pair!r} is not that")
-        if _RANGE.fullmatch(text) and text != "..":
-            asked[key] = span(text, f"--where {key}")
+            raise UsageError(f"--where takes KEY=VALUE, such as proposal_pi=Riess*, not {pair!r}")
+        if key.lower() in _NO_COLUMNS:
+            raise UsageError(f"--where {key}: not a column of an observation; --around takes positions")
+        is_range = _RANGE.fullmatch(text) is not None and text != ".."
+        if key in arguments and (is_range or isinstance(arguments[key][0], float)):
+            raise UsageError(f"--where {key}: one range is possible, and no other value beside it")
+        if is_range:
+            arguments[key] = number_range(text, f"--where {key}")
         else:
-            asked.setdefault(key, []).extend(word.strip() for word in text.split(","))
-    return asked
+            arguments.setdefault(key, []).extend(word.strip() for word in text.split(","))
+    return arguments

@@ -1,125 +1,176 @@
-"""Where the bucket has MAST's files: path_lookup asked in bulk, several requests at once."""
+"""Keys of MAST's files in the public bucket, from its service path_lookup, many files per request."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
+from json import JSONDecodeError
 
-import aiohttp
-
+from .. import extras, network
+from ..concurrency import retry_after
 from .cache import DAY, Cache
-from .limits import RETRIED, Breaker, Limits, UnansweredError
+from .limits import RETRIABLE, ArchiveLimits, CircuitBreaker, UnansweredError, excerpt
 
-CHUNK = 50
-"""URIs a request, as many as astroquery 0.4.11 asks for at a time…"""
+with extras.needed("mast"):
+    import aiohttp
+
+URIS_PER_REQUEST = 50
+"""As many as in astroquery 0.4.11."""
 QUERY_BYTES = 6000
-"""…and no longer a query than this: servers refuse URLs of 8 kB."""
-_KIND = "path"
-_KNOWN, _UNKNOWN = 30 * DAY, 1 * DAY
+"""Maximum length of a query: servers refuse URLs of 8 kB."""
+_KIND = "cloud path"
+_EXPIRY = 30 * DAY
+_CLOUD_FOLDERS = {
+    "hlsp_local/public/": "mast/",
+    "ps1/": "panstarrs/ps1/public/",
+    "mast/galex/": "galex/",
+}
+"""Folders of the archive, and of the bucket. As in astroquery 0.4.11."""
 
 
 async def paths(
-    uris: Iterable[str], limits: Limits, cache: Cache, progress: Callable[[int], None] = lambda done: None
+    uris: Iterable[str],
+    limits: ArchiveLimits,
+    cache: Cache,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Keys in the bucket of dataURIs, None where MAST knows none, and why some could not be found out.
+    """Keys in the bucket by dataURI, None if MAST knows none; and error messages by dataURI.
 
-    Each URI comes back in one of the two. A request that fails for good is halved until the URI is found that
-    it fails on; when the service is down the rest is left unanswered. Answers are kept for 30 days, None for
-    one.
+    Each URI is in one of the two. URIs for which an answer says neither where they are nor that they are
+    unknown are requested again, alone; those that never get one are errors. A request that fails is repeated
+    with half of its URIs until the URI is found that makes it fail. When the service is down, the remaining
+    URIs fail without a request. Keys are cached for 30 days; None is not.
     """
     wanted = list(dict.fromkeys(uris))
-    known = cache.get(f"{_KIND} {limits.server}", wanted)
-    found: dict[str, str | None] = {uri: value or None for uri, value in known.items()}
-    failed: dict[str, str] = {}
-    progress(len(found))
-    breaker = Breaker()
-    chunks = _chunks([uri for uri in wanted if uri not in found])
+    cached = cache.get(f"{_KIND} {limits.server}", wanted)
+    keys: dict[str, str | None] = dict(cached)
+    errors: dict[str, str] = {}
+    progress(len(keys))
+    breaker = CircuitBreaker()
+    chunks = _chunks([uri for uri in wanted if uri not in keys])
 
+    certificates = network.bundle(network.MAST)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limits.lookups),
+        connector=aiohttp.TCPConnector(
+            limit=limits.lookups, ssl=network.tls(certificates) if certificates else True
+        ),
         timeout=aiohttp.ClientTimeout(total=limits.lookup_seconds),
         headers={"User-Agent": f"skyfan/{version('skyfan')}"},
         trust_env=True,
     ) as session:
 
-        async def answer(chunk: list[str]) -> None:
+        async def look_up(chunk: list[str]) -> None:
             if breaker.is_open:
-                failed.update(dict.fromkeys(chunk, f"not asked: {limits.server} is down"))
+                errors.update(dict.fromkeys(chunk, f"not requested: {limits.server} is down"))
                 return
             try:
-                there = await _ask(session, chunk, limits)
+                answer, failed = await _request(session, chunk, limits)
             except UnansweredError as error:
-                breaker.failed()
+                breaker.record_failure()
                 if len(chunk) == 1:
-                    failed[chunk[0]] = str(error)
+                    errors[chunk[0]] = str(error)
                     return
                 for half in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
-                    await answer(half)
+                    await look_up(half)
                 return
-            breaker.answered()
-            found.update(there)
-            _keep(cache, limits.server, there)
-            progress(len(found))
+            if answer:
+                breaker.record_success()
+            else:
+                breaker.record_failure()
+            keys.update(answer)
+            errors.update(failed)
+            cache.put(f"{_KIND} {limits.server}", {uri: key for uri, key in answer.items() if key}, _EXPIRY)
+            progress(len(keys))
 
         async def work() -> None:
-            for chunk in chunks:  # one iterator for all workers
-                await answer(chunk)
+            for chunk in chunks:  # all workers share one iterator
+                await look_up(chunk)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(limits.lookups):
                 group.create_task(work())
-    return found, failed
-
-
-def _keep(cache: Cache, server: str, there: dict[str, str | None]) -> None:
-    kind = f"{_KIND} {server}"
-    cache.put(kind, {uri: path for uri, path in there.items() if path}, _KNOWN)
-    if missing := [uri for uri, path in there.items() if not path]:
-        cache.put(kind, dict.fromkeys(missing, ""), _UNKNOWN)
+    return keys, errors
 
 
 def _chunks(uris: Iterable[str]) -> Iterator[list[str]]:
+    """URIs for one request each, within both limits."""
     chunk: list[str] = []
     room = QUERY_BYTES
     for uri in uris:
-        needs = len(uri.encode()) + 20  # "&uri=", and a few letters that become %XX
-        if chunk and (len(chunk) == CHUNK or needs > room):
+        length = len(uri.encode()) + 20  # "&uri=", and a few characters that become %XX
+        if chunk and (len(chunk) == URIS_PER_REQUEST or length > room):
             yield chunk
             chunk, room = [], QUERY_BYTES
         chunk.append(uri)
-        room -= needs
+        room -= length
     if chunk:
         yield chunk
 
 
-async def _ask(session: aiohttp.ClientSession, chunk: list[str], limits: Limits) -> dict[str, str | None]:
-    """One request, tried again while that can help."""
-    for tried in range(1, limits.tries + 1):
-        told = None
+async def _request(
+    session: aiohttp.ClientSession, chunk: list[str], limits: ArchiveLimits
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Keys and error messages by dataURI, from one request and retries for those that it did not answer.
+
+    Raises UnansweredError if no URI got an answer because the requests failed.
+    """
+    keys: dict[str, str | None] = {}
+    failed = dict.fromkeys(chunk, "")
+    for delay in limits.delays():
+        wait = 0.0
         try:
             async with session.get(
-                f"{limits.server}/api/v0.1/path_lookup/", params=[("uri", uri) for uri in chunk]
+                f"{limits.server}/api/v0.1/path_lookup/",
+                params=[*(("uri", uri) for uri in failed), ("use_cloud_path", "true")],
             ) as response:
                 if response.status == 200:
-                    return _read(await response.json(content_type=None), chunk)
-                failure = f"path_lookup: {response.status} {response.reason}"
-                if response.status not in RETRIED:
-                    break
-                after = response.headers.get("Retry-After", "")
-                told = float(after) if after.isdecimal() else None
+                    answered, failed = _keys(await response.json(content_type=None), failed)
+                    keys |= answered
+                    if not failed:
+                        return keys, {}
+                    failure = ""
+                else:
+                    failure = f"path_lookup: {response.status} {response.reason}"
+                    if response.status not in RETRIABLE:
+                        break
+                    wait = retry_after(response.headers.get("Retry-After"), limits.longest_delay)
+        except JSONDecodeError as error:
+            failure = f"path_lookup: not JSON but {excerpt(error.doc)!r}"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             failure = f"path_lookup: {type(error).__name__} {error}".strip()
-        if tried < limits.tries:
-            await asyncio.sleep(limits.wait(tried, told))
-    raise UnansweredError(failure)
+            if advice := network.advice(failure):
+                raise UnansweredError(f"{limits.server}: {advice}") from error
+        if delay is not None:
+            await asyncio.sleep(wait + delay)
+    if failure and not keys:
+        raise UnansweredError(failure)
+    return keys, {uri: failure or error for uri, error in failed.items()}
 
 
-def _read(answer: object, chunk: list[str]) -> dict[str, str | None]:
-    """Keys, without the leading slash, of {uri: {"path": "/hst/public/…"}}; ValueError for anything else."""
-    if not isinstance(answer, dict):
-        raise ValueError("no JSON object")
-    paths: dict[str, str | None] = {}
+def _keys(document: object, chunk: Iterable[str]) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Keys by dataURI of {uri: {"status_code": 200, "path": "/hst/public/…"}}, and errors for the others.
+
+    Only 404 without a path says that the archive knows no place. Raises ValueError for all but an object.
+    """
+    if not isinstance(document, dict):
+        raise ValueError(f"not a JSON object but {excerpt(str(document))!r}")
+    keys: dict[str, str | None] = {}
+    errors: dict[str, str] = {}
     for uri in chunk:
-        entry = answer.get(uri)
+        entry = document.get(uri)
         path = entry.get("path") if isinstance(entry, dict) else None
-        paths[uri] = str(path).lstrip("/") if path else None
-    return paths
+        if isinstance(path, str) and path.strip("/"):
+            keys[uri] = _cloud_key(path)
+        elif isinstance(entry, dict) and str(entry.get("status_code")) == "404" and not path:
+            keys[uri] = None
+        else:
+            answer = "nothing" if uri not in document else excerpt(json.dumps(entry))
+            errors[uri] = f"path_lookup answered {answer} for this file"
+    return keys, errors
+
+
+def _cloud_key(path: str) -> str:
+    """The key in the bucket of a path, also where the service ignores use_cloud_path and gives its own."""
+    key = path.lstrip("/")
+    own = next(filter(key.startswith, _CLOUD_FOLDERS), "")
+    return _CLOUD_FOLDERS[own] + key.removeprefix(own) if own else key

@@ -1,55 +1,73 @@
-"""The cancels of a run, as runs/<run>/cancel.json keeps them: what was reserved before, and when it was."""
+"""The cancels of a run, kept in runs/<run>/cancel.json.
+
+While the last one has no end, the functions begin no file of the run, and nothing is sent.
+"""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..errors import InputError
-from .place import Place
+from ..errors import InputError, UsageError
+from ..storage.place import Place
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """One cancel. It is written before anything is changed, so that whatever happens can be undone."""
+    """One cancel."""
 
     began: float
     """Unix time in seconds."""
     reserved: dict[str, int | None]
-    """Reserved concurrency of each deployed function before; None where it had none."""
+    """Of a cancel by an earlier version, which stopped the functions: their reserved concurrency before it,
+    None if there was none. Otherwise empty.
+    """
     ended: float | None = None
-    """When everything was as before again; None until then."""
+    """When nothing of the run ran any more, or the cancel was withdrawn; None until then."""
 
 
 def read(place: Place, run: str) -> list[Cancel]:
-    """The cancels of a run, the newest last. Raises InputError for a file that is damaged."""
-    body = place.get(_key(run))
-    if body is None:
-        return []
-    try:
-        return [Cancel(**item) for item in json.loads(body)]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{place.uri(_key(run))} cannot be read: {error}") from error
+    """The cancels of a run, oldest first. Raises InputError if the file is damaged."""
+    return _read(place, run)[0]
 
 
-def begin(place: Place, run: str, cancel: Cancel) -> None:
-    """Adds a cancel."""
-    _write(place, run, [*read(place, run), cancel])
+def begin(place: Place, run: str, cancel: Cancel) -> Cancel:
+    """Adds a cancel and returns it, or returns the one that another process has begun since."""
+
+    def add(existing: list[Cancel]) -> list[Cancel]:
+        return existing if _is_open(existing) else [*existing, cancel]
+
+    return _change(place, run, add)[-1]
 
 
 def unfinished(place: Place, run: str) -> Cancel | None:
-    """The cancel that was begun and not ended: the functions may be stopped still."""
-    found = read(place, run)
-    return found[-1] if found and found[-1].ended is None else None
+    """The cancel that began and did not end, if any."""
+    existing = read(place, run)
+    return existing[-1] if _is_open(existing) else None
+
+
+def refuse_if_open(place: Place, run: str) -> None:
+    """Raises UsageError if a cancel of the run is open."""
+    if unfinished(place, run):
+        raise UsageError(
+            f"a cancel of run {run!r} is open: `skyfan cancel {run}` completes it, "
+            f"`skyfan cancel {run} --restore` withdraws it"
+        )
 
 
 def end(place: Place, run: str, when: float) -> None:
-    """Notes that the newest cancel is over."""
-    *before, last = read(place, run)
-    _write(place, run, [*before, replace(last, ended=when)])
+    """Marks the newest cancel as ended at the Unix time `when`, unless it has ended before."""
+
+    def mark(existing: list[Cancel]) -> list[Cancel]:
+        return [*existing[:-1], replace(existing[-1], ended=when)] if _is_open(existing) else existing
+
+    _change(place, run, mark)
 
 
 def windows(place: Place, run: str) -> list[tuple[float, float]]:
-    """When this run was being cancelled: Unix times in milliseconds, an open end infinite."""
+    """Start and end of each cancel, Unix times in milliseconds; the end is infinite if it has not ended."""
     return [
         (cancel.began * 1000, float("inf") if cancel.ended is None else cancel.ended * 1000)
         for cancel in read(place, run)
@@ -60,6 +78,28 @@ def _key(run: str) -> str:
     return f"runs/{run}/cancel.json"
 
 
-def _write(place: Place, run: str, cancels: list[Cancel]) -> None:
-    body: list[dict[str, Any]] = [asdict(cancel) for cancel in cancels]
-    place.put(_key(run), (json.dumps(body, indent=1) + "\n").encode())
+def _is_open(existing: list[Cancel]) -> bool:
+    return bool(existing) and existing[-1].ended is None
+
+
+def _read(place: Place, run: str) -> tuple[list[Cancel], str | None]:
+    tagged = place.get_tagged(_key(run))
+    if tagged is None:
+        return [], None
+    try:
+        return [Cancel(**item) for item in json.loads(tagged[0])], tagged[1]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{place.uri(_key(run))} cannot be read: {error}") from error
+
+
+def _change(place: Place, run: str, change: Callable[[list[Cancel]], list[Cancel]]) -> list[Cancel]:
+    """Writes what `change` makes of the cancels; applies it again if another process was first."""
+    for _ in range(_ATTEMPTS):
+        before, etag = _read(place, run)
+        after = change(before)
+        if after == before:
+            return after
+        body: list[dict[str, Any]] = [asdict(cancel) for cancel in after]
+        if place.put_if(_key(run), (json.dumps(body, indent=1) + "\n").encode(), etag) is not None:
+            return after
+    raise InputError(f"{place.uri(_key(run))} is being changed by several processes at once: try again")

@@ -1,44 +1,61 @@
-"""Failure records: Lambda's own in their bucket, and those of single files beside a run's results."""
+"""Failure records: Lambda's own in their bucket, and those of single files beside the results."""
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import Any
 
-from .fetch import fetch
-from .place import Place
+import skyfan_contract as contract
+from skyfan_contract import CURES, LARGER, NEVER, RETRY
+
+from ..storage.place import Object, Place
 
 LAMBDA = "aws/lambda/async"
-# What ran out of memory or time; the last word of each is Lambda's, ours or Python's.
-EXHAUSTED = {"Runtime.OutOfMemory", "Sandbox.Timedout", "ImageTooLargeError", "MemoryError"}
-_EXHAUSTED_WORDS = ("task timed out", "signal: killed")
-# Errors of skyfan's functions that no further try can mend. Lambda's own record does not say so.
-PERMANENT = {
-    "EventError",
-    "ConfigurationError",
-    "InputError",
-    "InputNotFoundError",
-    "AccessDeniedError",
-    "NotFitsError",
-    "TruncatedError",
-    "UnreadableError",
-    "NotAnImageError",
-    "NoScienceDataError",
-    "ShapeMismatchError",
-    "ImageTooSmallError",
-    "NoValidPixelsError",
-    "ExtractionError",
+CANCELLED = (contract.CANCELLED, "ZeroReservedConcurrency")
+"""Conditions of files that a cancel stopped: the function's, and that of cancels of earlier versions."""
+RUN_CANCELLED = "RunCancelledError"
+"""The function's error for such a file; Lambda's record has it where the function cannot write its own."""
+# For records that name no cure: Lambda's own, and those of functions that did not know it.
+_CURES = {
+    "Runtime.OutOfMemory": LARGER,
+    "Sandbox.Timedout": LARGER,
+    "MemoryError": LARGER,
+    "ImageTooLargeError": LARGER,
+    # Raised, and so in Lambda's record, only where the function cannot record a failure itself.
+    "EventError": NEVER,
+    "ConfigurationError": NEVER,
+    "OutputRefusedError": NEVER,
 }
-STOPPED = "ZeroReservedConcurrency"
-_TOLD = 500
-_SECOND = timedelta(seconds=1)
+_LARGER_WORDS = ("task timed out", "signal: killed")
+# Messages for conditions under which the function did not run and gave no message of its own.
+_CONDITIONS = {
+    "ZeroReservedConcurrency": "stopped before it ran: the function's reserved concurrency was 0",
+    "EventAgeExceeded": "waited in Lambda's queue for longer than the maximum event age",
+}
+_MAX_MESSAGE = 500
+_ERROR_NAME = re.compile(r"\b(?:Runtime|Sandbox|Extension|Function)\.\w+")
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def cure_of(error: Mapping[str, Any]) -> str | None:
+    """The cure of an error, as Lambda, a function or the local engine reports it; None if it is unknown."""
+    if (cure := error.get("cure")) in CURES:
+        return str(cure)
+    message = str(error.get("errorMessage")).lower()
+    if any(words in message for words in _LARGER_WORDS):
+        return LARGER
+    permanent = error.get("permanent")
+    known = {True: NEVER, False: RETRY}.get(permanent) if isinstance(permanent, bool) else None
+    return _CURES.get(str(error.get("errorType")), known)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What one record says, of one file or of a batch."""
+    """The content of one failure record, of one file or of a batch."""
 
     record: str
     """The record's key in its place."""
@@ -48,60 +65,120 @@ class Failure:
     time: int
     """Unix time in milliseconds."""
     condition: str
-    """Why Lambda gave up: RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, FailedInBatch."""
+    """Why Lambda gave up: RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency; or what the function
+    recorded: PermanentFailure, FailedInBatch.
+    """
     error_type: str
     message: str
-    """Cut to 500 characters."""
-    told_permanent: bool | None
-    """Whether the function said that no further try can mend it; None where the record does not say."""
+    """At most 500 characters."""
+    cure: str | None
+    """One of skyfan_contract.CURES; None if the record does not say."""
+    is_shared: bool = False
+    """Whether a batch ended the function: which of its files did is not known; others may not have begun."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether a cancel stopped the file before the function began it."""
+        return self.condition in CANCELLED or self.error_type == RUN_CANCELLED
 
     @property
     def never_ran(self) -> bool:
-        """Lambda gave the event up without an answer of the function."""
+        """Whether Lambda gave up without a response of the function."""
         return self.error_type == self.condition
 
     @property
     def is_exhausted(self) -> bool:
-        """It ran out of memory or time: a larger function may do it."""
-        low = self.message.lower()
-        return self.error_type in EXHAUSTED or any(words in low for words in _EXHAUSTED_WORDS)
+        """Whether it ran out of memory or time."""
+        return self.cure == LARGER
 
     @property
     def is_permanent(self) -> bool | None:
-        """Whether no further try of the same function can mend it; None where nobody knows."""
-        if self.is_exhausted or self.told_permanent is not None:
-            return bool(self.told_permanent) and not self.is_exhausted
-        return True if self.error_type in PERMANENT else False if self.never_ran else None
+        """Whether no retry can succeed; None if unknown."""
+        return None if self.cure is None else self.cure == NEVER
+
+
+@dataclass
+class FailureGroup:
+    """Failures of one errorType, with one of them as the example."""
+
+    error_type: str
+    count: int
+    input: str
+    message: str
+    record: str
+    """URI of the example's failure record."""
+    cure: str | None
+    """One of skyfan_contract.CURES; None if unknown."""
+
+    @property
+    def permanent(self) -> bool | None:
+        """Whether no retry can succeed; None if unknown."""
+        return None if self.cure is None else self.cure == NEVER
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it ran out of memory or time: the function with more memory may succeed."""
+        return self.cure == LARGER
+
+    def document(self) -> dict[str, Any]:
+        """The group as plain data, for JSON."""
+        return {
+            "errorType": self.error_type,
+            "count": self.count,
+            "cure": self.cure,
+            "permanent": self.permanent,
+            "exhausted": self.exhausted,
+            "example": {"input": self.input, "message": self.message, "record": self.record},
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it was read: the failure, and the files and the run that it names."""
+    """A failure record: the failure, and the files and the run that it names."""
 
     failure: Failure
     inputs: tuple[str, ...]
     run: str
 
 
-def parse(key: str, body: bytes, modified: float = 0.0) -> Record:
-    """Reads a record. Nothing in it is trusted: what cannot be read is a failure of its own kind.
+def list_lambda(place: Place, functions: Iterable[str], since: float) -> Iterator[Object]:
+    """Lambda's records of some functions, from the day of `since` (Unix seconds) on."""
+    day = datetime.fromtimestamp(since, UTC).strftime("%Y/%m/%d/")
+    for function in sorted(functions):
+        prefix = f"{LAMBDA}/{function}/"
+        # Keys begin with the date, so the listing of a bucket can start there; a folder is listed whole.
+        for item in place.list(prefix, after=prefix + day):
+            if item.key > prefix + day:
+                yield item
 
-    `modified` is the object's time, Unix seconds, for a record that tells none.
+
+def read(place: Place, objects: Iterable[Object]) -> Iterator[Record]:
+    """Reads records, several at once."""
+    for item, body in place.fetch(objects):
+        yield parse(item.key, body, item.modified)
+
+
+def parse(key: str, body: bytes, modified: float = 0.0) -> Record:
+    """Parses a record. Never raises: a record that cannot be read is a failure of type UnreadableRecord.
+
+    `modified` is the object's time in Unix seconds, used if the record has no valid time.
     """
     try:
         document = json.loads(body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        told = "the failure record is no JSON object"
-        failure = Failure(key, "", "", int(modified * 1000), "", "UnreadableRecord", told, None)
+        message = "the failure record is not a JSON object"
+        failure = Failure(key, "", "", int(modified * 1000), "", "UnreadableRecord", message, None)
         return Record(failure, (), "")
     context, request = _table(document, "requestContext"), _table(document, "requestPayload")
-    answer = _table(document, "responsePayload")
+    response = _response(document)
     condition = str(context.get("condition") or "")
-    error_type = str(answer.get("errorType") or "") or condition or "Unknown"
-    message = str(answer.get("errorMessage") or "") or _WHY.get(condition, condition)
-    permanent = answer.get("permanent")
+    error_type = str(response.get("errorType") or "") or condition or "Unknown"
+    message = str(response.get("errorMessage") or "") or _CONDITIONS.get(condition, condition)
+    never_ran = bool(condition) and error_type == condition
+    batch = request.get("inputs")
+    inputs = [request.get("input")] if "input" in request else batch if isinstance(batch, list) else []
     failure = Failure(
         record=key,
         request_id=str(context.get("requestId") or ""),
@@ -109,36 +186,26 @@ def parse(key: str, body: bytes, modified: float = 0.0) -> Record:
         time=_time(document.get("timestamp"), modified),
         condition=intern(condition),
         error_type=intern(error_type),
-        message=message[:_TOLD],
-        told_permanent=permanent if isinstance(permanent, bool) else None,
+        message=message[:_MAX_MESSAGE],
+        cure=RETRY if never_ran else cure_of(response),
+        is_shared=len(inputs) > 1 and not never_ran,
     )
-    many = request.get("inputs")
-    inputs = [request.get("input")] if "input" in request else many if isinstance(many, list) else []
     return Record(failure, tuple(map(str, inputs)), str(request.get("run", "default")))
 
 
-def lambdas(place: Place, functions: Iterable[str], since: float) -> Iterator[tuple[str, float]]:
-    """Keys and times of Lambda's records of some functions, from the day of `since` (Unix seconds) on."""
-    day = datetime.fromtimestamp(since, UTC).strftime("%Y/%m/%d/")
-    for function in sorted(functions):
-        prefix = f"{LAMBDA}/{function}/"
-        # Keys begin with the date, so one listing can begin there; a folder knows no beginning.
-        for item in place.list(prefix, after=prefix + day):
-            if item.key > prefix + day:
-                yield item.key, item.modified
-
-
-def read(place: Place, found: Iterable[tuple[str, float]]) -> Iterator[Record]:
-    """The records of some keys, many at once."""
-    times = dict(found)
-    for key, body in fetch(place, times):
-        yield parse(key, body, times[key])
-
-
-_WHY = {
-    STOPPED: "stopped before it ran: the function's reserved concurrency was 0",
-    "EventAgeExceeded": "waited in Lambda's queue for longer than the maximum event age",
-}
+def _response(document: dict[str, Any]) -> dict[str, Any]:
+    """The function's error; the type of a text is the name in it, or how the function ended."""
+    payload = document.get("responsePayload")
+    if isinstance(payload, str):
+        with contextlib.suppress(ValueError):
+            payload = json.loads(payload)
+    if isinstance(payload, dict):
+        return payload
+    ended = str(_table(document, "responseContext").get("functionError") or "")
+    if not isinstance(payload, str):
+        return {"errorType": ended, "errorMessage": ended} if ended else {}
+    name = _ERROR_NAME.search(payload)
+    return {"errorType": name[0] if name else ended or "Unhandled", "errorMessage": payload.strip()}
 
 
 def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -151,10 +218,10 @@ def _function(arn: str) -> str:
     return parts[6] if len(parts) > 6 else arn
 
 
-def _time(text: object, otherwise: float) -> int:
+def _time(text: object, modified: float) -> int:
     try:
-        moment = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(str(text))
     except ValueError:
-        return int(otherwise * 1000)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round((moment - datetime.fromtimestamp(0, UTC)) / _SECOND * 1000)
+        return int(modified * 1000)
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round((time - datetime.fromtimestamp(0, UTC)) / _MILLISECOND)

@@ -1,4 +1,4 @@
-"""What state each file of a run is in: a pure function of what was read."""
+"""The state of each file of a run, as a pure function of plans, receipts, failure records and results."""
 
 from dataclasses import dataclass, field
 
@@ -9,36 +9,36 @@ from . import digests
 from .receipts import Receipts
 
 STATES = ("unsent", "sent", "late", "missing", "cancelled", "failed", "done")
-"""Each file is in one of them; those from `missing` to `failed` were not processed and will not be."""
+"""Each file is in exactly one. Missing, cancelled and failed are final unless the file is sent again."""
 UNSENT, SENT, LATE, MISSING, CANCELLED, FAILED, DONE = range(len(STATES))
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: file * _MIX ^ request is one-to-one in `file`
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a file may take until something must have come of it. The defaults are Lambda's longest."""
+    """How long a file may take. The defaults are the longest times that Lambda allows."""
 
     timeout_s: float = 900.0
     retries: int = 2
     queue_s: float = 600.0
-    """Waiting for a free environment is no reason to worry for this long."""
+    """Normal waiting time for a free execution environment."""
     age_s: float = 21600.0
-    """Lambda drops an event that has waited for this long."""
+    """Maximum event age: Lambda drops an event that has waited longer."""
 
     @property
     def late_s(self) -> float:
-        """Seconds after which a file is late. Lambda waits one and two minutes before its two retries."""
+        """Seconds after which a file is late: all retries should be over. Lambda pauses 1 and 2 minutes."""
         return (self.retries + 1) * self.timeout_s + 180.0 + self.queue_s
 
     @property
     def missing_s(self) -> float:
-        """Seconds after which a file is missing: nothing will come any more."""
+        """Seconds after which a file is missing: neither a result nor a failure record can follow."""
         return self.age_s + self.late_s
 
 
 @dataclass
-class Records:
-    """Failure records, one row a file that a record names: lists. Of equal rows the last decides."""
+class FailureRows:
+    """Failure records as columns, one row per record and file; of tied rows the highest `failure` decides."""
 
     file: list[int] = field(default_factory=list)
     """Digest of the input's key."""
@@ -47,14 +47,14 @@ class Records:
     request: list[int] = field(default_factory=list)
     """Digest of Lambda's request ID."""
     alone: list[bool] = field(default_factory=list)
-    """Whether the record is about this file, not about a batch with it."""
+    """Whether the record is about this file alone, not about a batch."""
     failure: list[int] = field(default_factory=list)
-    """Which failure: for the caller."""
+    """Index of the failure in a list of the caller's."""
     stopped: list[bool] = field(default_factory=list)
-    """Whether a person stopped it: cancelled is not failed."""
+    """Whether a cancel stopped it: then the file is cancelled, not failed."""
 
     def add(self, file: int, time: int, request: int, alone: bool, failure: int, stopped: bool) -> None:
-        """One more row."""
+        """Appends one row."""
         self.file.append(file)
         self.time.append(time)
         self.request.append(request)
@@ -64,30 +64,30 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FileStates:
     """(n,) arrays in the order of the planned files."""
 
     state: NDArray[np.uint8]
     """Index into STATES."""
     sent: NDArray[np.int64]
-    """Newest receipt, Unix time in milliseconds; -1 where there is none."""
+    """Time of the newest receipt, Unix milliseconds; -1 without a receipt."""
     failure: NDArray[np.int64]
-    """The `failure` of the record that decided; -1 where none did."""
+    """`failure` of the record that decided the state; -1 if none did."""
 
 
 def judge(
     files: digests.Digests,
     done: NDArray[np.bool_],
     receipts: Receipts,
-    records: Records,
+    records: FailureRows,
     now: float,
     limits: Limits,
-) -> Verdict:
-    """The state of each of `files`, with `done` beside them; `now` in Unix seconds.
+) -> FileStates:
+    """The state of each of `files`; `done` (n,) says which have results, `now` is in Unix seconds.
 
-    A record counts while it is the last word: where it is of the newest receipt's invocation, or of one that
-    is not known here and is not older than the newest receipt. Doubled receipts and records change nothing,
-    nor does the order of any.
+    A failure record counts if it belongs to the invocation of the file's newest receipt, or to an invocation
+    without a receipt that is not older than the newest receipt. Any other record is history. The result does
+    not depend on the order of receipts and records, nor on duplicates.
     """
     sent, request, superseded = _newest(files, receipts)
     state = np.where(sent < 0, UNSENT, SENT).astype(np.uint8)
@@ -95,18 +95,18 @@ def judge(
     state[(sent >= 0) & (age > limits.late_s * 1000)] = LATE
     state[(sent >= 0) & (age > limits.missing_s * 1000)] = MISSING
     failure = np.full(len(files), -1, np.int64)
-    at, row = _last_words(files, sent, request, superseded, records)
+    at, row = _decisive(files, sent, request, superseded, records)
     failure[at] = np.asarray(records.failure, np.int64)[row]
     state[at] = np.where(np.asarray(records.stopped, bool)[row], CANCELLED, FAILED)
     state[done] = DONE
     failure[done] = -1
-    return Verdict(state, sent, failure)
+    return FileStates(state, sent, failure)
 
 
 def _newest(
     files: digests.Digests, receipts: Receipts
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """Each file's newest receipt: time and request; and the pairs of file and request that came before."""
+    """Time and request of each file's newest receipt, and the (file, request) pairs of all older receipts."""
     sent = np.full(len(files), -1, np.int64)
     request = np.zeros(len(files), np.uint64)
     at = digests.find(files, receipts.file)
@@ -120,24 +120,24 @@ def _newest(
     return sent, request, np.setdiff1d(pairs, pairs[last])
 
 
-def _last_words(
+def _decisive(
     files: digests.Digests,
     sent: NDArray[np.int64],
     request: NDArray[np.uint64],
     superseded: NDArray[np.uint64],
-    records: Records,
+    records: FailureRows,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Files that have a record that counts, and which row it is."""
+    """Indices of the files with a record that counts, and the row of the record that decides."""
     at = digests.find(files, np.asarray(records.file, np.uint64))
     row = np.flatnonzero(at >= 0)
     at = at[row]
-    time, asked = np.asarray(records.time, np.int64)[row], np.asarray(records.request, np.uint64)[row]
-    own = (sent[at] >= 0) & (asked == request[at])
-    later = (time >= sent[at]) & ~np.isin(_pairs(files[at], asked), superseded)
+    time, request_of = np.asarray(records.time, np.int64)[row], np.asarray(records.request, np.uint64)[row]
+    own = (sent[at] >= 0) & (request_of == request[at])
+    later = (time >= sent[at]) & ~np.isin(_pairs(files[at], request_of), superseded)
     counts = own | later
     at, row = at[counts], row[counts]
     alone, which = np.asarray(records.alone, bool)[row], np.asarray(records.failure, np.int64)[row]
-    order = np.lexsort((which, asked[counts], time[counts], alone, at))
+    order = np.lexsort((which, request_of[counts], time[counts], alone, at))
     at, row = at[order], row[order]
     last = np.append(at[1:] != at[:-1], True) if len(at) else np.empty(0, bool)
     return at[last], row[last]

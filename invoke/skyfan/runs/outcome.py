@@ -1,146 +1,164 @@
-"""What came of a run up to now: counts, failures by kind, times, and the files of each state."""
+"""The outcome of one call of an engine: the same class, and the same JSON document, for both engines.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+The document that `skyfan run --json` prints; `skyfan retry --json` adds `selected` and `skipped` to it:
+
+    run, place, folder  the run's name, the bucket or folder that holds runs, and the run's own folder in it
+    log                 log file of this call; null on AWS, where CloudWatch has the logs
+    interrupted         whether Ctrl-C ended the call
+    stopped             why not all files were sent; null if there was no reason but Ctrl-C
+    files               files in the inputs of this call; each is in exactly one of the next four
+    done_before           had a result before the call
+    sent_before           were accepted by Lambda in an earlier call; 0 on this machine
+    sent                  were accepted by Lambda in this call; on this machine: were processed
+    remaining             still have to be sent; null if that is unknown after Ctrl-C
+    done, failed        files of the inputs that were done since the call began, and that have failed; null
+                        without waiting
+    retries, unwritten  retries, and files that succeeded without leaving a result; null on AWS, where neither
+                        is known
+    invocations         invocations accepted by Lambda; on this machine: attempts
+    throttled, errors, broken
+                        requests that Lambda throttled (or whose function was not ready) or answered with 5xx,
+                        and broken connections: all sent again; 0 on this machine
+    sources             sources in all results; null on AWS, and for functions that count none
+    doubtful, doubts    results of the whole run that the function calls doubtful, and their number by reason,
+                        of which a result can have several; null without waiting, and for functions of
+                        earlier versions, which do not mark them
+    send_seconds, seconds
+                        time until the last file was sent (0 on this machine), and of the whole call
+    state               files of the whole run in each state, as in `skyfan status`; null without waiting
+    failures            failed files of the inputs by errorType: count, cure (retry, larger, never; null if
+                        unknown), permanent (no retry can succeed), exhausted (memory or time ran out), and an
+                        example with input, message and record
+    results             what the function returned for the first files, at most 20; empty on AWS
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from ..errors import Interrupted
+from ..storage.place import Place
+from .doubts import Doubts
+from .failures import FailureGroup
+from .state import UNSUCCESSFUL, RunState
 
-from . import planned
-from .failures import Failure
-from .judge import FAILED, STATES, Verdict
-from .place import Place
-from .planned import Planned
-
-TROUBLE = ("failed", "missing", "cancelled")
-"""States of files that nothing will come of by itself."""
+MAX_RESULTS = 20
 
 
-@dataclass(frozen=True)
-class File:
-    """One file of a run."""
-
-    uri: str
-    size: int | None
-    """Bytes."""
-    tier: str
-    """What the plan says: standard or large."""
-    state: str
-    """One of judge.STATES."""
-    sent: float | None
-    """Unix time of the newest receipt."""
-    failure: Failure | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """All failures of one errorType, with the first in the order of the plans as the example."""
-
-    error_type: str
-    count: int
-    input: str
-    message: str
-    record: str
-    """URI of the example's failure record."""
-    permanent: bool | None
-    """No further try can mend it; None where nobody knows."""
-    exhausted: bool
-    """It ran out of memory or time: the large-memory function may do it."""
-
-
-@dataclass(frozen=True)
-class Times:
-    """Unix seconds; None where nothing of the kind was."""
-
-    started: float
-    first_sent: float | None
-    last_sent: float | None
-    first_done: float | None
-    last_done: float | None
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run's files, each in one of judge.STATES. A million of them take some 60 MB."""
+@dataclass
+class Outcome:
+    """What one call of an engine did, and the state of the run after it. The module describes the fields."""
 
     run: str
     place: Place
-    about: dict[str, Any]
-    """What run.json holds."""
-    functions: tuple[str, ...]
-    """Deployed names that files were sent to."""
-    times: Times
-    unplanned: int
-    """Results that no plan names."""
-    lambdas: Place | None
-    """Where Lambda's failure records lie; without it, what failed on Lambda seems to be on its way."""
-    _plans: list[str]
-    _planned: Planned
-    _verdict: Verdict
-    _failures: list[Failure]
+    files: int = 0
+    done_before: int = 0
+    sent_before: int = 0
+    sent: int = 0
+    remaining: int | None = 0
+    stopped: str = ""
+    interrupted: bool = False
+    done: int = 0
+    unsuccessful: int = 0
+    """Files of the inputs that have failed, are missing or late, or were cancelled; 0 without waiting."""
+    failures: dict[str, FailureGroup] = field(default_factory=dict)
+    """Failures of the inputs by errorType, most frequent first."""
+    retries: int = 0
+    unwritten: int = 0
+    invocations: int = 0
+    throttled: int = 0
+    errors: int = 0
+    broken: int = 0
+    sources: int | None = None
+    doubts: Doubts | None = None
+    results: list[dict[str, Any]] = field(default_factory=list)
+    log: Path | None = None
+    send_seconds: float = 0.0
+    seconds: float = 0.0
+    state: RunState | None = None
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Files in each state; they sum to `planned`, which is there too."""
-        counts = np.bincount(self._verdict.state, minlength=len(STATES))
-        return {"planned": len(self._planned), **dict(zip(STATES, map(int, counts), strict=True))}
+    def folder(self) -> str:
+        """The folder of the run in its place."""
+        return f"{self.place.name}/runs/{self.run}"
 
     @property
-    def bytes(self) -> dict[str, int]:
-        """The same in bytes; a file whose size is not known adds none."""
-        size = np.maximum(self._planned.size, 0)
-        sums = [int(size[self._verdict.state == number].sum()) for number in range(len(STATES))]
-        return {"planned": int(size.sum()), **dict(zip(STATES, sums, strict=True))}
+    def failed(self) -> int:
+        """Failed files of the inputs."""
+        return sum(group.count for group in self.failures.values())
 
-    def files(self, *states: str) -> Iterator[File]:
-        """The files in some states, in the order of the plans. Reads the plans again, a batch at a time."""
-        wanted = [STATES.index(state) for state in states]
-        yield from self._files(np.flatnonzero(np.isin(self._verdict.state, wanted)))
+    @property
+    def is_complete(self) -> bool:
+        """Whether all files of the inputs were sent and, as far as the call waited, are done."""
+        return not (self.stopped or self.remaining or self.unwritten or self.unsuccessful)
 
-    def groups(self) -> list[Group]:
-        """Failures by errorType, the most frequent first."""
-        failed = np.flatnonzero(self._verdict.state == FAILED)
-        failed = failed[np.argsort(self._planned.row[failed])]
-        causes, first, counts = np.unique(
-            self._verdict.failure[failed], return_index=True, return_counts=True
-        )
-        number: dict[str, int] = {}
-        example: dict[str, int] = {}
-        for cause, at, count in zip(causes, first, counts, strict=True):
-            kind = self._failures[cause].error_type
-            number[kind] = number.get(kind, 0) + int(count)
-            example[kind] = min(example.get(kind, len(failed)), int(at))
-        files = self._files(failed[sorted(example.values())])
-        groups = [
-            Group(
-                error_type=told.error_type,
-                count=number[told.error_type],
-                input=file.uri,
-                message=told.message,
-                record=self.record_uri(told),
-                permanent=told.is_permanent,
-                exhausted=told.is_exhausted,
-            )
-            for file in files
-            if (told := file.failure)
-        ]
-        return sorted(groups, key=lambda group: (-group.count, group.error_type))
+    @property
+    def may_be_doubtful(self) -> bool:
+        """Whether results of the run are doubtful, or it is not known that none is."""
+        return self.doubts is None or len(self.doubts) > 0
 
-    def record_uri(self, failure: Failure) -> str:
-        """The URI of a failure's record."""
-        place = self.place if failure.record.startswith("runs/") else self.lambdas
-        return place.uri(failure.record) if place else failure.record
+    def add_result(self, uri: str, result: Any, seconds: float) -> None:
+        """Adds what the function returned for one file; keeps the first MAX_RESULTS."""
+        values = result if isinstance(result, dict) else {"result": result}
+        if isinstance(values.get("sources"), int):
+            self.sources = (self.sources or 0) + values["sources"]
+        if len(self.results) < MAX_RESULTS:
+            self.results.append({"input": uri, **values, "seconds": round(seconds, 3)})
 
-    def _files(self, wanted: "np.ndarray[Any, np.dtype[np.intp]]") -> Iterator[File]:
-        wanted = wanted[np.argsort(self._planned.row[wanted])]
-        found = planned.items(self.place, self._plans, self._planned.row[wanted])
-        for at, item in zip(wanted, found, strict=True):
-            sent, cause = int(self._verdict.sent[at]), int(self._verdict.failure[at])
-            yield File(
-                uri=item.uri,
-                size=item.size,
-                tier=item.tier,
-                state=STATES[self._verdict.state[at]],
-                sent=sent / 1000 if sent >= 0 else None,
-                failure=self._failures[cause] if cause >= 0 else None,
-            )
+    def set_state(self, state: RunState, inputs: Iterable[str]) -> int:
+        """Takes the run's state, and from it what became of `inputs`, the URIs of this call.
+
+        Returns how many of these are done.
+        """
+        own = state.restrict(inputs)
+        self.state, self.doubts = state, state.doubts()
+        self.failures = {group.error_type: group for group in own.groups()}
+        self.unsuccessful = sum(own.counts[name] for name in (*UNSUCCESSFUL, "late"))
+        return own.counts["done"]
+
+    def document(self) -> dict[str, Any]:
+        """The outcome as plain data, for JSON; see the module."""
+        is_local, is_known = self.place.folder is not None, self.state is not None
+        return {
+            "run": self.run,
+            "place": self.place.name,
+            "folder": self.folder,
+            "log": str(self.log) if self.log else None,
+            "interrupted": self.interrupted,
+            "stopped": self.stopped or None,
+            "files": self.files,
+            "done_before": self.done_before,
+            "sent_before": self.sent_before,
+            "sent": self.sent,
+            "remaining": self.remaining,
+            "done": self.done if is_known else None,
+            "failed": self.failed if is_known else None,
+            "retries": self.retries if is_local else None,
+            "unwritten": self.unwritten if is_local else None,
+            "invocations": self.invocations,
+            "throttled": self.throttled,
+            "errors": self.errors,
+            "broken": self.broken,
+            "sources": self.sources,
+            "doubtful": None if self.doubts is None else len(self.doubts),
+            "doubts": None if self.doubts is None else self.doubts.reasons,
+            "send_seconds": round(self.send_seconds, 3),
+            "seconds": round(self.seconds, 3),
+            "state": self.state.counts if self.state else None,
+            "failures": [group.document() for group in self.failures.values()],
+            "results": self.results,
+        }
+
+
+@contextmanager
+def finishing(outcome: Outcome, finish: Callable[[], None]) -> Iterator[None]:
+    """Calls `finish` after the work of a call, also if Ctrl-C ended it: then raises Interrupted[Outcome]."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        outcome.interrupted = True
+        finish()
+        raise Interrupted(outcome) from error
+    finish()

@@ -1,6 +1,7 @@
-"""The runs of a place at a glance: a few listings each, however many files they have."""
+"""A quick overview of all runs in a place: a few listings per run, however many files it has."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -8,80 +9,101 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import UsageError
-from . import run as runs
-from .place import Object, Place
+from skyfan_contract import NO_DOUBTS
 
-MOST = 1000
-"""Results and failures are counted among so many objects: what one request of S3 lists."""
+from ..errors import UsageError
+from ..storage.place import Object, Place
+from ..storage.uris import Results
+from . import run as runs
+
+MAX_COUNTED = 1000
+"""Results and failures are counted up to this number of objects: one page of an S3 listing."""
 _FOOTER = 1 << 17
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many objects of a kind there are, at least."""
+    """A number of objects."""
 
     number: int
     is_all: bool
+    """Whether all objects were counted; otherwise `number` is a lower limit."""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What a glance tells of one run."""
+    """One run in the overview."""
 
     run: str
     function: str
-    files: int
-    """In all plans together; a file that two plans name counts twice."""
+    files: int | None
+    """In all plans together; a file in two plans counts twice. None if a plan cannot be read."""
     done: Count
+    doubtful: Count | None
+    """Results whose newest mark has a doubt; None if the functions of the run do not mark them."""
     failed: Count
-    """Failure records beside the results; Lambda's own are not among them."""
+    """Failure records beside the results. Lambda's own records are elsewhere and are not counted."""
     started: float
     """Unix seconds."""
     active: float
-    """When something was last seen to be written, Unix seconds."""
+    """Time of the newest object that was seen, Unix seconds."""
 
 
 def read(place: Place) -> list[Overview]:
-    """All runs of a place, the latest active first."""
-    with ThreadPoolExecutor(16, "skyfan-glance") as threads:
-        found = list(threads.map(lambda name: _glance(place, name), runs.names(place)))
-    return sorted((one for one in found if one), key=lambda one: (-one.active, one.run))
+    """All runs of a place, most recently active first."""
+    with ThreadPoolExecutor(16, "skyfan-overview") as threads:
+        overviews = list(threads.map(lambda name: _overview(place, name), runs.names(place)))
+    return sorted((one for one in overviews if one), key=lambda one: (-one.active, one.run))
 
 
-def _glance(place: Place, run: str) -> Overview | None:
+def _overview(place: Place, run: str) -> Overview | None:
     try:
         about = runs.read(place, run)
-    except UsageError:  # a folder of something else, or a run of which only parts are left
+    except UsageError:  # not a run, or one that was partly deleted
         return None
-    started = place.modified(f"runs/{run}/run.json")
+    started = runs.began(place, run, about)
     plans = [item for item in place.list(f"runs/{run}/plans/") if item.key.endswith(".parquet")]
-    head, _, tail = about["results"].replace("{run}", run).partition("{key}")
-    done, last_done = _count(place, head[: head.rfind("/") + 1], tail)
-    failed, last_failed = _count(place, f"runs/{run}/failures/", ".json")
+    results = Results.of(about["results"], run)
+    done, last_done = _count(place, results.prefix, lambda key: results.key(key) is not None)
+    failed, last_failed = _count(place, f"runs/{run}/failures/", lambda key: key.endswith(".json"))
+    doubtful = _doubtful(place, run) if about.get("doubtful") else None
+    files = [_files(place, item) for item in plans]
     written = [item.modified for item in (*plans, *place.list(f"runs/{run}/receipts/"))]
     return Overview(
         run=run,
         function=about["function"],
-        files=sum(_files(place, item) for item in plans),
+        files=None if None in files else sum(filter(None, files)),
         done=done,
+        doubtful=doubtful,
         failed=failed,
         started=started,
         active=max(started, last_done, last_failed, *written),
     )
 
 
-def _count(place: Place, prefix: str, tail: str) -> tuple[Count, float]:
-    found = list(islice(place.list(prefix), MOST + 1))
-    kept = [item.modified for item in found[:MOST] if item.key.endswith(tail)]
-    return Count(len(kept), len(found) <= MOST), max(kept, default=0.0)
+def _count(place: Place, prefix: str, is_counted: Callable[[str], bool]) -> tuple[Count, float]:
+    """The number of objects with certain keys, and the newest of their times (0 if there are none)."""
+    found = list(islice(place.list(prefix), MAX_COUNTED + 1))
+    times = [item.modified for item in found[:MAX_COUNTED] if is_counted(item.key)]
+    return Count(len(times), len(found) <= MAX_COUNTED), max(times, default=0.0)
 
 
-def _files(place: Place, plan: Object) -> int:
-    """The plan's own count of files, from its footer."""
-    tail = place.part(plan.key, max(0, plan.size - _FOOTER), plan.size)
+def _doubtful(place: Place, run: str) -> Count:
+    """The number of results whose newest mark has a doubt; of two marks of one second the doubt counts."""
+    prefix = f"runs/{run}/doubtful/"
+    found = list(islice(place.list(prefix), MAX_COUNTED + 1))
+    newest: dict[str, tuple[float, bool]] = {}
+    for item in found[:MAX_COUNTED]:
+        doubts, _, key = item.key.removeprefix(prefix).partition("/")
+        newest[key] = max(newest.get(key, (0.0, False)), (item.modified, doubts != NO_DOUBTS))
+    return Count(sum(has_doubt for _, has_doubt in newest.values()), len(found) <= MAX_COUNTED)
+
+
+def _files(place: Place, plan: Object) -> int | None:
+    """The number of files that a plan's footer states; None if it cannot be read."""
+    tail = place.get_range(plan.key, max(0, plan.size - _FOOTER), plan.size)
     try:
         metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
         return int(json.loads(metadata[b"skyfan"])["files"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
-        return 0
+        return None

@@ -1,4 +1,4 @@
-"""The files of a run: the union of the plans that were given to it."""
+"""The planned files of a run: the union of its plans."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..plans.plan import Item
+from ..storage.place import Place
 from . import digests
-from .place import Place
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What was to be processed, each file once: (n,) arrays in the order of the digests."""
+    """The planned files, without duplicates: (n,) arrays sorted by digest."""
 
     digests: digests.Digests
     size: NDArray[np.int64]
-    """Bytes, -1 where unknown."""
+    """Bytes; -1 if unknown."""
     row: NDArray[np.int64]
-    """The number of the file's first row among the kept rows of all plans."""
+    """Number of the file's first row, counted over the kept rows of all plans."""
 
     def __len__(self) -> int:
         return len(self.digests)
 
 
 def keys(place: Place, run: str) -> list[str]:
-    """The plans of a run, in one order."""
+    """The keys of a run's plans, sorted."""
     return sorted(item.key for item in place.list(f"runs/{run}/plans/") if item.key.endswith(".parquet"))
 
 
 def read(place: Place, plans: list[str]) -> Planned:
-    """The union of plans. 24 bytes a file, and one plan's file at a time."""
+    """The union of the plans with these keys. Holds 24 bytes per file, and one plan at a time."""
     names, sizes = [np.empty(0, "<u8")], [np.empty(0, np.int64)]
     for batch in _batches(place, plans, ["uri", "size"]):
         names.append(digests.of_uris(batch["uri"].to_pylist()))
@@ -46,29 +46,30 @@ def read(place: Place, plans: list[str]) -> Planned:
 
 
 def items(place: Place, plans: list[str], rows: NDArray[np.int64]) -> Iterator[Item]:
-    """The files of some rows; `rows` are sorted and their files come in that order."""
+    """The files of the given rows (see Planned.row), which must be sorted; in the same order."""
     start = 0
-    for batch in _batches(place, plans, ["uri", "size", "tier"]):
+    for batch in _batches(place, plans, ["uri", "size", "tier", "pixels"]):
         low, high = np.searchsorted(rows, [start, start + len(batch)])
         if high > low:
             some = batch.take(pa.array(rows[low:high] - start))
-            columns = [some[name].to_pylist() for name in ("uri", "size", "tier")]
-            for uri, size, tier in zip(*columns, strict=True):
-                yield Item(uri, size, tier)
+            columns = [some[name].to_pylist() for name in some.schema.names if name != "dropped"]
+            yield from map(Item, *columns)
         start += len(batch)
 
 
 def _batches(place: Place, plans: list[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    return chain.from_iterable(_kept(place, key, columns) for key in plans)
+    return chain.from_iterable(_kept_rows(place, key, columns) for key in plans)
 
 
-def _kept(place: Place, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _kept_rows(place: Place, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     body = place.get(key)
     if body is None:
-        raise InputError(f"{place.uri(key)} was taken away while it was needed")
+        raise InputError(f"{place.uri(key)} was removed while the run was being read")
     try:
         with pq.ParquetFile(pa.BufferReader(body)) as file:
-            for batch in file.iter_batches(columns=[*columns, "dropped"]):
+            # Plans of earlier versions have no column pixels.
+            names = [name for name in columns if name in file.schema_arrow.names or name != "pixels"]
+            for batch in file.iter_batches(columns=[*names, "dropped"]):
                 yield batch.filter(pc.is_null(batch["dropped"]))
     except pa.ArrowException as error:
-        raise InputError(f"{place.uri(key)} is no plan: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{place.uri(key)} is not a plan: {str(error).splitlines()[0]}") from error

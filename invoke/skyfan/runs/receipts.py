@@ -1,6 +1,6 @@
-"""What Lambda accepted, as the receipts of a run tell it."""
+"""Receipts: which files Lambda accepted, when, and with which request ID."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..storage.place import Object, Place
 from . import digests
-from .fetch import fetch
-from .place import Place
 
 SCHEMA = pa.schema(
     [
@@ -27,7 +26,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Receipts:
-    """One row a file and invocation, in no order: (n,) arrays of 24 bytes a row."""
+    """One row per file and invocation, in no particular order: (n,) arrays, 24 bytes per row."""
 
     file: NDArray[np.uint64]
     """Digest of the input's key."""
@@ -36,7 +35,7 @@ class Receipts:
     request: NDArray[np.uint64]
     """Digest of Lambda's request ID."""
     functions: frozenset[str]
-    """Deployed names that any of them was sent to."""
+    """Deployed names of all functions in these receipts."""
 
     def __add__(self, other: "Receipts") -> "Receipts":
         return Receipts(
@@ -50,21 +49,14 @@ class Receipts:
 NONE = Receipts(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint64), frozenset())
 
 
-def keys(place: Place, run: str) -> list[str]:
-    """The chunks of a run's receipts."""
-    found = place.list(f"runs/{run}/receipts/")
-    return [item.key for item in found if item.key.endswith(".parquet")]
+def chunks(place: Place, run: str) -> list[Object]:
+    """The objects with a run's receipts, one chunk of receipts in each."""
+    return [item for item in place.list(f"runs/{run}/receipts/") if item.key.endswith(".parquet")]
 
 
-def read(place: Place, chunks: Iterable[str]) -> Receipts:
-    """The rows of some chunks. Raises InputError for a chunk that is damaged."""
-    parts = [NONE]
-    for key, body in fetch(place, chunks):
-        try:
-            parts.append(_rows(pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])))
-        except (pa.ArrowException, KeyError) as error:
-            told = str(error).splitlines()[0]
-            raise InputError(f"{place.uri(key)} is no chunk of receipts: {told}") from error
+def read(place: Place, objects: Iterable[Object]) -> Receipts:
+    """The receipts in some chunks. Raises InputError if a chunk is damaged."""
+    parts = [NONE, *map(rows, tables(place, objects))]
     return Receipts(
         np.concatenate([part.file for part in parts]),
         np.concatenate([part.sent for part in parts]),
@@ -73,7 +65,18 @@ def read(place: Place, chunks: Iterable[str]) -> Receipts:
     )
 
 
-def _rows(table: pa.Table) -> Receipts:
+def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
+    """The receipts in some chunks, one table each. Raises InputError if a chunk is damaged."""
+    for item, body in place.fetch(objects):
+        try:
+            yield pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])
+        except (pa.ArrowException, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{place.uri(item.key)} is not a chunk of receipts: {reason}") from error
+
+
+def rows(table: pa.Table) -> Receipts:
+    """The receipts in a table."""
     return Receipts(
         digests.of_uris(table["uri"].to_pylist()).astype(np.uint64),
         table["sent"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy(),

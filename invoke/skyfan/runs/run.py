@@ -1,123 +1,183 @@
-"""A run's own file, run.json, the same in a bucket and in a folder; and the plans that were given to it."""
+"""The configuration of a run (run.json) and its plans; the same in a bucket and in a folder."""
 
 import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from .. import task as tasks
+import pyarrow as pa
+
+from skyfan_contract import RUN_NAME
+
+from .. import concurrency
+from ..concurrency import chunks
 from ..errors import InputError, RunConflictError, UsageError
-from ..plans.plan import Plan
+from ..plans import bucket
+from ..plans import plan as plans
+from ..plans.limits import ArchiveLimits
+from ..plans.plan import STANDARD, Plan
+from ..storage import uris
+from ..storage.place import Place
+from ..storage.uris import below_bucket
 from ..task import Task
-from .place import Place
 
-SUFFIX = "Large"
-"""The function of the same code with more memory has the function's name with this behind it."""
+LARGE_SUFFIX = "Large"
+"""The variant of a function with more memory has the function's name with this suffix."""
 _COMPARED = ("function", "config", "outputs", "access")
-# Of runs begun before run.json named the place of results.
-_RESULTS = {
-    "SepExtract": "runs/{run}/catalogs/{key}.cat.fits",
-    "FitsSummary": "runs/{run}/summaries/{key}.json",
-}
+_MAX_NAMES = 20
+_CHUNK = 1 << 14
 
 
-def begin(place: Place, task: Task, function: str, results: str, failures: str | None = None) -> bool:
-    """Writes run.json (True), or checks that the run that is there has the same configuration (False).
+def begin(
+    place: Place, task: Task, results: str, failures: str | None = None, *, marks: bool = False
+) -> bool:
+    """Writes run.json and returns True, or compares the existing one and returns False.
 
-    `function` is a logical ID, `results` its SKYFAN_OUTPUT, `failures` the place of Lambda's failure records.
-    Both are kept so that whoever has the bucket can follow the run without the stack. Raises
-    RunConflictError that names each key that differs.
+    `results` is SKYFAN_OUTPUT of the function, `failures` the place of Lambda's failure records, `marks`
+    whether the function marks doubtful results. All are kept in run.json so that the run can be followed
+    without the stack, and the time in `began`. Of several processes that start a run at once, one returns
+    True. Raises RunConflictError if the configurations differ; the message names each key that does.
     """
-    asked = {**task.configuration(function), "results": results.removeprefix("s3://").partition("/")[2]}
+    about = {**task.configuration(), "results": below_bucket(results)}
     if failures:
-        asked["failures"] = failures
+        about["failures"] = failures
+    if marks:
+        about["doubtful"] = True
     key = f"runs/{task.run}/run.json"
     body = place.get(key)
     if body is None:
-        _write(place, key, asked)
-        return True
-    there = _parsed(body, place.uri(key))
-    if differing := _differences(there, asked):
+        new = {**about, "began": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        if place.put_if(key, (json.dumps(new, indent=1) + "\n").encode(), None) is not None:
+            return True
+        body = place.get(key) or b""  # another process has started the run since
+    if differences := _differences(_parse(body, place.uri(key)), about):
         raise RunConflictError(
             f"run {task.run!r} in {place.name} was started with another configuration: "
-            f"{'; '.join(differing)}. Give the new one its own name with --run, or ask for the old one."
+            f"{'; '.join(differences)}. Choose another name with --run, or use the old configuration."
         )
-    if there.keys() < asked.keys():  # begun by a skyfan that wrote less
-        _write(place, key, {**asked, **there})
     return False
 
 
 def read(place: Place, run: str) -> dict[str, Any]:
-    """What run.json holds: function, config, outputs, access, results and, of a run on Lambda, failures.
+    """The content of run.json: function, config, outputs, access, results, began; if the function marks
+    doubtful results, doubtful; for Lambda, failures.
 
-    Raises UsageError for a run that is not there, naming those that are.
+    Raises UsageError if there is no such run; the message names the existing runs.
     """
-    if not tasks.RUN_NAME.fullmatch(run):
-        raise UsageError(f"{run!r} is no run's name: give the name alone, and its place with --output")
+    if not RUN_NAME.fullmatch(run):
+        raise UsageError(f"{run!r} is not a run's name: give the name alone, and the place with --output")
     key = f"runs/{run}/run.json"
     body = place.get(key)
     if body is None:
-        there = names(place)
-        raise UsageError(
-            f"there is no run {run!r} in {place.name}; "
-            + (f"there are: {_few(there)}" if there else "there is none at all")
-        )
-    about = _parsed(body, place.uri(key))
-    if "results" not in about:
-        about["results"] = _RESULTS.get(about.get("function", ""), "")
-    if "{key}" not in about["results"]:
-        raise UsageError(
-            f"{place.uri(key)} does not say where results go: the same `skyfan run` command mends it"
-        )
-    return about
+        known = names(place)
+        hint = "".join(f"is {name!r} meant? " for name in get_close_matches(run, known, 1))
+        raise UsageError(f"there is no run {run!r} in {place.name}; {hint}existing runs: {_some(known)}")
+    return _parse(body, place.uri(key))
+
+
+def began(place: Place, run: str, about: dict[str, Any]) -> float:
+    """When a run began, Unix seconds; `about` is the content of its run.json.
+
+    Without `began` in run.json, and for a clock that was ahead, the time of the object counts: a copy or a
+    second write of run.json never makes a run younger.
+    """
+    modified = place.modified(f"runs/{run}/run.json")
+    if (text := about.get("began")) is None:
+        return modified
+    return min(modified, datetime.fromisoformat(text).timestamp())
 
 
 def names(place: Place) -> list[str]:
-    """The runs of a place, by name: one listing, however many files they have."""
+    """The names of all runs of a place, from one listing."""
     return [prefix.rsplit("/", 1)[1] for prefix in place.prefixes("runs/")]
 
 
 def task(run: str, about: dict[str, Any]) -> Task:
-    """The task that run.json tells of."""
-    return Task(run, about["access"], about["config"], tuple(about["outputs"]))
+    """The task of a run, from the content of its run.json."""
+    return Task(run, about["access"], about["config"], tuple(about["outputs"]), about["function"])
+
+
+@contextmanager
+def as_plan(inputs: Iterable[str] | Plan, access: str = "anonymous") -> Iterator[Plan]:
+    """The plan, or one of these URIs, with the sizes that the file system and their buckets tell."""
+    if isinstance(inputs, Plan):
+        yield inputs
+        return
+    inputs = list(inputs)
+    remote = (uri for uri in inputs if uri.startswith("s3://"))
+    found, _ = concurrency.run(bucket.statuses(remote, ArchiveLimits(), access=access))
+    sizes = {uri: status.size for uri, status in found.items() if status.size is not None}
+    with tempfile.TemporaryDirectory(prefix="skyfan-") as folder:
+        yield of_uris(inputs, Path(folder) / "plan.parquet", sizes)
 
 
 def add_plan(place: Place, run: str, plan: Plan) -> None:
-    """Keeps a plan with its run. The same plan is kept once, however often it is given."""
+    """Stores a plan with its run. Adding the same plan again changes nothing."""
     key = f"runs/{run}/plans/{plan.digest()}.parquet"
     if place.get(key) is None:
         place.put(key, plan.path.read_bytes())
 
 
-def _write(place: Place, key: str, about: dict[str, Any]) -> None:
-    place.put(key, (json.dumps(about, indent=1) + "\n").encode())
+def of_uris(names: Iterable[str], path: Path, sizes: Mapping[str, int] | None = None) -> Plan:
+    """Writes a plan of URIs without duplicates, with sizes of local files and those in `sizes`, in bytes.
+
+    Equal URIs and sizes give equal plans.
+    """
+    known = sizes or {}
+    tables: list[pa.Table] = []
+    for chunk in chunks(names, _CHUNK):
+        size = pa.array([known[uri] if uri in known else _size(uri) for uri in chunk], pa.int64())
+        tables.append(pa.table({"uri": pa.array(chunk, pa.string()), "size": size}))
+    table = pa.concat_tables(tables) if tables else plans.SCHEMA.empty_table().select(["uri", "size"])
+    table = table.group_by("uri", use_threads=False).aggregate([("size", "max")])
+    table = table.rename_columns(["uri", "size"])
+    return plans.write(path, table.append_column("tier", pa.array([STANDARD] * len(table), pa.string())), {})
 
 
-def _parsed(body: bytes, uri: str) -> dict[str, Any]:
+def _parse(body: bytes, uri: str) -> dict[str, Any]:
     try:
         about = json.loads(body)
         if not isinstance(about, dict):
             raise ValueError("not an object")
-    except ValueError as error:
+        if "{key}" not in str(about.get("results")):
+            raise ValueError("it does not say where results are")
+        if "began" in about and datetime.fromisoformat(about["began"]).tzinfo is None:
+            raise ValueError('the time in "began" has no time zone')
+    except (ValueError, TypeError) as error:
         raise InputError(f"{uri} cannot be read ({error}): choose another --run, or remove it") from error
     return about
 
 
-def _differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    then, now = _flat(there), _flat(asked)
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    old, new = _flat(before), _flat(now)
     return [
-        f"{key} was {_shown(then, key)} and is now {_shown(now, key)}"
-        for key in sorted({**then, **now})
-        if then.get(key) != now.get(key)
+        f"{key} was {_value(old, key)} and is now {_value(new, key)}"
+        for key in sorted({**old, **new})
+        if old.get(key) != new.get(key)
     ]
 
 
-def _flat(configuration: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: configuration.get(key) for key in _COMPARED if key != "config"}
-    return {**rest, **{f"config {key}": value for key, value in configuration.get("config", {}).items()}}
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: about.get(key) for key in _COMPARED if key != "config"}
+    return {**rest, **{f"config {key}": value for key, value in about.get("config", {}).items()}}
 
 
-def _shown(values: dict[str, Any], key: str) -> str:
+def _value(values: dict[str, Any], key: str) -> str:
     return json.dumps(values[key]) if key in values else "not set"
 
 
-def _few(there: list[str]) -> str:
-    return ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+def _some(runs: list[str]) -> str:
+    more = f" and {len(runs) - _MAX_NAMES} more" if len(runs) > _MAX_NAMES else ""
+    return ", ".join(runs[:_MAX_NAMES]) + more if runs else "none"
+
+
+def _size(uri: str) -> int | None:
+    path = uris.local_path(uri)
+    try:
+        return path.stat().st_size if path else None
+    except OSError:
+        return None

@@ -1,23 +1,321 @@
-"""A run's state, read from its place alone, a bucket or a folder: nothing is kept anywhere else."""
+"""The state of a run, read from its place alone, a bucket or a folder: nothing is kept anywhere else."""
 
 import contextlib
 import time as clock
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import uris
+from ..concurrency import chunks
 from ..errors import InputError
-from . import cancels, digests, failures, planned, receipts
+from ..storage import uris
+from ..storage.place import Object, Place
+from ..storage.uris import Results
+from . import cancels, digests, doubts, failures, planned, receipts
 from . import run as runs
-from .failures import Failure
-from .judge import Limits, Records, judge
-from .outcome import RunState, Times
-from .place import Place
+from .doubts import Doubts
+from .failures import Failure, FailureGroup
+from .judge import DONE, FAILED, STATES, FailureRows, FileStates, Limits, judge
+from .planned import Planned
 
+PAUSE_S = 900.0
+"""Nothing runs when no result came for longer than this, the time that Lambda lets an invocation run."""
+UNSUCCESSFUL = ("failed", "missing", "cancelled")
+"""Final states without a result."""
 _CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """One file of a run."""
+
+    uri: str
+    size: int | None
+    """Bytes."""
+    tier: str
+    """Memory tier in the plan: standard or large."""
+    state: str
+    """One of judge.STATES."""
+    sent: float | None
+    """Unix time of the newest receipt."""
+    failure: Failure | None
+    pixels: int | None = None
+    """Of its largest plane, if the plan says so."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Unix seconds; None if there was no such event."""
+
+    started: float
+    first_sent: float | None
+    last_sent: float | None
+    first_done: float | None
+    last_done: float | None
+    worked_s: float = 0.0
+    """Seconds from the first receipt, or else the start, to the last result, without pauses."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The files of a run, each in one of judge.STATES. Takes about 60 MB for a million files."""
+
+    run: str
+    place: Place
+    about: dict[str, Any]
+    """The content of run.json."""
+    functions: tuple[str, ...]
+    """Deployed names of the functions that files were sent to."""
+    times: Times
+    unplanned: int
+    """Results of files that are in no plan."""
+    accepted: int
+    """Receipts of files; a file that was sent twice has two."""
+    lambdas: Place | None
+    """Place of Lambda's failure records; if None, files that failed on Lambda appear as sent."""
+    _plans: list[str]
+    _planned: Planned
+    _states: FileStates
+    _failures: list[Failure]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of files in each state, and in total as `planned`."""
+        counts = np.bincount(self._states.state, minlength=len(STATES))
+        return {"planned": len(self._planned), **dict(zip(STATES, map(int, counts), strict=True))}
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the remaining files are done, at the rate so far; None if that is unknown.
+
+        By bytes, because large files take longer; by number, if the sizes of some are unknown.
+        """
+        counts, sizes = self.counts, self.bytes
+        if not counts["done"] or not self.times.worked_s:
+            return None
+        is_sized = not len(self._planned) or int(self._planned.size.min()) >= 0
+        values = sizes if is_sized and sizes["done"] else counts
+        waiting = sum(values[name] for name in ("sent", "late", "unsent"))
+        return self.times.worked_s * waiting / values["done"]
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """Bytes of the files in each state, and in total as `planned`. Files of unknown size count as 0."""
+        size = np.maximum(self._planned.size, 0)
+        sums = [int(size[self._states.state == number].sum()) for number in range(len(STATES))]
+        return {"planned": int(size.sum()), **dict(zip(STATES, sums, strict=True))}
+
+    def restrict(self, names: Iterable[str]) -> "RunState":
+        """The state of some of the files, given by their URIs."""
+        at = digests.find(self._planned.digests, np.unique(digests.of_uris(names)).astype(np.uint64))
+        at = at[at >= 0]
+        files, states = self._planned, self._states
+        return replace(
+            self,
+            _planned=Planned(files.digests[at], files.size[at], files.row[at]),
+            _states=FileStates(states.state[at], states.sent[at], states.failure[at]),
+        )
+
+    def files(self, *states: str) -> Iterator[RunFile]:
+        """The files in some states, in the order of the plans. Reads the plans again, a batch at a time."""
+        wanted = [STATES.index(state) for state in states]
+        yield from self._files(np.flatnonzero(np.isin(self._states.state, wanted)))
+
+    def groups(self) -> list[FailureGroup]:
+        """Failures by errorType, most frequent first; the first file in the plans is the example."""
+        failed = np.flatnonzero(self._states.state == FAILED)
+        failed = failed[np.argsort(self._planned.row[failed])]
+        causes, first, counts = np.unique(self._states.failure[failed], return_index=True, return_counts=True)
+        number: dict[str, int] = {}
+        example: dict[str, int] = {}
+        for cause, at, count in zip(causes, first, counts, strict=True):
+            kind = self._failures[cause].error_type
+            number[kind] = number.get(kind, 0) + int(count)
+            example[kind] = min(example.get(kind, len(failed)), int(at))
+        files = self._files(failed[sorted(example.values())])
+        groups = [
+            FailureGroup(
+                error_type=failure.error_type,
+                count=number[failure.error_type],
+                input=file.uri,
+                message=failure.message,
+                record=self.record_uri(failure),
+                cure=failure.cure,
+            )
+            for file in files
+            if (failure := file.failure)
+        ]
+        return sorted(groups, key=lambda group: (-group.count, group.error_type))
+
+    def unstarted(self) -> NDArray[np.uint64]:
+        """Digests of the requests that Lambda gave up before the function ran: cancelled, or too old."""
+        ids = (failure.request_id for failure in self._failures if failure.never_ran)
+        return np.unique(digests.each(ids))
+
+    def doubts(self) -> Doubts | None:
+        """Lists which of the files that are done are doubtful; None if the run's functions mark none."""
+        if not self.about.get("doubtful"):
+            return None
+        done: NDArray[np.bool_] = self._states.state == DONE
+        return doubts.read(self.place, self.run, self._planned.digests, done)
+
+    def doubtful(self, found: Doubts) -> Iterator[tuple[RunFile, list[str]]]:
+        """The files that `found` names, each with its reasons, in the order of the plans."""
+        order = np.argsort(self._planned.row[found.files])
+        reasons = (found.combinations[number].split("-") for number in found.which[order])
+        yield from zip(self._files(found.files), reasons, strict=True)
+
+    def record_uri(self, failure: Failure) -> str:
+        """The URI of a failure's record."""
+        place = self.place if failure.record.startswith("runs/") else self.lambdas
+        return place.uri(failure.record) if place else failure.record
+
+    def _files(self, wanted: NDArray[np.intp]) -> Iterator[RunFile]:
+        wanted = wanted[np.argsort(self._planned.row[wanted])]
+        found = planned.items(self.place, self._plans, self._planned.row[wanted])
+        for at, item in zip(wanted, found, strict=True):
+            sent, cause = int(self._states.sent[at]), int(self._states.failure[at])
+            yield RunFile(
+                uri=item.uri,
+                size=item.size,
+                tier=item.tier,
+                state=STATES[self._states.state[at]],
+                sent=sent / 1000 if sent >= 0 else None,
+                failure=self._failures[cause] if cause >= 0 else None,
+                pixels=item.pixels,
+            )
+
+
+class Follower:
+    """Reads the state of a run repeatedly; what cannot have changed is read only once."""
+
+    def __init__(self, place: Place, run: str, lambdas: Place | None = None) -> None:
+        """`lambdas` is the place of Lambda's failure records (default: the one in run.json).
+
+        Raises UsageError if the run does not exist.
+        """
+        self.place, self.run, self.about = place, run, runs.read(place, run)
+        failure_place = self.about.get("failures")
+        self._lambdas = lambdas or (Place.at(failure_place) if failure_place else None)
+        self._started = runs.began(place, run, self.about)
+        self._plans: list[str] = []
+        self._planned = planned.read(place, [])
+        self._receipts = receipts.NONE
+        self._read_keys: set[str] = set()
+        """Receipts and Lambda's records that were read; they never change."""
+        self._lambda_records: list[tuple[Failure, NDArray[np.uint64]]] = []
+        self._file_records: dict[str, tuple[float, Failure]] = {}
+
+    def read(self, *, limits: Limits | None = None, now: float | None = None) -> RunState:
+        """The current state. `now` is Unix time in seconds (default: this machine's clock)."""
+        if (plans := planned.keys(self.place, self.run)) != self._plans:
+            self._plans, self._planned = plans, planned.read(self.place, plans)
+        self._read_receipts()
+        self._read_lambda_records()
+        listed = self._list_file_records()
+        # Results last: a file that finishes while this reads is then done, not failed or missing.
+        done, ended, unplanned = self._done()
+        self._read_file_records(listed, done)
+        records, known_failures = self._records()
+        states = judge(
+            self._planned.digests, done, self._receipts, records, now or clock.time(), limits or Limits()
+        )
+        return RunState(
+            run=self.run,
+            place=self.place,
+            about=self.about,
+            functions=tuple(sorted(self._receipts.functions)),
+            times=self._times(ended),
+            unplanned=unplanned,
+            accepted=len(self._receipts.file),
+            lambdas=self._lambdas,
+            _plans=self._plans,
+            _planned=self._planned,
+            _states=states,
+            _failures=known_failures,
+        )
+
+    def _unread(self, objects: Iterable[Object]) -> list[Object]:
+        return [item for item in objects if item.key not in self._read_keys]
+
+    def _read_receipts(self) -> None:
+        unread = self._unread(receipts.chunks(self.place, self.run))
+        # Keys count as read only after the read: what fails now is read by the next call.
+        self._receipts += receipts.read(self.place, unread)
+        self._read_keys.update(item.key for item in unread)
+
+    def _read_lambda_records(self) -> None:
+        if self._lambdas is None or not self._receipts.functions:
+            return
+        found = failures.list_lambda(self._lambdas, self._receipts.functions, self._started)
+        for record in failures.read(self._lambdas, self._unread(found)):
+            if record.run == self.run:
+                self._lambda_records.append((record.failure, digests.each(_valid_keys(record.inputs))))
+            self._read_keys.add(record.failure.record)
+
+    def _list_file_records(self) -> list[Object]:
+        found = self.place.list(f"runs/{self.run}/failures/")
+        return [item for item in found if item.key.endswith(".json")]
+
+    def _read_file_records(self, listed: list[Object], done: NDArray[np.bool_]) -> None:
+        """Reads new and changed records of planned files that are not done, and forgets all others."""
+        at = digests.find(self._planned.digests, digests.each(self._input_key(item.key) for item in listed))
+        relevant = {
+            item.key: item for item, where in zip(listed, at, strict=True) if where >= 0 and not done[where]
+        }
+        self._file_records = {key: known for key, known in self._file_records.items() if key in relevant}
+        new = [
+            item for key, item in relevant.items() if self._file_records.get(key, (0.0,))[0] != item.modified
+        ]
+        for record in failures.read(self.place, new):
+            key = record.failure.record
+            self._file_records[key] = relevant[key].modified, record.failure
+
+    def _input_key(self, record: str) -> str:
+        return record.removeprefix(f"runs/{self.run}/failures/").removesuffix(".json")
+
+    def _times(self, ended: NDArray[np.float64]) -> Times:
+        sent = _extremes(self._receipts.sent / 1000)
+        begin = self._started if sent[0] is None else sent[0]
+        gaps = np.diff(np.sort(ended), prepend=begin)
+        worked = float(gaps[(gaps > 0) & (gaps <= PAUSE_S)].sum())
+        return Times(self._started, *sent, *_extremes(ended), worked)
+
+    def _done(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
+        """Which planned files have results, the times of these, and the number of other results."""
+        results = Results.of(self.about["results"], self.run)
+        done = np.zeros(len(self._planned), bool)
+        number = 0
+        ended = [np.empty(0)]
+        for chunk in chunks(results.list(self.place), _CHUNK):
+            at = digests.find(self._planned.digests, digests.each(key for key, _ in chunk))
+            done[at[at >= 0]] = True
+            number += len(chunk)
+            ended.append(np.array([item.modified for _, item in chunk])[at >= 0])
+        return done, np.concatenate(ended), number - int(done.sum())
+
+    def _records(self) -> tuple[FailureRows, list[Failure]]:
+        """All failure records as judge() takes them, and the failures that its result refers to."""
+        windows = cancels.windows(self.place, self.run)
+        known: list[Failure] = []
+        rows = FailureRows()
+        file_records = [
+            (failure, digests.each([self._input_key(key)]))
+            for key, (_, failure) in self._file_records.items()
+        ]
+        # Sorted by key, so that the result does not depend on the order in which a folder is listed.
+        for failure, files in sorted(self._lambda_records + file_records, key=lambda pair: pair[0].record):
+            request, alone = digests.digest(failure.request_id), len(files) == 1
+            stopped = failure.is_cancelled or (
+                failure.never_ran and any(start <= failure.time <= end for start, end in windows)
+            )
+            for file in files:
+                rows.add(int(file), failure.time, request, alone, len(known), stopped)
+            known.append(failure)
+        return rows, known
 
 
 def read(
@@ -28,137 +326,15 @@ def read(
     limits: Limits | None = None,
     now: float | None = None,
 ) -> RunState:
-    """The state of a run now.
-
-    `lambdas` is the place of Lambda's failure records; None takes the one that run.json names. `now` is Unix
-    time in seconds. Raises UsageError for a run that is not there.
-    """
+    """The current state of a run; see Follower. Raises UsageError if the run does not exist."""
     return Follower(place, run, lambdas).read(limits=limits, now=now)
 
 
-class Follower:
-    """Reads a run's state again and again: what cannot have changed is not read twice."""
-
-    def __init__(self, place: Place, run: str, lambdas: Place | None = None) -> None:
-        self.place, self.run, self.about = place, run, runs.read(place, run)
-        named = self.about.get("failures")
-        self._lambdas = lambdas or (Place.at(named) if named else None)
-        self._started = place.modified(f"runs/{run}/run.json")
-        self._plans: list[str] = []
-        self._planned = planned.read(place, [])
-        self._receipts = receipts.NONE
-        self._seen: set[str] = set()
-        self._records: list[tuple[Failure, NDArray[np.uint64]]] = []
-        self._own: dict[str, tuple[float, Failure]] = {}
-
-    def read(self, *, limits: Limits | None = None, now: float | None = None) -> RunState:
-        """The state now."""
-        # Results last: what ends while this reads is then done, not failed or missing.
-        if (plans := planned.keys(self.place, self.run)) != self._plans:
-            self._plans, self._planned = plans, planned.read(self.place, plans)
-        chunks = self._unseen((key, 0.0) for key in receipts.keys(self.place, self.run))
-        self._receipts += receipts.read(self.place, [key for key, _ in chunks])
-        self._read_lambdas()
-        own = self._list_own()
-        done, times, unplanned = self._done()
-        self._read_own(own, done)
-        records, told = self._rows()
-        verdict = judge(
-            self._planned.digests, done, self._receipts, records, now or clock.time(), limits or Limits()
-        )
-        return RunState(
-            run=self.run,
-            place=self.place,
-            about=self.about,
-            functions=tuple(sorted(self._receipts.functions)),
-            times=Times(self._started, *_ends(self._receipts.sent / 1000), *times),
-            unplanned=unplanned,
-            lambdas=self._lambdas,
-            _plans=self._plans,
-            _planned=self._planned,
-            _verdict=verdict,
-            _failures=told,
-        )
-
-    def _unseen(self, found: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
-        new = [(key, modified) for key, modified in found if key not in self._seen]
-        self._seen.update(key for key, _ in new)
-        return new
-
-    def _read_lambdas(self) -> None:
-        if self._lambdas is None or not self._receipts.functions:
-            return
-        found = failures.lambdas(self._lambdas, self._receipts.functions, self._started)
-        for record in failures.read(self._lambdas, self._unseen(found)):
-            if record.run == self.run:
-                files = digests.each(_keys(record.inputs))
-                self._records.append((record.failure, files))
-
-    def _list_own(self) -> dict[str, float]:
-        found = self.place.list(f"runs/{self.run}/failures/")
-        return {item.key: item.modified for item in found if item.key.endswith(".json")}
-
-    def _read_own(self, listed: dict[str, float], done: NDArray[np.bool_]) -> None:
-        """Records of single files: read where the file is not done and the record is not known yet."""
-        names = list(listed)
-        at = digests.find(self._planned.digests, digests.each(map(self._own_name, names)))
-        open_ = {name for name, where in zip(names, at, strict=True) if where >= 0 and not done[where]}
-        self._own = {key: value for key, value in self._own.items() if key in open_}
-        new = [key for key in names if key in open_ and self._own.get(key, (0.0,))[0] != listed[key]]
-        for record in failures.read(self.place, ((key, listed[key]) for key in new)):
-            key = record.failure.record
-            self._own[key] = listed[key], record.failure
-
-    def _own_name(self, key: str) -> str:
-        return key.removeprefix(f"runs/{self.run}/failures/").removesuffix(".json")
-
-    def _done(self) -> tuple[NDArray[np.bool_], tuple[float | None, float | None], int]:
-        """Which planned files have their result, first and last time, and the number of other results."""
-        head, tail = self.about["results"].replace("{run}", self.run).split("{key}", 1)
-        done = np.zeros(len(self._planned), bool)
-        results = 0
-        ends: list[float | None] = []
-        found = (
-            item for item in self.place.list(head[: head.rfind("/") + 1]) if _is_in(item.key, head, tail)
-        )
-        while some := list(islice(found, _CHUNK)):
-            at = digests.find(
-                self._planned.digests,
-                digests.each(item.key[len(head) : len(item.key) - len(tail)] for item in some),
-            )
-            done[at[at >= 0]] = True
-            results += len(some)
-            ends += _ends(np.array([item.modified for item in some])[at >= 0])
-        known = [end for end in ends if end is not None]
-        return done, (min(known, default=None), max(known, default=None)), results - int(done.sum())
-
-    def _rows(self) -> tuple[Records, list[Failure]]:
-        """All records as judge takes them, and the failures that its verdict points to."""
-        windows = cancels.windows(self.place, self.run)
-        told: list[Failure] = []
-        rows = Records()
-        own = [(failure, digests.each([self._own_name(key)])) for key, (_, failure) in self._own.items()]
-        # In the order of their keys: a folder is listed in no order, and the answer is to be the same.
-        for failure, files in sorted(self._records + own, key=lambda record: record[0].record):
-            request, alone = digests.digest(failure.request_id), len(files) == 1
-            stopped = failure.condition == failures.STOPPED or (
-                failure.never_ran and any(start <= failure.time <= end for start, end in windows)
-            )
-            for file in files:
-                rows.add(int(file), failure.time, request, alone, len(told), stopped)
-            told.append(failure)
-        return rows, told
-
-
-def _keys(inputs: Iterable[str]) -> Iterator[str]:
+def _valid_keys(inputs: Iterable[str]) -> Iterator[str]:
     for uri in inputs:
-        with contextlib.suppress(InputError):  # a record can hold what somebody sent by hand
+        with contextlib.suppress(InputError):  # a record may name anything: events can be sent by hand
             yield uris.key(uri)
 
 
-def _is_in(key: str, head: str, tail: str) -> bool:
-    return key.startswith(head) and key.endswith(tail)
-
-
-def _ends(times: NDArray[np.float64]) -> tuple[float | None, float | None]:
+def _extremes(times: NDArray[np.float64]) -> tuple[float | None, float | None]:
     return (float(times.min()), float(times.max())) if len(times) else (None, None)

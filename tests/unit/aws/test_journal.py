@@ -1,7 +1,8 @@
-"""Receipts on their way to the bucket, and what a dead process leaves of them."""
+"""Receipts in the journal and in the bucket, also after a process was killed."""
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,16 +10,16 @@ import pytest
 from obstore.store import LocalStore
 
 from skyfan.aws import journal
-from skyfan.aws.calls import Call
 from skyfan.aws.journal import Journal
+from skyfan.engine import Call
 from skyfan.errors import InputError, UsageError
 from skyfan.runs import receipts
-from skyfan.runs.place import Place
+from skyfan.storage.place import Place
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A folder that passes for a bucket."""
+    """A folder under the name of a bucket."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "bucket").mkdir()
     return Place("s3://results", LocalStore(tmp_path / "bucket"))
@@ -30,8 +31,8 @@ def accepted(*names: str) -> tuple[Call, str, float]:
 
 def recorded(place: Place) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for key in sorted(receipts.keys(place, "r")):
-        table = pq.read_table(io.BytesIO(place.get(key) or b""))
+    for chunk in sorted(receipts.chunks(place, "r"), key=lambda chunk: chunk.key):
+        table = pq.read_table(io.BytesIO(place.get(chunk.key) or b""))
         assert table.schema.equals(receipts.SCHEMA)
         rows += table.to_pylist()
     return rows
@@ -50,23 +51,23 @@ def test_a_chunk_has_a_row_for_each_file(place: Place) -> None:
         ("s3://b/c", "id-c", 1),
     ]
     assert str(rows[0]["sent"]) == "2023-11-14 22:13:20+00:00"
-    assert list(journal.left(place, "r")) == []
+    assert list(journal.pending(place, "r")) == []
 
 
-def test_what_a_dead_process_left_is_uploaded_first(place: Place) -> None:
-    with Journal(place, "r") as dead:
-        dead.add([accepted("a")])
-        dead.rotate()
-        dead.add([accepted("b")])
-    with (dead.folder / "open.jsonl").open("a") as half:
-        half.write('["s3://b/torn", "id')
-    assert [receipt.uri for receipt in journal.left(place, "r")] == ["s3://b/a", "s3://b/b"]
+def test_receipts_of_a_killed_process_are_uploaded_first(place: Place) -> None:
+    with Journal(place, "r") as killed:
+        killed.add([accepted("a")])
+        killed.rotate()
+        killed.add([accepted("b")])
+    with (killed.folder / "open.jsonl").open("a") as lines:
+        lines.write('\n["s3://b/torn", "id')
+    assert [receipt.uri for receipt in journal.pending(place, "r")] == ["s3://b/a", "s3://b/b"]
     assert recorded(place) == []
     with Journal(place, "r"):
         assert [row["uri"] for row in recorded(place)] == ["s3://b/a", "s3://b/b"]
 
 
-def test_uploading_again_overwrites(place: Place) -> None:
+def test_a_second_upload_of_a_chunk_overwrites_it(place: Place) -> None:
     with Journal(place, "r") as writing:
         writing.add([accepted("a")])
         writing.rotate()
@@ -78,7 +79,7 @@ def test_uploading_again_overwrites(place: Place) -> None:
         assert len(recorded(place)) == 1
 
 
-def test_a_bucket_that_takes_nothing_leaves_the_chunk_here(
+def test_a_chunk_that_the_bucket_refuses_stays_in_the_journal(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -91,14 +92,14 @@ def test_a_bucket_that_takes_nothing_leaves_the_chunk_here(
             patch.setattr(Place, "put", refuse)
             with pytest.raises(InputError):
                 writing.upload()
-        assert [receipt.uri for receipt in journal.left(place, "r")] == ["s3://b/a"]
+        assert [receipt.uri for receipt in journal.pending(place, "r")] == ["s3://b/a"]
         writing.upload()
     assert len(recorded(place)) == 1
 
 
-def test_one_process_has_the_journal(place: Place) -> None:
+def test_only_one_process_has_the_journal_of_a_run(place: Place) -> None:
     with Journal(place, "r"):
-        with pytest.raises(UsageError, match="'r' is being sent by another process on this machine"):
+        with pytest.raises(UsageError, match="'r'"):
             Journal(place, "r").__enter__()
         with Journal(place, "other"):
             pass
@@ -106,8 +107,46 @@ def test_one_process_has_the_journal(place: Place) -> None:
         pass
 
 
-def test_a_line_is_plain_json(place: Place) -> None:
+def test_names_are_escaped_in_the_journal(place: Place) -> None:
     with Journal(place, "r") as writing:
         writing.add([accepted('odd\n"name"')])
-        (line,) = (writing.folder / "open.jsonl").read_text().splitlines()
+        (line,) = (writing.folder / "open.jsonl").read_text().split("\n")[1:]
     assert json.loads(line)[0] == 's3://b/odd\n"name"'
+
+
+def test_short_writes_lose_no_receipt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    with Journal(place, "r") as writing:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+            writing.add([accepted("a", "b")])
+        writing.rotate()
+        writing.upload()
+    assert [row["uri"] for row in recorded(place)] == ["s3://b/a", "s3://b/b"]
+
+
+@pytest.mark.parametrize("failing", [0, OSError(28, "No space left on device")])
+def test_a_full_disk_is_an_error_and_costs_no_other_receipt(
+    place: Place, monkeypatch: pytest.MonkeyPatch, failing: int | OSError
+) -> None:
+    write = os.write
+    writes: list[int] = []
+
+    def fill(file: int, data: memoryview) -> int:
+        writes.append(file)
+        if len(writes) == 1:
+            return write(file, data[:20])
+        if isinstance(failing, OSError):
+            raise failing
+        return failing
+
+    with Journal(place, "r") as writing:
+        writing.add([accepted("a")])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", fill)
+            with pytest.raises(OSError, match="No space"):
+                writing.add([accepted("half")])
+        writing.add([accepted("b")])
+        writing.rotate()
+        writing.upload()
+    assert [row["uri"] for row in recorded(place)] == ["s3://b/a", "s3://b/b"]

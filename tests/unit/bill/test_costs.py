@@ -1,41 +1,15 @@
 """The bill: the article's figures, AWS's rules, and what must hold of any bill."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyfan.bill import collector, costs, prices
-from skyfan.bill.billed import billed_ms
-from skyfan.bill.collector import Collector
-from skyfan.bill.costs import Beside, Bill
-from skyfan.bill.records import Records
-from skyfan.bill.reports import NONE, Report
+from skyfan.bill import costs
+from skyfan.bill.costs import Unlogged
+from skyfan.bill.report_lines import NONE, Report
 
-OURS = prices.load()
-NOW = 1.79e9  # 2026
-
-
-def records(*reports: Report) -> Records:
-    made = Collector()
-    made._others = list(reports)
-    return made.finish()
-
-
-def report(
-    number: int = 0, duration: float = 1000.0, billed: float | None = None, memory: int = 1024, **rest: object
-) -> Report:
-    init = float(rest.get("init_ms", NONE))  # type: ignore[arg-type]
-    due = math.ceil(round(duration + (0 if math.isnan(init) else init), 2))
-    return Report(
-        f"id-{number}", duration, due if billed is None else billed, memory, 100, **{"time": NOW, **rest}
-    )
-
-
-def amount(bill: Bill, name: str) -> float:
-    return next(line.usd for line in bill.charges.lines if line.name == name)
+from .conftest import NOW, OURS, amount, collect, records, report
 
 
 def article(files: int) -> list[str]:
@@ -45,8 +19,8 @@ def article(files: int) -> list[str]:
     return [form.format(number) for number in range(files)]
 
 
-def test_the_article_s_figures_to_the_digit_and_today_s_beside_them() -> None:
-    hundred = collector.collect([[(text, NONE) for text in article(100)]])
+def test_the_article_s_figures_to_the_digit_and_those_of_today() -> None:
+    hundred = collect([[(text, NONE) for text in article(100)]])
     old = costs.bill(hundred, OURS, model="2018")
     assert [line.name for line in old.charges.lines] == ["compute"]
     assert f"{old.usd:.7f}" == "0.0018337"
@@ -55,30 +29,9 @@ def test_the_article_s_figures_to_the_digit_and_today_s_beside_them() -> None:
     assert amount(today, "compute") == pytest.approx(100 * 1.061 * 0.0000166667)
     assert amount(today, "requests") == pytest.approx(100 * 0.2e-6)
     assert amount(today, "S3 PUT") == pytest.approx(100 * 0.005e-3)
-    whole = hundred.only(np.arange(122_078) % 100)
+    whole = hundred.select(np.arange(122_078) % 100)
     assert f"{costs.bill(whole, OURS, model='2018').usd:.2f}" == "2.24"
     assert f"{costs.bill(whole, OURS, model='2018').usd:.5f}" == "2.23854"
-
-
-@pytest.mark.parametrize(
-    ("one", "today", "old"),
-    [
-        (report(duration=2.37, init_ms=423.98, billed=427), 427, 100),
-        (report(duration=600000, init_ms=516.31, billed=600517), 600517, 600000),
-        (report(duration=2338.66, restore_ms=398.97, billed_restore_ms=182.0, billed=2521), 2521, 2582),
-        # Before 2025-08, INIT was left out of the bill.
-        (report(duration=11.642, init_ms=174.055, billed=12, time=1.716e9), 186, 100),
-        (report(duration=11.642, init_ms=174.055, billed=12, time=NONE), 186, 100),
-        # Lambda rounds what it prints: its own figure counts.
-        (report(duration=426.0, billed=427, time=NONE), 427, 500),
-        # Since then AWS's word is taken for whatever it says, provisioned environments for one.
-        (report(duration=11.642, init_ms=174.055, billed=12), 12, 100),
-        (report(duration=1100.0, billed=1100), 1100, 1100),
-    ],
-)
-def test_billed_time_by_either_rule(one: Report, today: int, old: int) -> None:
-    assert billed_ms(records(one), OURS.model("today")).tolist() == [today]
-    assert billed_ms(records(one), OURS.model("2018")).tolist() == [old]
 
 
 def test_retries_under_one_request_id_are_all_billed() -> None:
@@ -99,16 +52,19 @@ def test_a_cold_start_is_waste_and_is_billed_once() -> None:
     assert made.waste.cold_starts == pytest.approx(0.5 * 0.0000166667)
 
 
-def test_a_failed_start_is_told_and_has_no_bill() -> None:
+def test_a_failed_start_is_counted_and_has_no_bill() -> None:
     start = Report("", 0, NONE, 0, 0, 300.0, status="error", error_type="Runtime.ImportModuleError", time=NOW)
     made = costs.bill(records(start, report(1)), OURS)
     assert (made.failed_starts, made.invocations, made.failures) == (1, 1, ())
     assert made.usd == costs.bill(records(report(1)), OURS).usd
 
 
-def test_what_logs_do_not_hold_is_beside_them() -> None:
+def test_usage_that_logs_do_not_show_is_on_the_bill() -> None:
     made = costs.bill(
-        records(report(1)), OURS, arch="arm64", beside=Beside(images=3, gets=10, puts=6, lists=2, tmp_mb=1536)
+        records(report(1)),
+        OURS,
+        arch="arm64",
+        unlogged=Unlogged(images=3, gets=10, puts=6, lists=2, tmp_mb=1536),
     )
     assert made.images == 3
     assert amount(made, "compute") == pytest.approx(0.0000133334)
@@ -116,14 +72,6 @@ def test_what_logs_do_not_hold_is_beside_them() -> None:
     assert amount(made, "S3 GET") == pytest.approx(10 * 0.0004e-3)
     assert amount(made, "S3 PUT") == pytest.approx(6 * 0.005e-3)
     assert amount(made, "S3 LIST") == pytest.approx(2 * 0.005e-3)
-
-
-def test_the_free_tier() -> None:
-    made = costs.bill(records(*[report(n) for n in range(100)]), OURS, free_tier=True)
-    assert (amount(made, "compute"), amount(made, "requests")) == (0, 0)
-    big = [report(n, duration=900_000.0, memory=10240) for n in range(45)]
-    made = costs.bill(records(*big), OURS, free_tier=True)
-    assert amount(made, "compute") == pytest.approx((45 * 9000 - 400_000) * 0.0000166667)
 
 
 def test_concurrency_and_percentiles() -> None:
@@ -138,6 +86,14 @@ def test_concurrency_and_percentiles() -> None:
     assert made.concurrency.points[-1][1] == pytest.approx(1)
     assert made.percentiles["duration_ms"]["median"] == 1000
     assert "init_ms" not in made.percentiles
+
+
+@pytest.mark.parametrize("duration", [0.0, 1000.0])
+def test_one_invocation_is_one_at_once(duration: float) -> None:
+    found = costs.bill(records(report(duration=duration, time=NOW)), OURS).concurrency
+    assert found
+    assert (found.peak, found.ended) == (1, NOW)
+    assert [value for _, value in found.points] == pytest.approx([1.0] * 60, abs=1e-4)
 
 
 def test_nothing_costs_nothing() -> None:
@@ -165,6 +121,9 @@ MODELS = st.sampled_from(["today", "2018"])
 def test_the_sum_of_lines_is_the_total_and_costs_never_fall_when_work_grows(
     some: list[Report], more: list[Report], model: str, free: bool, arch: str
 ) -> None:
+    # None may repeat another: it would be counted once.
+    apart = [one._replace(time=NOW + 10 * at) for at, one in enumerate([*some, *more])]
+    some, more = apart[: len(some)], apart[len(some) :]
     less = costs.bill(records(*some), OURS, model=model, free_tier=free, arch=arch)
     both = costs.bill(records(*some, *more), OURS, model=model, free_tier=free, arch=arch)
     assert both.usd == pytest.approx(sum(line.usd for line in both.charges.lines), rel=1e-12)

@@ -53,32 +53,32 @@ def test_a_file_of_ones_own_with_another_region(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "fact"),
     [
-        ("log_gb = 0.50", "", "'log_gb' is missing"),
+        ("log_gb = 0.50", "", "'log_gb'"),
         ("s3_gb_month = 0.023", 's3_gb_month = "cheap"', "cheap"),
-        ("s3_gb_month = 0.023", "s3_gb_month = -1.0", "no price"),
-        ("up_to = 15e9", "up_to = 1e9", "must rise"),
+        ("s3_gb_month = 0.023", "s3_gb_month = -1.0", "-1.0"),
+        ("up_to = 15e9", "up_to = 1e9", "x86_64"),
         ("granularity_ms = 100", "granularity_ms = 0", "granularity_ms"),
         ('charges = ["compute"]', 'charges = ["computing"]', "computing"),
-        ("[free]", "[free", "cannot be read"),
+        ("[free]", "[free", "line"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_with_its_name(
-    tmp_path: Path, old: str, new: str, told: str
+def test_a_message_has_the_file_and_what_is_wrong_with_it(
+    tmp_path: Path, old: str, new: str, fact: str
 ) -> None:
     path = changed(tmp_path, old, new)
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=fact) as caught:
         prices.load(path)
     assert str(path) in str(caught.value)
 
 
-def test_what_is_not_there_is_told_with_what_is() -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.toml"):
         prices.load("nowhere.toml")
-    with pytest.raises(UsageError, match=r"it has: us-east-1.*--prices"):
+    with pytest.raises(UsageError, match=r"mars-north-1.*us-east-1.*--prices"):
         prices.load(region="mars-north-1")
-    with pytest.raises(UsageError, match="there are: today, 2018"):
+    with pytest.raises(UsageError, match=r"1999.*today, 2018"):
         prices.load().model("1999")
-    with pytest.raises(UsageError, match="there is x86_64, arm64"):
+    with pytest.raises(UsageError, match=r"vax.*x86_64, arm64"):
         prices.load().compute(1, "vax", prices.load().model("today"))

@@ -83,3 +83,51 @@ def test_an_interpreter_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SKYFAN_PYTHON", "/no/such/python")
     with pytest.raises(interpreter.InterpreterError, match="/no/such/python"):
         interpreter.command("3.13")
+
+
+DOCUMENTED = '''"""A module."""
+from __future__ import annotations
+from dataclasses import dataclass
+
+
+@dataclass
+class Row:
+    """A row."""
+
+    x: int
+    """A column."""
+
+
+class Error(Exception):
+    """An error."""
+
+
+def f():
+    """A function."""
+    return "text"
+
+
+def g():
+    """Nothing but this."""
+
+
+def h(x):
+    assert x, "still checked"
+'''
+
+
+def test_docstrings_can_be_left_out_and_nothing_else(tree: Path) -> None:
+    (tree / "documented.py").write_text(DOCUMENTED)
+    compiler.compile_tree(tree, THIS, "/var/task", docstrings=False)
+    compiled = _pyc(tree / "documented.py").read_bytes()
+    for words in (b"A module.", b"A row.", b"A column.", b"An error.", b"A function.", b"Nothing but this."):
+        assert words not in compiled
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]; import documented as d\n"
+        "assert d.Row(3).x == 3 and d.f() == 'text' and d.g() is None and issubclass(d.Error, Exception)\n"
+        "try: d.h(0)\nexcept AssertionError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(tree)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "still checked"

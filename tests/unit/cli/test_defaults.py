@@ -19,7 +19,7 @@ Call = Callable[..., Result]
 
 @click.group(cls=Group)
 def toy() -> None:
-    """Two commands whose options tell what they got."""
+    """A command whose options tell what they got."""
 
 
 @toy.command()
@@ -31,13 +31,6 @@ def toy() -> None:
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--stack", envvar="SKYFAN_STACK", default="skyfan")
 def go(**given: object) -> None:
-    click.echo(repr({key: given[key] for key in sorted(given)}))
-
-
-@toy.command()
-@click.option("--output", type=click.Path(dir_okay=False))
-@click.option("--json", "as_json", is_flag=True)
-def draw(**given: object) -> None:
     click.echo(repr({key: given[key] for key in sorted(given)}))
 
 
@@ -91,11 +84,6 @@ def test_a_functions_own_variables_are_no_options(call: Call, monkeypatch: pytes
     assert "'output': None" in call("go").stdout
     monkeypatch.setenv("SKYFAN_GO_JSON", "1")
     assert "'as_json': True" in call("go").stdout
-
-
-def test_the_place_of_runs_is_not_the_name_of_a_picture(call: Call, tmp_path: Path) -> None:
-    (tmp_path / "skyfan.toml").write_text('output = "out"\njson = true\n')
-    assert call("draw").stdout == "{'as_json': True, 'output': None}\n"
 
 
 @pytest.mark.parametrize(

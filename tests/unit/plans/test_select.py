@@ -1,14 +1,24 @@
-"""Which files of which observations are kept, and why the others are not."""
+"""Which files of which observations are kept, why others are dropped, and which function processes them."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pytest
+from astropy.io import fits
 
+from sep_extract import planes
+from skyfan import template
 from skyfan.plans import plan, select
-from skyfan.plans.bucket import Found
-from skyfan.plans.service import OBSERVATIONS
+from skyfan.plans.bucket import ObjectStatus
+from skyfan.plans.mast import OBSERVATIONS
+from skyfan.plans.plan import LARGE, STANDARD
+from skyfan.plans.select import Product, Wanted
+from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, memory_of
 
-DRZ = frozenset({"DRZ", "DRC"})
+DRZ = Wanted(frozenset({"DRZ", "DRC"}))
+FLT = Wanted(frozenset({"FLT"}))
 
 
 def observations(*rows: dict[str, Any]) -> pa.Table:
@@ -17,7 +27,7 @@ def observations(*rows: dict[str, Any]) -> pa.Table:
 
 
 def test_the_main_product_needs_no_product_list() -> None:
-    files, ask = select.candidates(
+    files, without_list = select.candidates(
         observations(
             {"obsid": "1", "dataURL": "mast:HST/product/a_drz.fits"},
             {"obsid": "2", "dataURL": "mast:HST/product/b_flt.fits"},
@@ -29,39 +39,117 @@ def test_the_main_product_needs_no_product_list() -> None:
     assert [(file.data_uri, file.product, file.dropped) for file in files] == [
         ("mast:HST/product/a_drz.fits", "DRZ", None)
     ]
-    assert ask == [1, 2, 3]
+    assert without_list == [1, 2, 3]
 
 
-def test_proprietary_and_raw_observations_are_dropped_without_asking() -> None:
+def test_proprietary_and_raw_observations_are_dropped_without_a_product_list() -> None:
     table = observations(
         {"obsid": "1", "dataURL": "mast:HST/product/a_drz.fits", "dataRights": "EXCLUSIVE_ACCESS"},
         {"obsid": "2", "dataURL": "mast:HST/product/b_raw.fits", "calib_level": 1},
         {"obsid": "3", "dataURL": "mast:HST/product/c_drz.fits", "dataRights": None},
+        {"obsid": "4", "dataURL": None, "target_name": "TESS FFI"},
     )
-    files, ask = select.candidates(table, DRZ)
-    assert [file.dropped for file in files] == ["proprietary", "wrong type", None]
-    assert ask == []
-    told, _ = select.candidates(table, DRZ, proprietary=True)
-    assert [file.dropped for file in told] == [None, "wrong type", None]
+    files, without_list = select.candidates(table, DRZ)
+    assert [file.dropped for file in files] == ["proprietary", "wrong type", None, "wrong type"]
+    assert without_list == []
+    files, _ = select.candidates(table, replace(DRZ, proprietary=True))
+    assert [file.dropped for file in files] == [None, "wrong type", None, "wrong type"]
 
 
-def test_an_observation_without_a_wanted_product_says_what_it_has() -> None:
-    (file,) = select.of_product_list(0, [], ["RAW", "SPT"])
-    assert (file.dropped, file.detail) == ("wrong type", "it has RAW, SPT")
-
-
-def test_each_fate_of_a_file() -> None:
-    gone = [
-        select.File(0, name, "DRZ")
-        for name in ("kept", "kept", "nowhere", "unasked", "absent", "hidden", "vast")
+def test_files_come_from_the_product_list() -> None:
+    products = [
+        Product("mast:a_flt.fits", "FLT", 7, "PUBLIC"),
+        Product("mast:b_flt.fits", "FLT", 8, "OURS"),
     ]
-    select.drop_duplicates(gone)
-    paths = {"kept": "a_drz.fits", "nowhere": None, "absent": "b_drz.fits", "hidden": "c_drz.fits"}
-    select.locate(gone, paths | {"vast": "d_drz.fits"}, {"unasked": "path_lookup: 500"}, "bucket")
-    found = {"a_drz.fits": Found(10), "b_drz.fits": Found(None), "c_drz.fits": Found(None, refused=True)}
-    select.measure(gone, found | {"d_drz.fits": Found(10**11)}, {}, "bucket")
-    select.grade(gone)
-    assert [file.dropped for file in gone] == [
+    kept, dropped = select.from_product_list(3, products, ["FLT", "RAW"], FLT)
+    assert (kept.row, kept.data_uri, kept.product, kept.size, kept.dropped) == (
+        3, "mast:a_flt.fits", "FLT", 7, None,
+    )  # fmt: skip
+    assert dropped.dropped == "proprietary"
+    assert "OURS" in str(dropped.detail)
+    assert select.from_product_list(3, products, [], replace(FLT, proprietary=True))[1].dropped is None
+
+
+def test_an_observation_without_a_wanted_product_names_its_types() -> None:
+    (file,) = select.from_product_list(0, [], ["RAW", "SPT"], FLT)
+    assert file.dropped == "wrong type"
+    assert "RAW, SPT" in str(file.detail)
+
+
+def test_with_several_types_each_observation_needs_its_list() -> None:
+    table = observations({"obsid": "1", "dataURL": "mast:HST/product/a_drz.fits"})
+    both = Wanted(frozenset({"DRZ", "FLT"}))
+    assert select.candidates(table, both, needs_lists=True) == ([], [0])
+
+
+def test_an_observation_that_is_listed_twice_or_without_obsid_is_not_lost() -> None:
+    rows = [
+        {"obsid": "1", "dataURL": None},
+        {"obsid": "1", "dataURL": None},
+        {"obsid": None, "dataURL": None},
+    ]
+    files, without_list = select.candidates(observations(*rows), FLT)
+    assert without_list == [0]
+    assert [(file.row, file.dropped) for file in files] == [(1, "duplicate"), (2, "unresolved")]
+
+
+@pytest.mark.parametrize(
+    ("stated", "name", "provenance"),
+    [
+        ("CALWF3", "mast:HST/product/ib4606c6q_flt.fits", "pipeline"),
+        (None, "mast:HST/product/ib4606c6q_flt.fits", "pipeline"),
+        (None, None, "pipeline"),
+        ("HAP-SVM", "mast:HST/product/a_drz.fits", "hap"),
+        ("HAP", None, "hap"),
+        ("HST", "mast:HST/product/hst_12498_01_wfc3_ir_f160w_ibou01_drz.fits", "hap"),
+        (None, "hst_12498_01_wfc3_ir_total_ibou01", "hap"),
+        ("HAP-MVM", "x", "mvm"),
+        ("HAP", "mast:HST/product/hst_skycell-p1234x05y06_wfc3_ir_f160w_all_drz.fits", "mvm"),
+        ("HLA", "mast:HLA/url/hst_12498_01_wfc3_ir_f160w_drz.fits", "pipeline"),
+        ("QLP", "mast:HLSP/qlp/s0001/hlsp_qlp_tess.fits", "pipeline"),
+    ],
+)
+def test_the_provenance_is_what_mast_states_or_the_name_shows(
+    stated: str | None, name: str | None, provenance: str
+) -> None:
+    assert select.provenance_of(stated, name) == provenance
+
+
+def test_products_of_another_pipeline_are_dropped_and_named() -> None:
+    names = ["mast:HST/product/a_drz.fits", "mast:HST/product/hst_1_01_wfc3_ir_total_drz.fits"]
+    table = observations(*({"obsid": str(n), "dataURL": name} for n, name in enumerate(names)))
+    found = {}
+    for provenance in ("pipeline", "hap", "mvm", "any"):
+        files, _ = select.candidates(table, replace(DRZ, provenance=provenance))
+        found[provenance] = [file.dropped for file in files]
+    other = "other provenance"
+    assert found == {
+        "pipeline": [None, other],
+        "hap": [other, None],
+        "mvm": [other] * 2,
+        "any": [None] * 2,
+    }
+    hap = Product("mast:b_flt.fits", "FLT", 8, "PUBLIC", "HAP-SVM")
+    (file,) = select.from_product_list(0, [hap], ["FLT"], replace(FLT, provenance="pipeline"))
+    assert file.dropped == other
+    assert "HAP-SVM" in str(file.detail)
+
+
+def test_each_reason_to_drop_a_file() -> None:
+    names = ("kept", "kept", "nowhere", "failing", "absent", "denied", "huge")
+    files = [select.File(0, name, "DRZ") for name in names]
+    select.drop_duplicates(files)
+    paths = {"kept": "a_drz.fits", "nowhere": None, "absent": "b_drz.fits", "denied": "c_drz.fits"}
+    select.set_uris(files, paths | {"huge": "d_drz.fits"}, {"failing": "path_lookup: 500"}, "bucket")
+    statuses = {
+        "a_drz.fits": ObjectStatus(10),
+        "b_drz.fits": ObjectStatus(None),
+        "c_drz.fits": ObjectStatus(None, is_denied=True),
+        "d_drz.fits": ObjectStatus(10**11),
+    }
+    select.set_sizes(files, statuses, {}, "bucket")
+    select.set_tiers(files)
+    assert [file.dropped for file in files] == [
         None,
         "duplicate",
         "not in the cloud",
@@ -70,20 +158,139 @@ def test_each_fate_of_a_file() -> None:
         "proprietary",
         "too big",
     ]
-    assert {file.dropped for file in gone if file.dropped} <= set(plan.DROPS)
-    assert (gone[0].uri, gone[0].size, gone[0].tier) == ("s3://bucket/a_drz.fits", 10, plan.STANDARD)
-    assert gone[6].detail == "100.0 GB"
+    assert {file.dropped for file in files if file.dropped} <= set(plan.DROPS)
+    assert (files[0].uri, files[0].size, files[0].tier) == ("s3://bucket/a_drz.fits", 10, STANDARD)
+    assert files[3].detail == "path_lookup: 500"
+    assert files[6].detail == "100.0 GB"
 
 
 def test_two_data_uris_of_one_object_are_one_file() -> None:
     files = [select.File(0, "mast:HST/product/a_drz.fits"), select.File(1, "mast:HLA/product/a_drz.fits")]
-    select.locate(files, dict.fromkeys((str(file.data_uri) for file in files), "a_drz.fits"), {}, "bucket")
+    select.set_uris(files, dict.fromkeys((str(file.data_uri) for file in files), "a_drz.fits"), {}, "bucket")
     select.drop_duplicates(files)
     assert [file.dropped for file in files] == [None, "duplicate"]
 
 
-def test_rows_carry_their_observation() -> None:
+def test_rows_have_the_columns_of_their_observation() -> None:
     table = observations({"obsid": "1", "filters": "F160W"}, {"obsid": "2", "filters": "F105W"})
     rows = select.table([select.File(1, "mast:x"), select.File(0, "mast:y")], table)
     assert rows.schema.names == plan.SCHEMA.names
     assert rows["filters"].to_pylist() == ["F105W", "F160W"]
+
+
+def test_plans_without_a_stack_count_with_the_most_that_one_can_have() -> None:
+    """The template's own large size is what a new account may deploy."""
+    own = template.find().path
+    registry = template.read(own)
+    assert registry.function("SepExtract").memory_mb == select.MEMORY_MB[STANDARD]
+    assert registry.function("SepExtractLarge").memory_mb == 3008
+    parameter = own.read_text().split("LargeMemorySize:")[1]
+    assert f"MaxValue: {select.MEMORY_MB[LARGE]}" in parameter.split("Description:")[0]
+
+
+def test_an_i2d_is_graded_by_the_planes_that_are_read() -> None:
+    """Worked by hand. 1 GB is 1e9 bytes, 1 MiB is 1,048,576.
+
+    An i2d has seven planes of four bytes: SCI, ERR, CON, WHT, VAR_POISSON, VAR_RNOISE and VAR_FLAT. Of 4.8 GB
+    these are 171.4 million pixels. SCI, ERR and WHT are read, for 44 + 6 + 10 = 60 bytes of memory a pixel:
+    10.29 GB, and 0.21 GB (200 MiB) for all else. The large function has 10,240 MiB, 10.74 GB: it fits.
+    """
+    size = 4_800_000_000
+    pixels = size // (7 * 4)
+    need = pixels * (44 + 6 + 10) + 200 * 1_048_576
+    assert (pixels, need) == (171_428_571, 10_495_429_460)
+    assert need < 10_240 * 1_048_576
+    assert select.tier("jw01234-o001_t001_nircam_clear-f200w_i2d.fits", size) == LARGE
+    # With CON of 97 to 128 exposures, ten planes, 6.98 GB are 174.5 million pixels.
+    assert select.tier("a_i2d.fits", 6_980_000_000) == LARGE
+    assert select.tier("a_i2d.fits", 7_050_000_000) is None
+
+
+def test_a_cal_goes_to_the_smaller_function() -> None:
+    """Worked by hand. 2048 x 2048 pixels, seven planes of four bytes: SCI, ERR, DQ, AREA, three variances.
+
+    SCI, ERR, DQ and AREA are read, for 44 + 6 + 4 + 0 = 54 bytes a pixel: 226 MB, and 210 MB for all else.
+    That AREA may be missing makes it at most 4,893,354 pixels: 474 MB of the 1,855 MB (1,769 MiB) there are.
+    """
+    size = 2048 * 2048 * 7 * 4
+    assert size == 117_440_512
+    assert select.tier("jw01234001001_02101_00001_nrcb1_cal.fits", size) == STANDARD
+    need = size // 24 * 54 + 200 * 1_048_576
+    assert need == 473_956_316
+    just = -(-need // 1_048_576)
+    assert select.tier("a_cal.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
+    assert select.tier("a_cal.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
+
+
+def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
+    """2136 x 2078 pixels, the image and its errors in four bytes each, and a small table: 36 MB.
+
+    At eight bytes a pixel and 44 + 6 bytes of memory it takes 222 MB, and 210 MB for all else.
+    """
+    assert select.tier("tess2018206192942-s0001-1-1-0120-s_ffic.fits", 2136 * 2078 * 8 + 30_000) == STANDARD
+    assert select.tier("a_ffic.fits", 36_000_000, {STANDARD: 416, LARGE: 1769}) == STANDARD
+
+
+def test_where_pixels_are_known_planes_still_count() -> None:
+    """170 million pixels of an i2d take 60 bytes each, 10.2 GB; of a file of any kind 44 to 64.
+
+    27 million take 1.46 + 0.21 GB as a cal, and of any kind up to 1.73 + 0.21 of the 1.855 GB there are.
+    """
+    assert select.tier("a_i2d.fits", None, pixels=170_000_000) == LARGE
+    assert select.tier("a_i2d.fits", None, pixels=180_000_000) is None
+    assert select.tier("a_cal.fits", None, pixels=27_000_000) == STANDARD
+    assert select.tier("a.fits", None, pixels=27_000_000) == LARGE
+    assert select.tier("a.fits", None, pixels=230_000_000) == LARGE
+
+
+def test_what_a_gzip_unpacks_to_is_in_memory_too() -> None:
+    """150 MB of gzip are at most 600 MB: 25 million pixels of a cal, for 1.35 + 0.21 GB, and the 0.6 GB."""
+    assert select.tier("a_cal.fits.fz", 150_000_000) == STANDARD
+    assert select.tier("a_cal.fits.gz", 150_000_000) == LARGE
+
+
+EXTENSIONS = {
+    "DRZ": "SCI WHT CTX",
+    "DRC": "SCI WHT CTX",
+    "FLT": "SCI ERR DQ SAMP TIME",
+    "FLC": "SCI ERR DQ SCI ERR DQ",
+    "CAL": "SCI ERR DQ AREA VAR_POISSON VAR_RNOISE VAR_FLAT",
+    "I2D": "SCI ERR CON WHT VAR_POISSON VAR_RNOISE VAR_FLAT",
+    "FFIC": "CAL UNCERT",
+}
+
+
+@pytest.mark.parametrize("product", select.LAYOUTS)
+def test_the_planes_of_a_product_are_those_that_the_function_reads(product: str) -> None:
+    hdus = [fits.ImageHDU(np.ones((9, 9), "f4"), name=name) for name in EXTENSIONS[product].split()]
+    found = planes.planes("a.fits", fits.HDUList([fits.PrimaryHDU(), *hdus]))
+    assert {tuple(sorted(plane.kinds)) for plane in found} == {tuple(sorted(select.LAYOUTS[product].planes))}
+
+
+@pytest.mark.parametrize("tier", [STANDARD, LARGE])
+@pytest.mark.parametrize("layout", [*select.LAYOUTS.values()])
+def test_what_is_graded_for_a_function_is_let_in_by_it(tier: str, layout: select.Layout) -> None:
+    """The function refuses by the same rule: see test_bad_input."""
+    memory = select.MEMORY_MB[tier] << 20
+    per_pixel = sum(BYTES_PER_PIXEL[plane] for plane in layout.planes)
+    pixels = (memory - BYTES_BASE) // per_pixel
+    assert memory_of(pixels, layout.planes) <= memory < memory_of(pixels + 1, layout.planes)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "tier"),
+    [
+        ("a_drz.fits", 13_000_000, STANDARD),
+        ("a_flc.fits", 168_000_000, STANDARD),
+        ("a_drc.fits", 215_000_000, STANDARD),
+        ("a_drz.fits", 1_000_000_000, LARGE),
+        ("a_drz.fits", 3_200_000_000, None),
+        ("a_drz.fits.gz", 100_000_000, LARGE),
+        ("anything.fits", 200_000_000, LARGE),
+        ("anything.fits", 2_000_000_000, LARGE),
+        ("anything.fits", 5_000_000_000, None),
+        ("unknown_drz.fits", None, STANDARD),
+    ],
+)
+def test_tiers(name: str, size: int | None, tier: str | None) -> None:
+    assert select.tier(name, size) == tier

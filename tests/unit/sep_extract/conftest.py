@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from sep_extract.handler import handler
-from sep_extract.storage import key_of
+from skyfan_contract import key_of
 
 WFC3_IR = {
     "TELESCOP": "HST",

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from sep_extract.errors import EventError, SepExtractError
-from sep_extract.event import Config, parse
+from sep_extract.event import Config, Request
+from skyfan_function.errors import EventError, FunctionError
 
 INPUT = "s3://stpubdata/hst/public/jbev/jbeveo010/jbeveo010_drz.fits"
 
 
 def test_the_least_event_takes_the_defaults() -> None:
-    request = parse({"input": INPUT})
+    request = Request.parse({"input": INPUT})
     assert (request.run, request.access, request.outputs) == ("default", "anonymous", ())
     assert request.config == Config()
     assert request.config.phot_apertures == (0.3, 0.5, 0.8, 1.5)
@@ -34,9 +34,10 @@ def test_everything_given_is_taken() -> None:
         "phot_autoparams": [2, 3],
         "phot_apertures": [1],
         "good_bits": 0,
+        "faint_size": 7,
     }
     assert set(config) == {field.name for field in dataclasses.fields(Config)}, "a setting is not tried here"
-    request = parse(
+    request = Request.parse(
         {
             "input": INPUT,
             "run": "a.b-c_9",
@@ -56,7 +57,7 @@ def test_everything_given_is_taken() -> None:
 @pytest.mark.parametrize("event", [None, [], "s3://bucket/key", 5, [("input", INPUT)]])
 def test_what_is_no_object_is_refused(event: Any) -> None:
     with pytest.raises(EventError, match="must be a JSON object"):
-        parse(event)
+        Request.parse(event)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +70,20 @@ def test_what_is_no_object_is_refused(event: Any) -> None:
         ({"input": INPUT, 7: 1}, "unknown key '7'"),
         ({"input": None}, "'input' must be s3://bucket/key or file:///absolute/path, not None"),
         ({"input": ["s3://b/k"]}, "'input' must be"),
-        ({"input": "/data/x.fits"}, "'input' must be"),
-        ({"input": "https://example.org/x.fits"}, "'input' must be"),
-        ({"input": "s3://bucket"}, "'input' must be"),
-        ({"input": "s3://bucket/"}, "'input' must be"),
-        ({"input": "s3:///key"}, "'input' must be"),
-        ({"input": "file://x.fits"}, "'input' must be"),
-        ({"input": "file://host/x.fits"}, "'input' must be"),
-        ({"input": "S3://bucket/key"}, "'input' must be"),
-        ({"input": "s3://bucket/a/../../b"}, "'input' has an empty, '.' or '..' part"),
-        ({"input": "s3://bucket/folder/"}, "'input' has an empty, '.' or '..' part"),
-        ({"input": "s3://bucket//key"}, "'input' has an empty, '.' or '..' part"),
-        ({"input": "file:///data/./x"}, "'input' has an empty, '.' or '..' part"),
-        ({"input": "file:///data/%2E%2e/%2e%2e/etc/x"}, "'input' has an empty, '.' or '..' part"),
-        ({"input": "file:///data%2f..%2fx"}, "'input' has an empty, '.' or '..' part"),
+        ({"input": "/data/x.fits"}, "s3://bucket/key"),
+        ({"input": "https://example.org/x.fits"}, "s3://bucket/key"),
+        ({"input": "s3://bucket"}, "s3://bucket/key"),
+        ({"input": "s3://bucket/"}, "s3://bucket/key"),
+        ({"input": "s3:///key"}, "s3://bucket/key"),
+        ({"input": "file://x.fits"}, "s3://bucket/key"),
+        ({"input": "file://host/x.fits"}, "s3://bucket/key"),
+        ({"input": "S3://bucket/key"}, "s3://bucket/key"),
+        ({"input": "s3://bucket/a/../../b"}, "has an empty, '.' or '..' part"),
+        ({"input": "s3://bucket/folder/"}, "has an empty, '.' or '..' part"),
+        ({"input": "s3://bucket//key"}, "has an empty, '.' or '..' part"),
+        ({"input": "file:///data/./x"}, "has an empty, '.' or '..' part"),
+        ({"input": "file:///data/%2E%2e/%2e%2e/etc/x"}, "has an empty, '.' or '..' part"),
+        ({"input": "file:///data%2f..%2fx"}, "has an empty, '.' or '..' part"),
         ({"input": INPUT, "run": ""}, "'run' must be 1 to 64"),
         ({"input": INPUT, "run": "a" * 65}, "'run' must be 1 to 64"),
         ({"input": INPUT, "run": ".hidden"}, "'run' must be 1 to 64"),
@@ -104,7 +105,7 @@ def test_what_is_no_object_is_refused(event: Any) -> None:
 )
 def test_a_wrong_event_is_refused(event: Any, message: str) -> None:
     with pytest.raises(EventError) as caught:
-        parse(event)
+        Request.parse(event)
     assert message in str(caught.value)
 
 
@@ -119,7 +120,7 @@ NUMBERS = ["1", None, True, [1], {}, float("nan"), float("inf"), -1, 0, 1e9]
         *(("back_size", v) for v in [*NUMBERS, 1.5]),
         *(("back_filtersize", v) for v in [*NUMBERS, 1.5]),
         *(("deblend_nthresh", v) for v in [*NUMBERS, 1.5]),
-        *(("deblend_mincont", v) for v in [*NUMBERS, 1.01]),
+        *(("deblend_mincont", v) for v in [*NUMBERS, 1.01] if v is not None),
         *(("deblend_seconds", v) for v in NUMBERS),
         *(("clean_param", v) for v in NUMBERS),
         *(("filter", v) for v in ["true", 1, 0, None]),
@@ -129,12 +130,13 @@ NUMBERS = ["1", None, True, [1], {}, float("nan"), float("inf"), -1, 0, 1e9]
             ("phot_apertures", v)
             for v in [[], [0], [-1], [True], [None], 1, "0.5", [0.1] * 17, [float("nan")]]
         ),
-        *(("good_bits", v) for v in [-1, 65536, 1.0, True, "0", [1], float("nan")]),
+        *(("faint_size", v) for v in [0, 1, 8, 101, -7, 7.5, True, "7", [7], float("nan")]),
+        *(("good_bits", v) for v in [-1, 1 << 32, 1.0, True, "0", [1], float("nan")]),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(key: str, value: Any) -> None:
     with pytest.raises(EventError) as caught:
-        parse({"input": INPUT, "config": {key: value}})
+        Request.parse({"input": INPUT, "config": {key: value}})
     assert str(caught.value).startswith(f"config: '{key}' must be ")
     assert repr(value) in str(caught.value)
 
@@ -143,19 +145,19 @@ def test_an_unknown_setting_is_refused_with_a_hint() -> None:
     with pytest.raises(
         EventError, match="config: unknown key 'detect_treshold'; did you mean 'detect_thresh'"
     ):
-        parse({"input": INPUT, "config": {"detect_treshold": 2}})
+        Request.parse({"input": INPUT, "config": {"detect_treshold": 2}})
     with pytest.raises(EventError, match="config: unknown key 'zz'; known keys are detect_thresh, "):
-        parse({"input": INPUT, "config": {"zz": 2}})
+        Request.parse({"input": INPUT, "config": {"zz": 2}})
 
 
 def test_an_event_error_is_permanent() -> None:
-    assert EventError.permanent
-    assert issubclass(EventError, SepExtractError)
+    assert EventError.cure == "never"
+    assert issubclass(EventError, FunctionError)
 
 
 def test_whole_numbers_may_come_as_floats() -> None:
     """JSON of some languages writes 5 as 5.0."""
-    config = parse({"input": INPUT, "config": {"detect_minarea": 5.0, "back_size": 64.0}}).config
+    config = Request.parse({"input": INPUT, "config": {"detect_minarea": 5.0, "back_size": 64.0}}).config
     assert (config.detect_minarea, config.back_size) == (5, 64)
     assert all(type(v) is int for v in (config.detect_minarea, config.back_size))
     assert config.digest() == Config().digest()
@@ -163,17 +165,24 @@ def test_whole_numbers_may_come_as_floats() -> None:
 
 def test_the_digest_tells_configurations_apart_and_only_them() -> None:
     digests = {
-        parse({"input": INPUT, "config": c}).config.digest()
+        Request.parse({"input": INPUT, "config": c}).config.digest()
         for c in [{}, {"filter": False}, {"good_bits": 0}, {"detect_thresh": 1.6}, {"phot_apertures": [0.3]}]
     }
     assert len(digests) == 5
     same = [{"detect_thresh": 1.6, "clean": True}, {"clean": True, "detect_thresh": 1.6}]
-    assert len({parse({"input": INPUT, "config": c}).config.digest() for c in same}) == 1
-    assert json.loads(Config().json())["deblend_mincont"] == 0.005
+    assert len({Request.parse({"input": INPUT, "config": c}).config.digest() for c in same}) == 1
+    assert json.loads(Config().json())["deblend_mincont"] is None
+
+
+def test_a_setting_that_came_later_changes_no_digest_where_it_is_off() -> None:
+    off, on = (Request.parse({"input": INPUT, "config": {"faint_size": v}}).config for v in (None, 7.0))
+    assert off.digest() == Config().digest() == "77bda02d51ce7670"
+    assert "faint_size" not in json.loads(off.json())
+    assert json.loads(on.json())["faint_size"] == 7
 
 
 def test_outputs_are_a_set() -> None:
-    assert parse({"input": INPUT, "outputs": ["preview", "parquet", "preview"]}).outputs == (
+    assert Request.parse({"input": INPUT, "outputs": ["preview", "parquet", "preview"]}).outputs == (
         "parquet",
         "preview",
     )

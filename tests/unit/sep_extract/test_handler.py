@@ -11,7 +11,8 @@ import pytest
 from astropy.io import fits
 
 from sep_extract import errors, handler
-from sep_extract.storage import key_of, write
+from skyfan_contract import key_of
+from skyfan_function import errors as shared
 
 Make = Callable[..., Any]
 
@@ -24,7 +25,9 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_the_summary(extract: Make, flt: Make) -> None:
     summary = extract(flt(), run="night-1")
-    assert set(summary) == {"input", "output", "sources", "chips", "notes", "seconds", "outputs"}
+    assert set(summary) == {
+        *("input", "output", "sources", "chips", "quality", "doubts", "notes", "seconds", "outputs")
+    }
     assert summary["sources"] == 16
     (chip,) = summary["chips"]
     assert set(chip) >= {"ext", "sources", "background", "rms", "depth", "step"}
@@ -38,11 +41,11 @@ def test_the_summary(extract: Make, flt: Make) -> None:
 def test_one_line_of_json_a_call(extract: Make, flt: Make, capsys: pytest.CaptureFixture[str]) -> None:
     summary = extract(flt(), run="night-1")
     (line,) = lines(capsys)
-    assert line == {"level": "INFO", "run": "night-1", **summary}
+    assert line == {"level": "INFO", "run": "night-1", "requestId": None, **summary}, "no Lambda here"
 
 
 def test_one_line_of_json_a_failure(extract: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(errors.NotFitsError) as caught:
+    with pytest.raises(shared.NotFitsError) as caught:
         extract(b"nothing like it", run="night-1")
     (line,) = lines(capsys)
     assert line["level"] == "ERROR"
@@ -56,7 +59,7 @@ def test_one_line_of_json_a_failure(extract: Make, capsys: pytest.CaptureFixture
     "event", [None, [1], {"input": 5}, {"input": "s3://b/k", ("a", "b"): 1}, {"input": {1, 2}}]
 )
 def test_any_event_at_all(event: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(errors.EventError):
+    with pytest.raises(shared.EventError):
         handler.handler(event, None)
     (line,) = lines(capsys)
     assert line["errorType"] == "EventError"
@@ -66,25 +69,17 @@ def test_a_store_that_fails_can_be_tried_again(
     extract: Make, flt: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(errors.StorageError):
+    with pytest.raises(shared.StorageError):
         extract(flt())
     assert lines(capsys)[0]["permanent"] is False
 
 
-def test_the_catalog_is_written_last(extract: Make, flt: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the receipt: where it is, all is."""
+def test_other_outputs_lie_beside_the_catalog(extract: Make, flt: Make, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is not part of the layer")
-    written: list[str] = []
-
-    def spy(uri: str, body: bytes) -> None:
-        written.append(uri)
-        write(uri, body)
-
-    monkeypatch.setattr(handler, "write", spy)
     summary = extract(flt(), outputs=["preview", "parquet"])
-    assert len(written) == 3
-    assert written[-1] == summary["output"]
-    assert set(written[:-1]) == set(summary["outputs"].values())
+    stem = summary["output"].removesuffix(".cat.fits")
+    assert summary["outputs"] == {"parquet": f"{stem}.cat.parquet", "preview": f"{stem}.preview.png"}
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 3
 
 
 def test_nothing_is_written_when_a_later_chip_fails(extract: Make, flt: Make, tmp_path: Path) -> None:
@@ -121,18 +116,18 @@ def test_other_outputs_need_a_place_beside_the_catalog(
     uri = extract(flt())["input"]
     monkeypatch.setenv("SKYFAN_OUTPUT", f"file://{tmp_path}/{{run}}/{{key}}.fits")
     assert handler.handler({"input": uri}, None)["sources"] == 16
-    with pytest.raises(errors.EventError, match=r"needs SKYFAN_OUTPUT to end in \.cat\.fits"):
+    with pytest.raises(shared.EventError, match=r"needs SKYFAN_OUTPUT to end in \.cat\.fits"):
         handler.handler({"input": uri, "outputs": ["preview"]}, None)
 
 
 def test_without_a_place_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKYFAN_OUTPUT", raising=False)
-    with pytest.raises(errors.ConfigurationError, match="SKYFAN_OUTPUT"):
+    with pytest.raises(shared.ConfigurationError, match="SKYFAN_OUTPUT"):
         handler.handler({"input": "file:///no/such/file.fits"}, None)
 
 
 def test_a_missing_file(extract: Make, tmp_path: Path) -> None:
-    with pytest.raises(errors.InputNotFoundError, match=r"nil\.fits: no such file"):
+    with pytest.raises(shared.InputNotFoundError, match=r"nil\.fits: no such file"):
         extract(tmp_path / "nil.fits")
 
 
@@ -151,9 +146,29 @@ def test_a_warm_process_gives_what_a_fresh_one_does(
     assert tables[0] == tables[1]
 
 
-def test_every_error_is_in_the_modules_tree() -> None:
-    """Names are part of the interface: the docstring that lists them is complete."""
-    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, Exception)]
-    assert all(issubclass(c, errors.SepExtractError) and c.__doc__ for c in classes)
-    listed = {line.split()[0] for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")}
-    assert {c.__name__ for c in classes} == listed
+def test_a_tess_full_frame_image(extract: Make, catalog: Make, stars: Make) -> None:
+    """Magnitudes of TESS's own system, apertures in pixels of 20 arcsec, nothing beside the science box."""
+    sky = stars((128, 160), at=[(80.0, 60.0), (120.0, 90.0)], flux=2000.0, sigma=0.8)
+    sky[:, :44:4] += 300  # what rings there
+    north = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 80.5, "CRVAL2": -69.5}
+    scale = {"CRPIX1": 80.0, "CRPIX2": 60.0, "CD1_1": -20.6 / 3600, "CD2_2": 20.6 / 3600}
+    box = {"SCCSA": 45, "SCCED": 160, "SCIROWS": 1, "SCIROWE": 120}
+    unit = {"BUNIT": "electrons/s", "EXPOSURE": 0.0165}
+    hdu = fits.ImageHDU(sky, fits.Header(north | scale | box | unit))
+    hdu.header["EXTNAME"] = "CAMERA.CCD 4.3 cal"
+    error = fits.ImageHDU(np.ones_like(sky))
+    error.header["EXTNAME"] = "CAMERA.CCD 4.3 uncert"
+    rays = fits.BinTableHDU.from_columns([fits.Column("RAWX", "I", array=[7])])
+    primary = fits.PrimaryHDU(
+        header=fits.Header({"TELESCOP": "TESS", "INSTRUME": "TESS Photometer", "CCD": 3})
+    )
+    summary = extract(fits.HDUList([primary, hdu, error, rays]))
+    found = catalog(summary)
+    assert len(found) == 2
+    header = found.meta["PRIMARY"]
+    assert header["MAGSYS"] == "TESS"
+    assert header["ZEROPT1"] == 20.44
+    assert header["PHOTAP1"] == pytest.approx(2 * 20.6, rel=1e-3)
+    np.testing.assert_allclose(found["MAG_AUTO"], 20.44 - 2.5 * np.log10(2000), atol=0.03)
+    assert np.isfinite(found["FLUX_APER"]).all()
+    assert summary["doubts"] == ""

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import shutil
 import subprocess
 import warnings
@@ -14,9 +15,16 @@ import pytest
 from astropy.io import fits
 
 from sep_extract.chip import Chip, chips
-from sep_extract.errors import ImageTooSmallError, NoScienceDataError, NoValidPixelsError, ShapeMismatchError
+from sep_extract.errors import (
+    ImageTooLargeError,
+    ImageTooSmallError,
+    NoScienceDataError,
+    NoValidPixelsError,
+    ShapeMismatchError,
+)
 from sep_extract.image import open_image
-from sep_extract.storage import open_input
+from sep_extract.quality import Quality
+from skyfan_function.storage import open_input
 
 Read = Callable[..., list[Chip | str]]
 Make = Callable[..., Any]
@@ -56,7 +64,7 @@ def test_an_flt_gives_its_arrays_as_sep_wants_them(read: Read, flt: Make, plane:
     assert chip.weight is None
     assert not chip.mask.any(), "512 is a good bit of WFC3/IR"
     assert (chip.hdu, chip.extver, chip.notes) == (1, 1, [])
-    for array, kind in ((chip.data, "f4"), (chip.error, "f4"), (chip.dq, "i4"), (chip.mask, "?")):
+    for array, kind in ((chip.data, "f4"), (chip.error, "f4"), (chip.dq, "u4"), (chip.mask, "?")):
         assert array.dtype == np.dtype(kind), "in this machine's byte order"
         assert array.flags.c_contiguous
         assert array.flags.writeable
@@ -109,9 +117,7 @@ def test_a_chip_that_cannot_be_used_is_passed_over(read: Read, flt: Make, stars:
     for hdu in second[1:]:
         hdu.ver = 2
     note, chip = read(fits.HDUList([*first, *second[1:]]))
-    assert note == (
-        "HDU 1 passed over: image.fits HDU 1: every pixel is NaN, uncovered, saturated or flagged"
-    )
+    assert note == ("HDU 1 skipped: image.fits HDU 1: every pixel is NaN, uncovered, saturated or flagged")
     assert chip.extver == 2
     second["DQ"].data[:] = 4
     with pytest.raises(NoValidPixelsError, match=r"image\.fits HDU 1"):
@@ -151,7 +157,7 @@ def test_a_companion_of_another_shape_is_refused(
     else:
         hdus.append(fits.ImageHDU(other, name=missing, ver=1))
     with pytest.raises(
-        ShapeMismatchError, match=rf"image\.fits HDU 1: {missing} is 95 x 96 pixels but SCI is 96 x 96"
+        ShapeMismatchError, match=rf"image\.fits HDU 1: {missing} is 95 x 96 pixels but the image is 96 x 96"
     ):
         read(hdus)
 
@@ -168,9 +174,7 @@ def test_bad_pixels_are_masked_and_zero(read: Read, flt: Make, plane: np.ndarray
     assert chip.dq[10, 10] & 0xFFFF == 0x8000
 
 
-@pytest.mark.parametrize(
-    ("good_bits", "masked"), [(None, {4, 256}), (0, {4, 16, 256}), (4, {16, 256}), (0xFFFF, set())]
-)
+@pytest.mark.parametrize(("good_bits", "masked"), [(None, {4}), (0, {4, 16}), (4, {16}), (0xFFFF, set())])
 def test_good_bits_can_be_overridden(
     read: Read, flt: Make, plane: np.ndarray, good_bits: int | None, masked: set[int]
 ) -> None:
@@ -178,7 +182,7 @@ def test_good_bits_can_be_overridden(
     dq[1], dq[2], dq[3] = 4, 16, 256
     (chip,) = read(flt(plane, dq=dq), good_bits=good_bits)
     assert {int(bit) for bit in np.unique(chip.dq[chip.mask])} == masked
-    assert chip.saturated.any() == (256 in masked), "who calls saturated pixels good wants them measured"
+    assert chip.saturated.any() == (good_bits != 0xFFFF), "who calls saturated pixels good wants no flag"
 
 
 def test_flags_of_an_unknown_instrument_all_mask(read: Read, flt: Make, plane: np.ndarray) -> None:
@@ -186,7 +190,7 @@ def test_flags_of_an_unknown_instrument_all_mask(read: Read, flt: Make, plane: n
     dq[1, 1] = 512
     (chip,) = read(flt(plane, dq=dq, primary={"INSTRUME": "NEWCAM"}))
     assert chip.mask[1, 1]
-    assert any("no table of good DQ bits for this instrument" in note for note in chip.notes)
+    assert any("every flagged one is masked" in note for note in chip.notes)
     assert not any("good DQ bits" in n for n in read(flt(plane, primary={"INSTRUME": "NEWCAM"}))[0].notes)
 
 
@@ -195,15 +199,79 @@ def test_saturated_pixels_are_known_as_such(read: Read, flt: Make, plane: np.nda
     dq[1, 1], dq[2, 2] = 256, 4
     (chip,) = read(flt(plane, dq=dq))
     assert list(map(tuple, np.argwhere(chip.saturated))) == [(1, 1)]
-    assert chip.mask[1, 1]
+    assert not chip.mask[1, 1], "a saturated pixel belongs to its star"
+    assert chip.mask[2, 2]
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_a_flag_for_saturation_goes_before_one_that_forbids_use(
+    read: Read, flt: Make, plane: np.ndarray, bits: int
+) -> None:
+    """JWST flags saturated pixels SATURATED, often with DO_NOT_USE."""
+    dq = np.zeros(plane.shape, "u4")
+    dq[5:8, 5:8] = bits
+    dq[20, 20] = 1
+    primary = {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": "NRCALONG"}
+    (chip,) = read(flt(plane, dq=dq, primary=primary))
+    assert chip.saturated[5:8, 5:8].all()
+    assert not chip.mask[5:8, 5:8].any()
+    assert chip.mask[20, 20]
+
+
+def test_saturated_pixels_without_a_value_get_that_of_their_brightest_neighbour(
+    read: Read, flt: Make, plane: np.ndarray
+) -> None:
+    dq = np.zeros(plane.shape, "i2")
+    dq[40:47, 40:47] = 256
+    plane[39:48, 39:48] = 500.0
+    plane[39, 43] = 800.0
+    plane[40:47, 40:47] = np.nan
+    (chip,) = read(flt(plane, dq=dq))
+    assert not chip.mask[40:47, 40:47].any()
+    assert chip.saturated[40:47, 40:47].all()
+    rate = chip.data[40:47, 40:47] / chip.data[39, 39]
+    assert rate.max() == pytest.approx(1.6)
+    assert rate.min() == pytest.approx(1.0)
+    assert any("49 saturated pixels hold no value" in note for note in chip.notes)
+
+
+def test_a_plateau_is_saturation_where_no_flags_tell_it(read: Read, flt: Make, plane: np.ndarray) -> None:
+    plane[40:46, 40:46] = 60000.0
+    (chip,) = read(flt(plane, dq=None))
+    assert chip.saturated[40:46, 40:46].all()
+    assert np.count_nonzero(chip.saturated) == 36
+    assert chip.quality & Quality.ASSUMED
+    (flagged,) = read(flt(plane))  # where there are flags they tell it
+    assert not flagged.saturated.any()
+
+
+@pytest.mark.parametrize("telescope", ["PS1", None])
+def test_asinh_scaled_pixels_are_made_linear(read: Read, plane: np.ndarray, telescope: str | None) -> None:
+    """A Pan-STARRS stack: BOFFSET + 2 BSOFTEN sinh(v ln 10 / 2.5) counts, 25 mag for one count per second."""
+    softening, offset = 3.0, 2.0
+    scaled = 2.5 / math.log(10) * np.arcsinh((plane - offset) / (2 * softening))
+    cards = {"BSOFTEN": softening, "BOFFSET": offset, "EXPTIME": 40.0, "TELESCOP": telescope}
+    header = fits.Header([(key, value) for key, value in cards.items() if value is not None])
+    (chip,) = read(fits.HDUList([fits.PrimaryHDU(scaled.astype("f4"), header)]))
+    np.testing.assert_allclose(chip.data, plane / 40, rtol=1e-4, atol=1e-4)
+    assert (chip.calibration.unit, chip.calibration.zeropoint) == ("ct/s", 25.0)
+    assert chip.quality & Quality.ASSUMED
+
+
+def test_an_image_beside_those_named_sci_is_noted(read: Read, flt: Make, plane: np.ndarray) -> None:
+    hdus = flt(plane)
+    hdus[0].data = plane
+    note, chip = read(hdus)
+    assert isinstance(note, str)
+    assert "HDU 0 skipped" in note
+    assert chip.hdu == 1
 
 
 def test_the_saturate_card_is_in_the_files_own_unit(read: Read, flt: Make, plane: np.ndarray) -> None:
     plane[1, 1], plane[2, 2] = 60000.0, 59999.0
     (chip,) = read(flt(plane, science={"BUNIT": "ELECTRONS", "SATURATE": 60000.0}))
     assert list(map(tuple, np.argwhere(chip.saturated))) == [(1, 1)]
-    assert chip.mask[1, 1]
-    assert not chip.mask[2, 2]
+    assert not chip.mask.any()
     for level in ("none", 0.0, -1.0):
         (chip,) = read(flt(plane, science={"SATURATE": level}))
         assert not chip.saturated.any()
@@ -219,10 +287,72 @@ def test_drizzled_weight_is_coverage(read: Read, flt: Make, plane: np.ndarray) -
     assert chip.weight[5, 5] == 50
 
 
-def test_err_goes_before_wht(read: Read, flt: Make, plane: np.ndarray) -> None:
-    (chip,) = read(flt(plane, wht=3.0))
-    assert chip.weight is None
+@pytest.mark.parametrize(
+    ("planes", "per_pixel"),
+    [("", 44), ("ERR", 50), ("ERR DQ", 54), ("WHT", 54), ("ERR WHT", 60), ("ERR DQ AREA VAR_FLAT", 54)],
+)
+def test_memory_goes_with_the_planes_that_are_read(
+    save: Make, plane: np.ndarray, planes: str, per_pixel: int
+) -> None:
+    """96 x 96 pixels, so many bytes each, and 200 MiB; one byte less is refused before a pixel is read."""
+    images = [fits.ImageHDU(plane, name=name) for name in ("SCI " + planes).split()]
+    path = save(fits.HDUList([fits.PrimaryHDU(), *images]))
+    need = 96 * 96 * per_pixel + 200 * 1_048_576
+    with open_input(path.as_uri()) as source, open_image(source, need) as opened:
+        assert len(opened.planes) == 1
+    refused = pytest.raises(ImageTooLargeError)
+    with open_input(path.as_uri()) as source, refused, open_image(source, need - 1):
+        pass
+
+
+def test_wht_beside_err_is_depth_and_coverage(read: Read, flt: Make, plane: np.ndarray) -> None:
+    wht = np.full(plane.shape, 3.0, "f4")
+    wht[:10] = 0
+    (chip,) = read(flt(plane, wht=wht))
     assert chip.error is not None
+    assert chip.weight is not None
+    assert chip.mask[:10].all()
+    assert not chip.mask[10:].any()
+
+
+JWST = {"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": "NRCB1", "PHOTFLAM": None, "EXPTIME": None}
+SURFACE = {"BUNIT": "MJy/sr", "PIXAR_SR": 2.0e-14}
+
+
+def test_flux_in_a_pixel_of_jwst_goes_with_its_own_area(read: Read, flt: Make, plane: np.ndarray) -> None:
+    """1 MJy/sr x 2e-14 sr x 1e12 is 0.02 microjansky, half as much in a pixel of half the area."""
+    hdus = flt(plane, err=2.0, primary=JWST, science=SURFACE)
+    area = np.ones(plane.shape, "f4")
+    area[:, 50:], area[0, 0] = 0.5, np.nan
+    hdus.append(fits.ImageHDU(area, name="AREA"))
+    (chip,) = read(hdus)
+    np.testing.assert_allclose(chip.data[:, :50], 0.02 * plane[:, :50], rtol=1e-5)
+    np.testing.assert_allclose(chip.data[:, 50:], 0.01 * plane[:, 50:], rtol=1e-5)
+    np.testing.assert_allclose(chip.error[:, 50:], 0.02, rtol=1e-5)
+    assert not chip.mask.any()
+    hdus[1].header["BUNIT"] = "ELECTRONS/S"
+    (rate,) = read(hdus)
+    np.testing.assert_array_equal(rate.data, plane)
+
+
+def test_one_value_is_no_image_whatever_the_areas(read: Read, flt: Make, plane: np.ndarray) -> None:
+    hdus = flt(np.full_like(plane, 7), primary=JWST, science=SURFACE)
+    area = np.linspace(0.9, 1.1, plane.size, dtype="f4").reshape(plane.shape)
+    hdus.append(fits.ImageHDU(area, name="AREA"))
+    with pytest.raises(NoValidPixelsError, match="the same value"):
+        read(hdus)
+
+
+@pytest.mark.parametrize("value", [2.3e-14, 0.0, np.nan])
+def test_areas_that_are_not_relative_are_not_used(
+    read: Read, flt: Make, plane: np.ndarray, value: float
+) -> None:
+    hdus = flt(plane, primary=JWST, science=SURFACE)
+    hdus.append(fits.ImageHDU(np.full(plane.shape, value, "f4"), name="AREA"))
+    (chip,) = read(hdus)
+    np.testing.assert_allclose(chip.data, 0.02 * plane, rtol=1e-5)
+    assert chip.quality & Quality.ASSUMED
+    assert any("AREA" in note for note in chip.notes)
 
 
 @pytest.mark.parametrize("err", [0.0, np.nan, -1.0])
@@ -238,8 +368,13 @@ def test_uncovered_corners_of_a_drizzled_image_without_wht(read: Read, flt: Make
     (chip,) = read(flt(plane, err=None, dq=None, primary={"DRIZCORR": "COMPLETE"}))
     assert chip.mask[:10].all()
     assert not chip.mask[10:].any()
+    plane[20] = 0
     (chip,) = read(flt(plane, err=None, dq=None))
-    assert not chip.mask.any(), "elsewhere 0 can be a value"
+    assert chip.mask[:10].all(), "a solid part of one value"
+    assert chip.quality & Quality.UNCOVERED
+    counts = np.where(plane > 0, 1.0, 0.0).astype("f4")
+    (chip,) = read(flt(counts, err=None, dq=None, primary={"INSTRUME": "ACS", "DETECTOR": "SBC"}))
+    assert not chip.mask.any(), "no photon is a measurement"
 
 
 def test_missing_poisson_noise_is_noted(read: Read, flt: Make, plane: np.ndarray) -> None:
@@ -292,7 +427,7 @@ def test_scaled_integers(read: Read, flt: Make, plane: np.ndarray) -> None:
 
 
 def test_blank_integers_are_masked(read: Read) -> None:
-    given = np.full((20, 20), 7, "i2")
+    given = np.arange(7, 407, dtype="i2").reshape(20, 20)
     given[3, 3] = -1
     hdu = fits.PrimaryHDU(given)
     hdu.header["BLANK"] = -1

@@ -2,14 +2,18 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sep_extract.png import _CLEAN, _FLAGGED, encode, preview
-from sep_extract.storage import key_of
+from sep_extract.extract import Measurement
+from sep_extract.ladder import Step
+from sep_extract.png import _CLEAN, _FLAGGED, draw, encode, preview
+from sep_extract.sources import Isophotal, Photometry, Sources, empty
+from skyfan_contract import key_of
 
 matplotlib_image = pytest.importorskip("matplotlib.image", reason="matplotlib is not part of the layer")
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not part of the layer")
@@ -17,9 +21,15 @@ Image = pytest.importorskip("PIL.Image", reason="Pillow is not part of the layer
 Make = Callable[..., Any]
 
 
-def sources(*rows: tuple[float, float, float, float, float, float, int]) -> dict[str, np.ndarray]:
+def picture_of(image: np.ndarray, *rows: tuple[float, ...], rms: float = 1.0) -> np.ndarray:
+    """The picture of an image with sources: x, y, a, b, theta, Kron radius and flags of each."""
     names = ("x", "y", "a", "b", "theta", "kron_radius", "flags")
-    return {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
+    columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
+    shape, apertures = empty(Isophotal, 1), empty(Photometry, 1)
+    shape = replace(shape, **{name: columns[name] for name in names[:5]})
+    apertures = replace(apertures, kron_radius=columns["kron_radius"])
+    found = Sources(shape, apertures, columns["flags"], np.zeros(len(rows)), np.zeros(len(rows)))
+    return draw(Measurement(found, image, 1.0, 0.0, rms, Step.AS_ASKED))
 
 
 def decode(png: bytes) -> np.ndarray:
@@ -41,13 +51,13 @@ def test_what_is_encoded_is_decoded(shape: tuple[int, int]) -> None:
 
 
 def test_the_size_is_that_of_the_image_and_a_rim() -> None:
-    assert decode(preview([(NOISE, sources(), 1.0)])).shape == (64, 80, 3)
+    assert decode(preview([picture_of(NOISE)])).shape == (64, 80, 3)
 
 
 def test_the_first_row_of_the_image_is_at_the_bottom() -> None:
     image = NOISE.copy()
     image[5, 70] = 1000
-    picture = decode(preview([(image, sources(), 1.0)]))
+    picture = decode(preview([picture_of(image)]))
     row, column = np.unravel_index(picture.sum(axis=2).argmax(), picture.shape[:2])
     assert (row, column) == (63 - 5, 70)
 
@@ -55,7 +65,7 @@ def test_the_first_row_of_the_image_is_at_the_bottom() -> None:
 def test_chips_stand_on_one_another_the_first_at_the_bottom() -> None:
     first, second = NOISE.copy(), NOISE[:, :50].copy()
     first[10, 10], second[20, 20] = 1000, 2000
-    picture = decode(preview([(first, sources(), 1.0), (second, sources(), 1.0)]))
+    picture = decode(preview([picture_of(first), picture_of(second)]))
     assert picture.shape == (128, 80, 3)
     bright = {tuple(map(int, at)) for at in np.argwhere(picture.min(axis=2) > 250)}
     assert bright == {(127 - 10, 10), (127 - 64 - 20, 20)}
@@ -64,7 +74,7 @@ def test_chips_stand_on_one_another_the_first_at_the_bottom() -> None:
 
 def test_ellipses_are_drawn_round_sources() -> None:
     clean, flagged = (20.0, 30.0, 4.0, 2.0, 0.0, 3.0, 0), (60.0, 30.0, 4.0, 2.0, np.pi / 2, 3.0, 2)
-    picture = decode(preview([(NOISE, sources(clean, flagged), 1.0)]))[::-1]
+    picture = decode(preview([picture_of(NOISE, clean, flagged)]))[::-1]
     for colour, (x, y), (reach_x, reach_y) in (
         (_CLEAN, (20, 30), (12, 6)),
         (_FLAGGED, (60, 30), (6, 12)),
@@ -77,7 +87,7 @@ def test_ellipses_are_drawn_round_sources() -> None:
 
 def test_an_ellipse_that_leaves_the_image_is_cut() -> None:
     at_edge = (0.0, 59.0, 10.0, 10.0, 0.0, 5.0, 0)
-    picture = decode(preview([(NOISE, sources(at_edge), 1.0)]))
+    picture = decode(preview([picture_of(NOISE, at_edge)]))
     assert (picture == _CLEAN).all(axis=2).any()
 
 
@@ -87,7 +97,7 @@ def test_an_ellipse_that_leaves_the_image_is_cut() -> None:
 def test_large_images_are_made_small(shape: tuple[int, int], size: tuple[int, int]) -> None:
     image = np.random.default_rng(1).normal(0, 1, shape).astype("f4")
     middle = (shape[1] / 2, shape[0] / 2, shape[1] / 8, shape[1] / 8, 0.0, 2.0, 0)
-    picture = decode(preview([(image, sources(middle), 1.0)]))
+    picture = decode(preview([picture_of(image, middle)]))
     assert picture.shape[:2] == size
     if min(size) > 5:
         _, column = np.nonzero((picture == _CLEAN).all(axis=2))
@@ -96,7 +106,7 @@ def test_large_images_are_made_small(shape: tuple[int, int], size: tuple[int, in
 
 @pytest.mark.parametrize("rms", [0.0, 1e-25, 1e20])
 def test_any_noise(rms: float) -> None:
-    assert decode(preview([(NOISE * np.float32(rms), sources(), rms)])).shape == (64, 80, 3)
+    assert decode(preview([picture_of(NOISE * np.float32(rms), rms=rms)])).shape == (64, 80, 3)
 
 
 def test_the_handler_draws_what_it_finds(extract: Make, flt: Make) -> None:

@@ -1,0 +1,1 @@
+"""Size and statistics of each image in a FITS file."""

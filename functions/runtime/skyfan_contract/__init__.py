@@ -1,0 +1,126 @@
+"""What functions and skyfan must agree on: names, keys of results, failure records, cures, limits.
+
+Both ship this package: a build copies it beside each function, and the wheel has it beside skyfan. It needs
+nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+from urllib.parse import unquote
+
+OUTPUT = "SKYFAN_OUTPUT"
+"""The environment variable that says where results go, with {run} and {key}."""
+FAILURES = "SKYFAN_FAILURES"
+"""The environment variable that says where failure records go, with {run} and {key}."""
+DOUBTFUL = "SKYFAN_DOUBTFUL"
+"""The environment variable that says where marks of doubtful results go, with {run} and {key}."""
+NO_DOUBTS = "none"
+"""Instead of the doubts in the mark of a result that replaced another and is not doubtful."""
+PROBE = "probe"
+"""The key of an event that only asks whether results of a run, its value, can be written; and the name of the
+empty object that the answer leaves beside them. No result ends like that.
+"""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RUN_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+
+Access = Literal["anonymous", "signed", "requester-pays"]
+"""How objects of S3 are read."""
+ACCESS: tuple[Access, ...] = get_args(Access)
+
+MAX_INPUTS = 100
+"""Inputs of one event. More would save nothing, for a hundredth of a cold start is a few milliseconds; but
+all of them are at stake when the function is killed.
+"""
+BYTES_BASE = 200 << 20
+BYTES_PER_PIXEL: Mapping[str, int] = {"science": 44, "error": 6, "dq": 4, "weight": 10, "area": 0}
+"""Memory of SepExtract: per pixel of a chip for each plane of it that is read, and in addition for all.
+
+``benchmarks/extract --memory`` measures it. AREA is let go before anything is measured.
+"""
+
+Cure = Literal["retry", "larger", "never"]
+RETRY: Cure = "retry"
+"""The same event may succeed."""
+LARGER: Cure = "larger"
+"""A function with more memory and time may succeed."""
+NEVER: Cure = "never"
+"""The same event cannot succeed."""
+CURES: tuple[Cure, ...] = get_args(Cure)
+
+PERMANENT, IN_BATCH, CANCELLED = "PermanentFailure", "FailedInBatch", "Cancelled"
+"""Conditions that functions record: why a failure is final."""
+RETRIED = "RetriesExhausted"
+"""The condition that Lambda records."""
+
+
+def memory_of(pixels: int, planes: Iterable[str]) -> int:
+    """Bytes that SepExtract takes for a chip with these planes, by their names in BYTES_PER_PIXEL."""
+    return pixels * sum(BYTES_PER_PIXEL[plane] for plane in planes) + BYTES_BASE
+
+
+def key_of(uri: str) -> str:
+    """The {key} that mirrors an input: bucket/key of s3://, the absolute path without its leading slash of
+    file:///.
+
+    Raises ValueError for any other URI, and for keys that would not stay inside the folder of the run.
+    """
+    # Not urlsplit: '#' and '?' may be part of a file name, escaped or not, and of the key of an object.
+    if uri.startswith("s3://"):
+        key = uri.removeprefix("s3://")
+        bucket, _, rest = key.partition("/")
+        if not bucket or not rest:
+            raise ValueError(f"{uri} is not s3://bucket/key")
+        if _CONTROL.search(key):  # S3 stores them, and its clients refuse them
+            raise ValueError(f"{uri!r} has a control character, with which no object can be read")
+    elif uri.startswith("file:///"):
+        key = unquote(uri.removeprefix("file://")).lstrip("/")
+    else:
+        raise ValueError(f"{uri} is neither s3://bucket/key nor file:///absolute/path")
+    if {"", ".", ".."} & set(key.split("/")):
+        raise ValueError(f"{uri} has an empty, '.' or '..' part, which cannot be part of a result's key")
+    return key
+
+
+def mark_key(doubts: str, key: str) -> str:
+    """The {key} of the mark of a result, an empty object: `doubts` joined by '-', and below it the key of the
+    input. So one listing tells which results are doubtful and why. Of several marks the newest counts.
+    """
+    return f"{re.sub(r'[^A-Za-z0-9_]+', '-', doubts.strip())}/{key}"
+
+
+def failure_record(
+    event: Mapping[str, Any],
+    error: Mapping[str, Any],
+    condition: str,
+    *,
+    request_id: str | None,
+    function_arn: str | None,
+    attempts: int = 1,
+) -> dict[str, Any]:
+    """A failure record in the shape of those that Lambda sends to an on-failure destination.
+
+    ``error`` has errorType and errorMessage, and cure and permanent if they are known.
+    """
+    return {
+        "version": "1.0",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "requestContext": {
+            "requestId": request_id,
+            "functionArn": function_arn,
+            "condition": condition,
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": event,
+        "responseContext": {
+            "statusCode": 200,
+            "executedVersion": "$LATEST",
+            "functionError": "Unhandled" if condition == RETRIED else "Handled",
+        },
+        "responsePayload": error,
+    }

@@ -1,0 +1,102 @@
+"""A FITS file, opened: headers first, gzipped or not, and refused by name if it is damaged."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO, cast
+
+from astropy.io import fits
+from astropy.io.fits.hdu.base import ExtensionHDU
+from astropy.utils.exceptions import AstropyWarning
+
+from .errors import NotFitsError, TruncatedError, UnreadableError
+from .storage import Source
+
+GZIP = b"\x1f\x8b"
+_BLOCK = 2880
+# Errors of astropy itself have no number; these are what seeking to an absurd place gives.
+_DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW)
+# What astropy's reader raises for damage; while it parses headers, almost anything.
+_READING = (OSError, fits.VerifyError)
+_PARSING = (*_READING, ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+@contextmanager
+def open_fits(source: Source) -> Iterator[fits.HDUList]:
+    """Open a FITS file, gzipped or not. Headers are read and checked, pixels only when they are used.
+
+    A gzipped file is unpacked while it is read; reading backwards unpacks it from the start again. Raises
+    NotFitsError, TruncatedError or UnreadableError, also if astropy's reader fails inside the ``with``.
+    """
+    with warnings.catch_warnings(), ExitStack() as opened:
+        warnings.simplefilter("ignore", AstropyWarning)
+        with readable(source.name):
+            file = _plain(source.name, source.file)
+            hdus = opened.enter_context(fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True))
+            _refuse_damaged(source.name, hdus, file, source.size if file is source.file else None)
+        with readable(source.name, _READING):
+            yield hdus
+
+
+@contextmanager
+def readable(name: str, errors: tuple[type[Exception], ...] = _PARSING) -> Iterator[None]:
+    """Name the file, and what is wrong with it, in these ``errors`` of the FITS reader."""
+    try:
+        yield
+    except EOFError as exc:
+        raise TruncatedError(f"{name} is truncated: its gzip stream ends early; fetch it again") from exc
+    except (gzip.BadGzipFile, zlib.error) as exc:
+        raise UnreadableError(f"{name}: its gzip stream is damaged ({exc}); fetch it again") from exc
+    except errors as exc:
+        if isinstance(exc, OSError) and exc.errno not in _DAMAGE:
+            raise  # the file system failed, and the file may be good
+        reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+        if "Header missing END" in reason or "Empty or corrupt" in reason:
+            raise TruncatedError(
+                f"{name} is truncated or damaged: a header has no end; fetch it again"
+            ) from exc
+        raise UnreadableError(f"{name} is damaged ({reason}); fetch it again") from exc
+
+
+def _plain(name: str, file: BinaryIO) -> BinaryIO:
+    """The file without its gzip layers."""
+    magic = file.read(6)
+    file.seek(0)
+    if magic.startswith(GZIP):
+        return _plain(name, cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb")))
+    if not magic:
+        raise NotFitsError(f"{name} is empty")
+    if not magic.startswith(b"SIMPLE"):
+        raise NotFitsError(f"{name} is not a FITS file: it does not begin with SIMPLE")
+    return file
+
+
+def _refuse_damaged(name: str, hdus: fits.HDUList, file: BinaryIO, size: int | None) -> None:
+    """Raise for a file that ends early; ``size`` in bytes, None if only reading to the end tells it."""
+    for index in range(len(hdus)):
+        if not isinstance(hdus[index], fits.PrimaryHDU | ExtensionHDU):
+            raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
+    last = hdus[-1].fileinfo()
+    file.seek(last["datLoc"] + last["datSpan"])
+    # What fills up the last block of a tape is not an extension that was cut off.
+    if file.read(_BLOCK).strip(b"\0 "):
+        raise TruncatedError(
+            f"{name} is truncated or damaged: no complete header after HDU {len(hdus) - 1}; fetch it again"
+        )
+    size = file.seek(0, io.SEEK_END) if size is None else size
+    for index, hdu in enumerate(hdus):
+        info = hdu.fileinfo()
+        packed = isinstance(hdu, fits.CompImageHDU)  # whose size is that of the unpacked image
+        # The padding of the last block holds nothing, and some writers leave it out.
+        end = info["datLoc"] + (info["datSpan"] if packed else hdu.size)
+        if end > size:
+            raise TruncatedError(
+                f"{name} is truncated: HDU {index} {hdu.name} should end at byte {end}, "
+                f"the file ends at {size}; fetch it again"
+            )

@@ -1,0 +1,383 @@
+"""Bytes in and out: ``s3://`` and ``file://`` behind one interface."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote, unquote
+
+from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, key_of
+
+from .errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    InputNotFoundError,
+    OutputRefusedError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, S3Store
+
+_KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
+# Ranged GETs of this size, four at a time, fill the 78 MB/s of a small Lambda environment.
+_PART = 8 << 20
+_STREAMS = 4
+_READ_AHEAD = 1 << 20
+_proven: set[str] = set()
+# Name of the metadata of an object that says what it was made from.
+_ORIGIN = "skyfan-origin"
+
+# An anonymous request must go to the bucket's own region, wherever the caller is configured to be.
+_BUCKET_REGION = {"stpubdata": "us-east-1"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened input: a seekable binary file."""
+
+    uri: str
+    file: BinaryIO
+    size: int
+    """Bytes."""
+    version: str
+    """ETag, or size and mtime: which content of the file was read."""
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without bucket or folders."""
+        return key_of(self.uri).rsplit("/", 1)[-1]
+
+
+@contextmanager
+def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
+    """Open an input for reading.
+
+    An object of S3 is fetched in ranges as it is read, and only while it is the version that was opened.
+    Raises InputNotFoundError, AccessDeniedError or StorageError, also while it is read.
+    """
+    if uri.startswith("file://"):
+        with _file_errors(uri):
+            file = _path(uri).open("rb")
+        with file:
+            stat = os.fstat(file.fileno())
+            yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
+        return
+    import obstore
+
+    store, key = _s3(uri, access)
+    with _s3_errors(uri, access):
+        meta = obstore.head(store, key)
+        raw = _S3Object(store, key, meta["size"], meta["e_tag"])
+        yield Source(
+            uri,
+            io.BufferedReader(raw, _READ_AHEAD),
+            meta["size"],
+            f"etag={(meta['e_tag'] or '').strip(chr(34))}",
+        )
+
+
+def write(uri: str, body: bytes, origin: str = "") -> None:
+    """Write a file or object whole or not at all; an object carries its ``origin``.
+
+    Raises OutputRefusedError or StorageError.
+    """
+    if uri.startswith("file://"):
+        path = _path(uri)
+        part = path.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(body)
+            part.replace(path)
+        except OSError as exc:
+            with suppress(OSError):
+                part.unlink()
+            raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
+        return
+    import obstore
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    store, key = _s3(uri, "signed")
+    try:
+        obstore.put(store, key, body, use_multipart=False, attributes=_attributes(origin))
+    except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError) as exc:
+        said = ": ".join(re.findall("<(?:Code|Message)>(.*?)</", str(exc))[:2]) or _first_line(exc)
+        if "Expired" in said or "TooSkewed" in said:
+            raise StorageError(f"cannot write {uri}: {said}") from exc
+        raise OutputRefusedError(
+            f"cannot write {uri}: {said}; the function needs s3:PutObject there, and kms:GenerateDataKey "
+            "for a bucket with a KMS key"
+        ) from exc
+    except Exception as exc:
+        if elsewhere := _elsewhere(uri, exc):
+            raise OutputRefusedError(f"cannot write {uri}: {elsewhere}") from exc
+        raise StorageError(f"cannot write {uri}: {_first_line(exc)}") from exc
+
+
+def replaces(uri: str, body: bytes, origin: str = "") -> bool:
+    """Write like write(); whether there was, or may have been, an earlier file or object."""
+    if uri.startswith("file://"):
+        existed = _path(uri).exists()
+        write(uri, body, origin)
+        return existed
+    import obstore
+
+    store, key = _s3(uri, "signed")
+    with suppress(Exception):  # there is one, or an error that write() gets past or explains
+        obstore.put(store, key, body, use_multipart=False, mode="create", attributes=_attributes(origin))
+        return False
+    write(uri, body, origin)
+    return True
+
+
+def origin_of(uri: str) -> str:
+    """The ``origin`` with which an object was written; empty for a file, and if it cannot be read."""
+    if uri.startswith("file://"):
+        return ""
+    import obstore
+
+    store, key = _s3(uri, "signed")
+    try:
+        return obstore.get(store, key, options={"head": True}).attributes.get(_ORIGIN, "")
+    except Exception:  # no such object, for one: its input is processed
+        return ""
+
+
+def read_own(uri: str) -> bytes | None:
+    """All bytes of an object that the function's own role may read; None if there is no such object.
+
+    Raises AccessDeniedError or StorageError.
+    """
+    import obstore
+
+    store, key = _s3(uri, "signed")
+    try:
+        with _s3_errors(uri, "signed"):
+            return bytes(obstore.get(store, key).bytes())
+    except InputNotFoundError:
+        return None
+
+
+def prove_writable(run: str) -> str:
+    """Write an empty object beside the results of a run, once per environment; returns its URI.
+
+    So a refused key or permission is known before any work. Raises OutputRefusedError, ConfigurationError or
+    StorageError. A folder needs no proof.
+    """
+    uri = output_uri(run, PROBE).partition(PROBE)[0] + PROBE
+    if uri.startswith("s3://") and uri not in _proven:
+        write(uri, b"")
+        _proven.add(uri)
+    return uri
+
+
+def output_uri(run: str, key: str, variable: str = OUTPUT) -> str:
+    """Fill {run} and {key} into the URI that an environment variable of the function holds.
+
+    Raises ConfigurationError if the variable is not a URI with both.
+    """
+    template = os.environ.get(variable, "")
+    if not template.startswith(("s3://", "file:///")) or "{run}" not in template or "{key}" not in template:
+        raise ConfigurationError(
+            f"the environment variable {variable} must say where {_KIND[variable]} go, "
+            f"for example file:///tmp/out/runs/{{run}}/{_KIND[variable]}/{{key}}; it is {template!r}"
+        )
+    # A file name may contain characters that a URI must escape; an object's key is taken as it is.
+    return template.replace("{run}", run).replace(
+        "{key}", quote(key) if template.startswith("file:") else key
+    )
+
+
+def _attributes(origin: str) -> dict[str, str] | None:
+    return {_ORIGIN: origin} if origin else None
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix("file://")))
+
+
+def _own_region() -> str:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
+    from obstore.store import S3Store
+
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    options: dict[str, Any] = {"region": _BUCKET_REGION.get(bucket, _own_region())}
+    if access == "anonymous":
+        options["skip_signature"] = True
+    elif not os.environ.get("AWS_ACCESS_KEY_ID"):
+        options["credential_provider"] = _profile_credentials()
+    if access == "requester-pays":
+        options["request_payer"] = True
+    if endpoint := _endpoint():
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    client: ClientConfig = {
+        "allow_http": bool(endpoint and endpoint.startswith("http://")),
+        "timeout": "60s",
+    }
+    if certificates := os.environ.get("AWS_CA_BUNDLE"):  # as the local engine sets it
+        client["root_certificate"] = _certificates(certificates)
+    store = S3Store(
+        bucket,
+        client_options=client,
+        retry_config={"max_retries": 5},
+        **options,
+    )
+    return store, key
+
+
+def _certificates(path: str) -> str:
+    try:
+        text = Path(path).read_text()
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"the certificates that AWS_CA_BUNDLE names cannot be read: {exc}") from exc
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ConfigurationError(f"AWS_CA_BUNDLE names {path}, which has no certificate in PEM form")
+    return text
+
+
+def _profile_credentials() -> Any:
+    """Credentials of a profile or of single sign-on, which only boto3 reads; Lambda sets the environment."""
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        return Boto3CredentialProvider()
+    except (ImportError, ValueError) as exc:
+        raise AccessDeniedError(
+            "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or install boto3 (pip install 'skyfan[aws]') and configure a profile"
+        ) from exc
+
+
+class _S3Object(io.RawIOBase):
+    """One version of an object as a seekable file; a large read becomes parallel ranges."""
+
+    def __init__(self, store: S3Store, key: str, size: int, etag: str | None) -> None:
+        self._store, self._key, self._size = store, key, size
+        self._match: GetOptions = {"if_match": etag} if etag else {}
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = max(0, offset + (0, self._position, self._size)[whence])
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        starts = range(0, count, _PART)
+
+        def fetch(start: int) -> None:
+            stop = min(start + _PART, count)
+            view[start:stop] = self._get(self._position + start, self._position + stop)
+
+        if len(starts) > 1:
+            with ThreadPoolExecutor(_STREAMS) as pool:
+                list(pool.map(fetch, starts))
+        elif count:
+            fetch(0)
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        rest = bytearray(max(0, self._size - self._position))
+        self.readinto(rest)
+        return bytes(rest)
+
+    def _get(self, start: int, stop: int) -> memoryview:
+        import obstore
+        from obstore.exceptions import GenericError
+
+        for last_try in (False, False, True):
+            reply = obstore.get(self._store, self._key, options={"range": (start, stop), **self._match})
+            try:
+                return memoryview(reply.bytes())
+            except GenericError:  # obstore retries until a reply begins, not when it breaks off
+                if last_try:
+                    raise
+        raise AssertionError
+
+
+@contextmanager
+def _file_errors(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise InputNotFoundError(f"{uri}: no such file") from exc
+    except IsADirectoryError as exc:
+        raise InputNotFoundError(f"{uri} is a folder, not a file") from exc
+    except PermissionError as exc:
+        raise AccessDeniedError(f"{uri}: you may not read this file") from exc
+    except OSError as exc:
+        raise StorageError(f"cannot read {uri}: {exc.strerror or exc}") from exc
+
+
+@contextmanager
+def _s3_errors(uri: str, access: Access) -> Iterator[None]:
+    from obstore import exceptions as s3
+
+    try:
+        yield
+    except (FileNotFoundError, s3.NotFoundError) as exc:
+        raise InputNotFoundError(f"{uri}: no such object") from exc
+    except (s3.PermissionDeniedError, s3.UnauthenticatedError) as exc:
+        raise AccessDeniedError(
+            f"{uri}: access denied with access '{access}'; it may be proprietary, "
+            "or the bucket may want 'signed' or 'requester-pays'"
+        ) from exc
+    except s3.PreconditionError as exc:
+        raise StorageError(f"{uri} changed while it was being read; try again") from exc
+    except s3.BaseError as exc:
+        if elsewhere := _elsewhere(uri, exc):
+            raise AccessDeniedError(f"cannot read {uri}: {elsewhere}") from exc
+        raise StorageError(f"cannot read {uri}: {_first_line(exc)}") from exc
+
+
+def _elsewhere(uri: str, exc: BaseException) -> str:
+    """In which region the bucket is, if S3 refused a request because it is in another; else nothing."""
+    text = str(exc)
+    if not re.search("redirect without LOCATION|AuthorizationHeaderMalformed|PermanentRedirect", text):
+        return ""
+    found = re.search("expecting '([-a-z0-9]+)'|<Region>([-a-z0-9]+)<", text)
+    region = (found[1] or found[2]) if found else _region_of(uri.split("/")[2])
+    return f"the bucket is in {region or 'another region'}, and this function in {_own_region()}"
+
+
+def _region_of(bucket: str) -> str:
+    """The region that S3 names, which obstore leaves out of its error; empty if it does not."""
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+    from urllib.parse import urlsplit
+
+    endpoint = urlsplit(_endpoint() or f"https://s3.{_own_region()}.amazonaws.com")
+    kind = HTTPConnection if endpoint.scheme == "http" else HTTPSConnection
+    with suppress(OSError, HTTPException), closing(kind(endpoint.netloc, timeout=5)) as connection:
+        connection.request("HEAD", f"/{bucket}")
+        return connection.getresponse().getheader("x-amz-bucket-region") or ""
+    return ""
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__

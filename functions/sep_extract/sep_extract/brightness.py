@@ -1,0 +1,57 @@
+"""What in an image is bright, or deep below the sky, against the scatter of its pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pixels import Image, Mask
+
+# The sigma of a normal distribution in median deviations.
+MEDIANS = 1.4826
+# In sigma from the median: neither noise nor sky reaches up to one, nor any light down to the other.
+_BRIGHT, _DEEP = 20.0, -50.0
+_SIDE = 3
+
+
+def bright_level(data: Image, missing: Mask) -> float:
+    """What only sources and hot pixels of an image (ny, nx) exceed; NaN if there are too few pixels to tell.
+
+    ``missing`` is True where a pixel has no value.
+    """
+    middle, sigma = _scatter(data, missing)
+    return middle + _BRIGHT * sigma
+
+
+def deep(data: Image, mask: Mask) -> Mask:
+    """Pixels (ny, nx) far below the sky, which are dead; none where most are equal, as counts are."""
+    middle, sigma = _scatter(data, mask)
+    if not sigma > 0:
+        return np.zeros(data.shape, dtype=bool)
+    found: Mask = (data < middle + _DEEP * sigma) & ~mask
+    return found
+
+
+def _scatter(data: Image, missing: Mask) -> tuple[float, float]:
+    """Median and sigma of some of the pixels; NaN without any."""
+    some: NDArray[np.float32] = data[::5, ::5][~missing[::5, ::5]]
+    if not len(some):
+        return float("nan"), float("nan")
+    middle = np.median(some)
+    return float(middle), float(MEDIANS * np.median(np.abs(some - middle)))
+
+
+def masked_light(data: Image, mask: Mask, missing: Mask) -> float:
+    """The masked share of squares of 3 x 3 pixels that are bright all over, which hot pixels are not."""
+    ny, nx = (n // _SIDE * _SIDE for n in data.shape)
+    with np.errstate(invalid="ignore"):
+        bright = (data > bright_level(data, missing)) & ~missing
+    whole = _squares(bright[:ny, :nx]).all(axis=(1, 3))
+    lost = _squares(mask[:ny, :nx]).any(axis=(1, 3)) & whole
+    number = np.count_nonzero(whole)
+    return np.count_nonzero(lost) / number if number >= 3 else 0.0
+
+
+def _squares(of: Mask) -> NDArray[np.bool_]:
+    ny, nx = of.shape
+    return of.reshape(ny // _SIDE, _SIDE, nx // _SIDE, _SIDE)

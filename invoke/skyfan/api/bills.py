@@ -1,0 +1,172 @@
+"""skyfan costs: the bill of a run or of log files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import template
+from ..bill import logs, prices, runlog, whatif
+from ..bill.collector import Collector
+from ..bill.costs import NOTHING_UNLOGGED, Unlogged, bill
+from ..bill.estimate import Conditions, Estimate, Speeds, estimate
+from ..bill.runlog import RunLog
+from ..bill.show import Costs, queue_notice
+from ..bill.whatif import Variation
+from ..errors import UsageError
+from ..events import OnProgress, ignore
+from ..plans.plan import Plan
+from ..plans.select import MEMORY_MB, sending_tier
+from . import engines
+
+ARCH = "x86_64"
+
+
+@dataclass(frozen=True)
+class CostOptions:
+    """How a bill is computed, and what is computed beside it."""
+
+    model: str = prices.MODEL
+    region: str | None = None
+    """AWS region whose prices apply (default: us-east-1)."""
+    price_file: str | Path | None = None
+    arch: str | None = None
+    """Architecture of the functions (default: the stack's)."""
+    free_tier: bool = False
+    variation: Variation | None = None
+    """Other conditions, under which the cost of the same work is computed too."""
+    advise: bool = False
+    """Whether to recommend a memory size."""
+
+
+def costs(
+    run: str | None = None,
+    output: str | Path | None = None,
+    *,
+    stack: str = "skyfan",
+    log: Iterable[str | Path] = (),
+    options: CostOptions | None = None,
+    progress: OnProgress = ignore,
+) -> Costs:
+    """The bill of a run from its logs, or of log files.
+
+    The run is in a folder, in s3://bucket, or in the results bucket of a stack. `log` are files to read
+    processor = options.arch or _processor(None if paths else run_log, stack)
+    """
+    options = options or CostOptions()
+    model = options.model
+    rates = prices.load(options.price_file, options.region)
+    paths = [str(path) for path in log]
+    run_log: RunLog | None = None
+    unlogged: Unlogged = NOTHING_UNLOGGED
+    if run is not None:
+        run_log = _run_log(run, output, stack, progress, paths)
+        records, unlogged = run_log.records, run_log.unlogged
+    elif paths:
+        collector = Collector()
+        for events in logs.files(paths):
+            collector.add(events)
+        records = collector.finish()
+    else:
+        raise UsageError("name a run, or log files with --log")
+    if not len(records) and not records.unparsed:
+        where = ", ".join(paths) or f"the logs of the run {run}"
+        where = f"{where} of the run {run}" if paths and run else where
+        raise UsageError(f"no REPORT line in {where}: Lambda writes one at the end of each invocation")
+    processor = options.arch or _processor(None if paths else run_log, stack)
+    common: dict[str, Any] = {"arch": processor, "unlogged": unlogged}
+    actual = bill(records, rates, model=model, free_tier=options.free_tier, **common)
+    others = {name: bill(records, rates, model=name, **common) for name in rates.models if name != model}
+    expected = None
+    if run_log and len(run_log.files):
+        expected = estimate(run_log.items(), Conditions(run_log.memory_mb, processor, rates))
+    other = None
+    if options.variation:
+        terms = {"model": model, "free_tier": options.free_tier, **common}
+        other = whatif.what_if(records, rates, options.variation, **terms)
+    advice = whatif.advise(records, rates, arch=processor) if options.advise else None
+    is_local = run_log is not None and not run_log.sent
+    made = Costs(run, actual, others, rates, records, expected, other, advice, is_local)
+    if run_log is None:
+        return made
+    counts = {name: getattr(run_log, name) for name in ("requests", "stored_bytes", "unreported")}
+    return replace(made, **counts)
+
+
+def history(run: str, output: str | Path | None = None, *, stack: str = "skyfan") -> Speeds | None:
+    """Time and memory of a past run's files, for estimate(history=...); None if its logs lack them."""
+    return _run_log(run, output, stack, ignore).speeds()
+
+
+def forecast(
+    plan: Plan,
+    *,
+    stack: str = "skyfan",
+    function: str = "SepExtract",
+    concurrency: int | None = None,
+    history: Speeds | None = None,
+    template_file: str | Path | None = None,
+) -> tuple[Estimate, list[str]]:
+    """Time and cost of a plan on a stack, and what the user should know about them, one line each.
+
+    `concurrency` replaces what Lambda allows. If the stack cannot be asked, the template's memory sizes and
+    an account's default concurrency are assumed, and the lines say so.
+    """
+    conditions = Conditions(MEMORY_MB) if history is None else Conditions(MEMORY_MB, speeds=history)
+    notices: list[str] = []
+    age_s = template.AGE_S
+    try:
+        from ..aws import stack as stacks
+
+        registry = engines.registry(template_file)
+        found = stacks.find(stack, patient=False)
+        functions = stacks.deployed(found, registry, function, concurrency, patient=False)
+    except UsageError as error:
+        notices.append(f"the stack {stack!r} could not be asked about memory and concurrency: {error}")
+        if concurrency is not None:
+            conditions = replace(conditions, concurrency=concurrency, concurrency_source="as requested")
+    else:
+        notices += functions.notices
+        age_s = functions.age_s
+        conditions = replace(
+            conditions,
+            memory_mb=functions.memory_mb,
+            arch=found.outputs.get("ProcessorArchitecture", ARCH),
+            prices=prices.load(region=found.region),
+            concurrency=functions.concurrency,
+            concurrency_source=functions.concurrency_source,
+        )
+    memory_mb = conditions.memory_mb
+    graded = (replace(item, tier=sending_tier(item, memory_mb)) for item in plan)
+    made = estimate(graded, conditions)
+    if (wait_s := made.busy_seconds_high / conditions.concurrency) > age_s:
+        notices.append(queue_notice(wait_s, age_s))
+    return made, notices
+
+
+def _run_log(
+    run: str, output: str | Path | None, stack: str, progress: OnProgress, exports: Iterable[str] = ()
+) -> RunLog:
+    place, _ = engines.find_place(output, stack)
+
+    def groups(functions: frozenset[str]) -> list[str]:
+        from ..aws import stack as stacks
+
+        found = stacks.find(stack)
+        return [found.log_group(key) for key, name in found.functions.items() if name in functions]
+
+    def client() -> Any:
+        from .. import session
+
+        return session.client("logs")
+
+    return runlog.read(place, run, log_groups=groups, client=client, exports=exports, progress=progress)
+
+
+def _processor(run_log: RunLog | None, stack: str) -> str:
+    """The stack's architecture if the run was on Lambda, else x86_64."""
+    if run_log is None or not run_log.sent:
+        return ARCH
+    from ..aws import stack as stacks
+
+    return stacks.find(stack).outputs.get("ProcessorArchitecture", ARCH)

@@ -1,0 +1,152 @@
+"""skyfan collect, search and report."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import files
+from ..catalogs import collect as collecting
+from ..catalogs import search as searching
+from ..catalogs.collect import Collected
+from ..catalogs.dataset import default_folder
+from ..catalogs.search import SearchResult
+from ..errors import UsageError
+from ..events import OnProgress, ignore
+from ..formatting import file_name
+from ..runs import run as runs
+from ..runs.judge import STATES
+from ..runs.state import Follower, RunFile
+from ..sky import angles
+from ..storage import uris
+from ..storage.place import Place
+from ..storage.uris import Results
+from . import engines
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity
+
+
+def collect(
+    run: str,
+    output: str | Path | None = None,
+    *,
+    stack: str = "skyfan",
+    to: str | Path | None = None,
+    good: bool = False,
+    progress: OnProgress = ignore,
+) -> Collected:
+    """Collects all catalogs of a run into one data set of sources and a table of images, or updates it.
+
+    The run is in `output`, a folder or s3://bucket, or in the results bucket of `stack`. The data set is
+    written to the folder `to` (default: `collected` in the run's folder, or ./<run> for a run in a bucket).
+    With `good`, images that their catalogs call doubtful are left out.
+
+    Raises UsageError if the run does not exist or has no catalogs, or if the folder has other contents.
+    """
+    place, _ = engines.find_place(output, stack)
+    folder = Path(to) if to else default_folder(place, run)
+    return collecting.collect(place, run, folder, good=good, progress=progress)
+
+
+def search(
+    run: str | Path,
+    around: "str | tuple[float, float] | SkyCoord",
+    radius: "str | Quantity",
+    *,
+    output: str | Path | None = None,
+    columns: Iterable[str] | None = None,
+) -> SearchResult:
+    """The sources within `radius` of a position, nearest first.
+
+    `run` is the folder of a data set, or the name of a run that was collected in `output`. `around` is
+    "RA DEC", a name, a pair of numbers in degrees, or a SkyCoord; `radius` is a string with a unit, such as
+    "20s", or a Quantity.
+
+    The `table` of the result is an Arrow table with the distance in arcseconds and `columns` (default: all).
+    Raises UsageError if the data set or a column does not exist.
+    """
+    degrees = angles.radius(radius)
+    folder = default_folder(Place.at(output), str(run)) if output else Path(run)
+    if not folder.exists():
+        if not output:
+            raise UsageError(f"there is no data set {run}: give its folder, or a run with --output FOLDER")
+        runs.read(Place.at(output), str(run))  # raises an error that names the nearest run
+        raise UsageError(f"run {run} was not collected yet: `skyfan collect {run} --output {output}` does it")
+    ra, dec = angles.position(around)
+    return searching.search(folder, ra, dec, degrees, columns)
+
+
+def find_catalog(
+    run: str, image: str, output: str | Path | None = None, *, stack: str = "skyfan"
+) -> tuple[str, str]:
+    """An image of a run and its catalog, each a path or an s3:// URI.
+
+    `image` is a path, a URI, or the name of a file of the run. Raises UsageError if the run, the image in it,
+    or its catalog does not exist; the message names the nearest image, or the state of this one.
+    """
+    place, lambdas = engines.find_place(output, stack)
+    results = Results.of(runs.read(place, run)["results"], run)
+
+    def location(uri: str) -> str:
+        return str(uris.local_path(uri) or uri)
+
+    uri = image if "://" in image else uris.from_path(image)
+    key = results.object_key(uris.key(uri))
+    if not place.modified(key):
+        names: dict[str, list[RunFile]] = {}
+        for file in Follower(place, run, lambdas).read().files(*STATES):
+            names.setdefault(file_name(file.uri), []).append(file)
+            if file.uri == uri:
+                raise UsageError(f"{image} has no catalog in run {run}: it is {file.state}")
+        found = names.get(image, [])
+        if len(found) != 1:
+            several = ", ".join(location(file.uri) for file in found)
+            close = "".join(f": is {name} meant?" for name in get_close_matches(file_name(uri), names, 1))
+            raise UsageError(
+                f"several images of run {run} have the name {image}: {several}"
+                if several
+                else f"run {run} has no image {image}{close}"
+            )
+        uri = found[0].uri
+        key = results.object_key(uris.key(uri))
+        if found[0].state != "done":
+            raise UsageError(f"{image} has no catalog in run {run}: it is {found[0].state}")
+    return location(uri), location(place.uri(key))
+
+
+def report(
+    run: str,
+    output: str | Path | None = None,
+    *,
+    stack: str = "skyfan",
+    to: str | Path | None = None,
+    data: str | Path | None = None,
+    progress: OnProgress = ignore,
+) -> Path:
+    """Writes the report of a run as one self-contained HTML file; returns its path.
+
+    The run is in `output`, a folder or s3://bucket, or in the results bucket of `stack`. Its data set is in
+    `data` (default: where collect() writes it). The file is `to` (default: report.html in the run's folder,
+    or ./<run>.html for a run in a bucket). The report says what is missing, such as logs or the data set.
+    Raises UsageError if the run does not exist or the file cannot be written.
+    """
+    from ..report import page, story
+    from . import bills  # slow to import, and most of skyfan.api does not need it
+
+    place, lambdas = engines.find_place(output, stack)
+    content = story.gather(
+        place,
+        run,
+        lambdas,
+        costs=lambda: bills.costs(run, output, stack=stack),
+        data=Path(data) if data else None,
+        progress=progress,
+    )
+    default = Path(f"{run}.html") if place.folder is None else place.folder / "runs" / run / "report.html"
+    path = Path(to) if to else default
+    html = page.render(content)
+    with files.replace(path) as part:
+        part.write_text(html, encoding="utf-8")
+    return path

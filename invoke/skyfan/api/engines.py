@@ -1,0 +1,157 @@
+"""skyfan run and retry: on this machine or on AWS."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import events, inputs, template
+from ..engine import AwsOptions, Engine, LocalOptions, Preview, SamOptions, Selection
+from ..errors import UsageError
+from ..local.engine import LocalEngine
+from ..plans import plan as plans
+from ..plans.plan import Plan
+from ..runs import run as runs
+from ..runs.outcome import Outcome
+from ..storage.place import Place
+from ..task import Task
+from . import stacks
+
+Where = LocalOptions | AwsOptions | str | Path
+"""Where files are processed. A folder stands for LocalOptions(folder)."""
+
+
+def run(
+    paths: Iterable[str],
+    where: Where,
+    task: Task | None = None,
+    *,
+    template_file: str | Path | None = None,
+    on_event: events.OnEvent = events.ignore,
+) -> Outcome:
+    """Runs the function of `task` on every file in `paths` that has no result yet.
+
+    `paths` are files, folders, globs, s3:// objects, s3:// prefixes that end in /, and @lists; or one plan
+    file. `where` is a folder or LocalOptions for this machine, SamOptions for containers on it, which process
+    local files only, or AwsOptions for a stack, which processes s3:// files only. Results go to <folder or
+    bucket>/runs/<run>/. `template_file` replaces template.find().
+
+    Call it again to continue a run. Raises UsageError if the run is not possible, Interrupted[Outcome] on
+    Ctrl-C.
+    """
+    task = task or Task()
+    engine = _engine(where, template_file)
+    with _planned(paths, where, task) as plan:
+        return engine.send(task, plan, on_event)
+
+
+@contextmanager
+def preview(
+    paths: Iterable[str],
+    where: Where,
+    task: Task | None = None,
+    *,
+    template_file: str | Path | None = None,
+) -> Iterator[Preview]:
+    """What run() with the same arguments would send: invocations in order, and on AWS the estimate."""
+    task = task or Task()
+    engine = _engine(where, template_file)
+    with _planned(paths, where, task) as plan:
+        yield engine.plan(task, plan)
+
+
+def retry(
+    run: str,
+    where: Where,
+    selection: Selection | None = None,
+    *,
+    template_file: str | Path | None = None,
+    on_event: events.OnEvent = events.ignore,
+) -> Outcome:
+    """Sends the failed, missing and cancelled files of a run again, but never a file that is done.
+
+    `where` as in run(), which must be where the run is. Files that ran out of memory or time go to the
+    function with the most memory. Permanent failures are skipped. `selection` selects more, and counts what
+    was selected and skipped.
+
+    Raises UsageError if there is no such run or stack, Interrupted[Outcome] on Ctrl-C.
+    """
+    engine = _engine(where, template_file)
+    return engine.send(_task(engine, run), selection or Selection(), on_event)
+
+
+def preview_retry(
+    run: str,
+    where: Where,
+    selection: Selection | None = None,
+    *,
+    template_file: str | Path | None = None,
+) -> Preview:
+    """What retry() with the same arguments would send. The selection counts while the calls are read."""
+    engine = _engine(where, template_file)
+    return engine.plan(_task(engine, run), selection or Selection())
+
+
+def find_place(output: str | Path | None, stack: str) -> tuple[Place, Place | None]:
+    """The place of runs, and the place of Lambda's failure records if a stack names it.
+
+    Raises UsageError if the folder, bucket or stack does not exist.
+    """
+    if output is not None:
+        return Place.at(output), None
+    from ..aws import stack as stacks  # boto3 is slow to import, and a folder does not need it
+
+    try:
+        found = stacks.find(stack)
+    except UsageError as error:
+        raise UsageError(f"{error}. For a run on this machine name its folder with --output") from error
+    return found.results, found.failures
+
+
+def registry(template_file: str | Path | None) -> template.Template:
+    """The template in a file (default: see template.find()). Warns about ignored files."""
+    if template_file:
+        return template.read(Path(template_file))
+    found = template.find()
+    for path in found.ignored:
+        warnings.warn(f"{path} is not skyfan's template and is ignored", stacklevel=4)
+    return template.read(found.path)
+
+
+def _engine(where: Where, template_file: str | Path | None) -> Engine:
+    if isinstance(where, AwsOptions):
+        from ..aws.engine import AwsEngine  # boto3 takes half a second, which a local run need not wait for
+
+        return AwsEngine(registry(template_file), where)
+    found = registry(template_file)
+    if isinstance(where, SamOptions):
+        from ..local.sam import SamEngine
+
+        return SamEngine(found, where, lambda: stacks.build(found))
+    return LocalEngine(found, _local(where))
+
+
+def _local(where: LocalOptions | str | Path) -> LocalOptions:
+    if isinstance(where, LocalOptions):
+        return where
+    if str(where).startswith("s3://"):
+        raise UsageError(f"{where} is a bucket: AwsOptions name the stack that processes its runs")
+    return LocalOptions(where)
+
+
+def _task(engine: Engine, run: str) -> Task:
+    return runs.task(run, runs.read(engine.place, run))
+
+
+@contextmanager
+def _planned(paths: Iterable[str], where: Where, task: Task) -> Iterator[Plan]:
+    """The plan in `paths`, or one of all their inputs; searches do not enter the folder of the runs."""
+    paths = list(paths)
+    if len(paths) == 1 and paths[0].endswith(".parquet"):
+        yield plans.read(paths[0])
+        return
+    if files := [path for path in paths if path.endswith(".parquet")]:
+        raise UsageError(f"{files[0]}: give a plan alone, without other paths")
+    skip = None if isinstance(where, AwsOptions) else Path(_local(where).output) / "runs"
+    with runs.as_plan(inputs.expand(paths, access=task.access, skip=skip), task.access) as plan:
+        yield plan

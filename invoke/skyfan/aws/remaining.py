@@ -1,0 +1,107 @@
+"""The files to send: those of a plan that are neither done nor sent, or those that a retry selects."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ..engine import File, Selection
+from ..errors import InputError
+from ..plans.plan import Item
+from ..plans.select import graded
+from ..runs import digests
+from ..runs.state import Follower
+from ..storage import uris
+from ..storage.place import Place
+from ..storage.uris import Results
+from . import journal
+from .budget import Budget
+from .stack import Functions
+
+
+class Remaining:
+    """Iterates over the remaining files, and counts those that it skips."""
+
+    def __init__(
+        self,
+        place: Place,
+        run: str,
+        results: Results,
+        items: Iterable[Item],
+        functions: Functions,
+    ) -> None:
+        self.done_before = self.sent_before = 0
+        self._place, self._run, self._results = place, run, results
+        self._items, self._functions = items, functions
+
+    def read(self, budget: Budget | None = None) -> None:
+        """Reads which files are done and which were sent: one listing and the receipts, 16 bytes per file.
+
+        Counts all receipts in `budget`; a file that was accepted twice counts twice.
+        """
+        accepted = [np.empty(0, np.uint64)]
+        for table in journal.accepted(self._place, self._run):
+            accepted.append(digests.of_uris(table["uri"].to_pylist()).astype(np.uint64))
+            if budget:
+                budget.receipts(table)
+        self._sent = np.unique(np.concatenate(accepted))
+        self._done = digests.digests(key for key, _ in self._results.list(self._place))
+
+    def __iter__(self) -> Iterator[File]:
+        """Raises InputError for a local file."""
+        for file in self.all():
+            key = uris.key(file.uri)
+            if digests.contains(self._done, key):
+                self.done_before += 1
+            elif digests.contains(self._sent, key):
+                self.sent_before += 1
+            else:
+                yield file
+
+    def all(self) -> Iterator[File]:
+        """All files, including those that are done or sent. Raises InputError for a local file."""
+        for item in self.graded():
+            if not item.uri.startswith("s3://"):
+                raise InputError(f"{item.uri} is on this machine, where Lambda cannot read it: copy it to S3")
+            yield File(item.uri, self._functions.tiers[item.tier].name)
+
+    def graded(self) -> Iterator[Item]:
+        """All files, each with the tier that it is sent to."""
+        return graded(self._items, self._functions.memory_mb)
+
+    def uris(self) -> Iterator[str]:
+        """The files that the call is about."""
+        return (item.uri for item in self._items)
+
+
+class Selected:
+    """The files of a run that a retry selects, as Remaining has those of a plan."""
+
+    done_before = sent_before = 0
+
+    def __init__(self, selection: Selection, follower: Follower, functions: Functions) -> None:
+        self._selection, self._follower, self._functions = selection, follower, functions
+        self.state = follower.read()
+
+    def read(self, budget: Budget | None = None) -> None:
+        """Reads the state again. Counts all receipts in `budget`."""
+        if budget:
+            for table in journal.accepted(self._follower.place, self._follower.run):
+                budget.receipts(table)
+        self.state = self._follower.read()
+
+    def __iter__(self) -> Iterator[File]:
+        return self.all()
+
+    def all(self) -> Iterator[File]:
+        """The selected files with the names of their functions."""
+        for item in self.graded():
+            yield File(item.uri, self._functions.tiers[item.tier].name, item.uri in self._selection.alone)
+
+    def graded(self) -> Iterator[Item]:
+        """The selected files, each with the tier that it is sent to."""
+        names = {tier: function.name for tier, function in self._functions.tiers.items()}
+        return self._selection.select(self.state, names, self._functions.memory_mb)
+
+    def uris(self) -> Iterator[str]:
+        """The files that the call is about."""
+        return (item.uri for item in self.graded())

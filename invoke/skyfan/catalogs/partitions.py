@@ -1,0 +1,216 @@
+"""Writes the partitions of a data set from new sources and from the partitions of the existing data set."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from . import dataset, healpix, spill
+from .dataset import UNPLACED, DataSet, Partition
+from .healpix import FINEST
+from .schema import FROM_IMAGE, HEALPIX, array, unknown, without_healpix
+from .spill import FIRST, Chunk, Columns
+
+CountBelow = Callable[[NDArray[np.int64]], NDArray[np.int64]]
+"""Number of rows with keys below each of several edges."""
+
+
+@dataclass(frozen=True)
+class ExistingPart:
+    """A partition of the existing data set, or its unplaced sources, without the sources of some images."""
+
+    path: Path
+    start: int
+    stop: int
+    """Range of possible keys; `stop` is exclusive."""
+    rows: int
+    """Number of rows that are kept."""
+    removed: frozenset[str]
+    """Images whose sources are not kept; empty if all rows are."""
+    partition: Partition | None
+    """None for unplaced sources."""
+
+    def count_below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of kept rows with keys below each edge. Reads keys only for edges inside its range."""
+        counts = np.where(edges >= self.stop, self.rows, 0)
+        is_inside = (edges > self.start) & (edges < self.stop)
+        if is_inside.any():
+            columns = [self._key, "IMAGE"] if self.removed else [self._key]
+            counts[is_inside] = np.searchsorted(self._keys(self._read(columns)), edges[is_inside])
+        return counts
+
+    def table(self, start: int, stop: int, schema: pa.Schema) -> pa.Table | None:
+        """Kept rows with keys in [start, stop), with the columns of `schema`; None if there are none."""
+        if stop <= self.start or start >= self.stop:
+            return None
+        table = self._read(None)
+        low, high = np.searchsorted(self._keys(table), [start, stop])
+        table = table.slice(low, high - low)
+        for field in schema:
+            if field.name not in table.column_names:
+                table = table.append_column(field, unknown(len(table), field.type))
+        return table.select(schema.names).cast(schema) if len(table) else None
+
+    @property
+    def _key(self) -> str:
+        return HEALPIX if self.partition else "SOURCE_ID"
+
+    def _keys(self, table: pa.Table) -> NDArray[np.int64]:
+        keys: NDArray[np.int64] = table[self._key].to_numpy()
+        return keys if self.partition else keys + FIRST
+
+    def _read(self, columns: list[str] | None) -> pa.Table:
+        table = pq.read_table(self.path, columns=columns, partitioning=None)
+        return table.filter(_is_kept(table["IMAGE"], self.removed)) if self.removed else table
+
+
+def existing_parts(existing: DataSet, removed: frozenset[str]) -> Iterator[ExistingPart]:
+    """All parts of a data set. `removed` are the images whose sources are not kept."""
+    for partition in existing.partitions:
+        path = existing.folder / partition.path
+        yield _existing_part(path, partition.start, partition.stop, partition.rows, removed, partition)
+    path = existing.folder / UNPLACED
+    if path.exists():
+        yield _existing_part(path, FIRST, 0, pq.read_metadata(path).num_rows, removed, None)
+
+
+def _existing_part(
+    path: Path, start: int, stop: int, rows: int, removed: frozenset[str], partition: Partition | None
+) -> ExistingPart:
+    if removed:
+        images = pq.read_table(path, columns=["IMAGE"], read_dictionary=["IMAGE"], partitioning=None)["IMAGE"]
+        kept = pc.sum(_is_kept(images, removed)).as_py() or 0
+        if kept < rows:
+            return ExistingPart(path, start, stop, kept, removed, partition)
+    return ExistingPart(path, start, stop, rows, frozenset(), partition)
+
+
+def _is_kept(images: pa.ChunkedArray, removed: frozenset[str]) -> pa.ChunkedArray:
+    return pc.invert(pc.is_in(images.cast(pa.string()), value_set=pa.array(sorted(removed), pa.string())))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All sources of the new data set: those of catalogs read now, and those of the existing data set."""
+
+    chunks: list[Chunk]
+    ids: list[int]
+    """The image's share of SOURCE_ID, by the number of the image."""
+    images: pa.Table
+    """The columns of FROM_IMAGE of the images read now, in the order of their numbers."""
+    existing: list[ExistingPart]
+
+    def count_below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of sources with keys below each edge."""
+        total = np.zeros(len(edges), np.int64)
+        for chunk in self.chunks:
+            total += chunk.count_below(edges)
+        for part in self.existing:
+            total += part.count_below(edges)
+        return total
+
+    def table(self, start: int, stop: int, schema: pa.Schema) -> pa.Table:
+        """The sources with keys in [start, stop), sorted by key and SOURCE_ID."""
+        tables = list(self._tables(start, stop, schema))
+        if len(tables) == 1:
+            return tables[0]
+        table = pa.concat_tables(tables)
+        tables.clear()
+        order = [name for name in (HEALPIX, "SOURCE_ID") if name in schema.names]
+        return table.sort_by([(name, "ascending") for name in order])
+
+    def _tables(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        for columns in spill.take(self.chunks, start, stop, self.ids):
+            yield pa.table(list(self._arrays(columns, schema)), schema=schema)
+        for part in self.existing:
+            table = part.table(start, stop, schema)
+            if table is not None:
+                yield table
+
+    def _arrays(self, columns: Columns, schema: pa.Schema) -> Iterable[pa.Array]:
+        image = pa.array(columns["image"])
+        from_image = {field.name for field in FROM_IMAGE}
+        for field in schema:
+            if field.name in from_image:
+                yield self.images[field.name].take(image)
+            elif field.name not in columns:
+                yield unknown(len(image), field.type)
+            else:
+                # pop, so that no column is in memory twice
+                yield array(columns.pop(field.name), field.type)
+
+
+def write_partitions(
+    sources: Sources, columns: pa.Schema, folder: Path, limit: int, *, reuse: bool
+) -> Iterator[tuple[Partition, int]]:
+    """Writes all partitions; yields each with their total number.
+
+    `reuse` links partitions whose rows have not changed instead of writing them; the columns must be equal.
+    """
+    unchanged = {
+        part.partition: part for part in sources.existing if part.partition and reuse and not part.removed
+    }
+    partitions = list(split(sources.count_below, limit))
+    for partition in partitions:
+        # The same pixel with the same number of rows, none of them removed: nothing was added either.
+        if partition in unchanged:
+            _link(unchanged[partition].path, folder / partition.path)
+        else:
+            table = sources.table(partition.start, partition.stop, columns)
+            dataset.write_partition(table, folder / partition.path)
+        yield partition, len(partitions)
+
+
+def write_unplaced(sources: Sources, columns: pa.Schema, folder: Path, limit: int) -> int:
+    """Writes the sources without a position, if any, `limit` at a time; returns their number."""
+    ranges = list(split_range(sources.count_below, FIRST, 0, limit))
+    if not ranges:
+        return 0
+    columns = without_healpix(columns)
+    path = folder / UNPLACED
+    with dataset.writer(path, columns) as file:
+        for start, stop in ranges:
+            file.write_table(sources.table(start, stop, columns), row_group_size=dataset.ROW_GROUP)
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _link(existing: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(existing, path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(existing, path)
+
+
+def split(count_below: CountBelow, limit: int) -> Iterator[Partition]:
+    """The partitions, in the order of keys. A pixel with more than `limit` rows is split into four."""
+    yield from _split(count_below, limit, 0, np.arange(13))
+
+
+def _split(count_below: CountBelow, limit: int, order: int, pixels: NDArray[np.int64]) -> Iterator[Partition]:
+    edges = pixels.astype(np.int64) << (2 * (healpix.ORDER - order))
+    counts = np.diff(count_below(edges))
+    for pixel, rows in zip(pixels[:-1].tolist(), counts.tolist(), strict=True):
+        if rows > limit and order < FINEST:
+            yield from _split(count_below, limit, order + 1, 4 * pixel + np.arange(5))
+        elif rows:
+            yield Partition(order, pixel, rows)
+
+
+def split_range(count_below: CountBelow, start: int, stop: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of keys within [start, stop) with up to `limit` rows each; ranges without rows are left out."""
+    low, high = count_below(np.array([start, stop])).tolist()
+    if high - low <= limit or stop - start == 1:
+        if high > low:
+            yield start, stop
+        return
+    middle = (start + stop) // 2
+    yield from split_range(count_below, start, middle, limit)
+    yield from split_range(count_below, middle, stop, limit)

@@ -1,0 +1,41 @@
+"""Chunks of work, delays between retries, and coroutines called from plain functions."""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end; also in a notebook, whose thread has a running event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last one may be shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def backoff(first: float, longest: float) -> Iterator[float]:
+    """Seconds to wait before each retry, without end: exponential back-off with full jitter.
+
+    The n-th delay is random between 0 and first × 2**n, at most `longest`.
+    """
+    for retry in count():
+        yield random.uniform(0, min(longest, first * 2.0 ** min(retry, 64)))
+
+
+def retry_after(header: str | None, longest: float) -> float:
+    """Seconds that a Retry-After header asks for, at most `longest`; 0 without a header or for a date."""
+    return min(float(header), longest) if header and header.isdecimal() else 0.0

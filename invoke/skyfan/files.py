@@ -1,0 +1,122 @@
+"""Files and folders that are replaced in one step: a reader sees all of the old one or all of the new one."""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from .errors import UsageError
+
+_AT_FDCWD = -100
+_EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
+
+
+def require_posix(what: str) -> None:
+    """Raises UsageError on a system without POSIX locks and processes; `what` names what needs them."""
+    if missing := [name for name in ("fcntl", "resource") if importlib.util.find_spec(name) is None]:
+        raise UsageError(
+            f"{what} needs POSIX locks and processes ({', '.join(missing)}), which Windows does not have: "
+            "use Linux, macOS or the Windows Subsystem for Linux"
+        )
+
+
+def lock(file: int | IO[str]) -> None:
+    """Locks an open file until it is closed. Raises BlockingIOError while another process holds the lock."""
+    require_posix("a lock")
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def replace(path: Path) -> Iterator[Path]:
+    """Yields a temporary file to write, which replaces `path` if the block ends without an error.
+
+    It lies beside `path`, because a rename is atomic only within one file system, and is removed after an
+    error. Raises UsageError where the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yields a work folder; its subfolder `new` replaces `folder` if the block ends without an error.
+
+    A block that makes no `new` leaves `folder` as it is. The work folder lies beside `folder`, for the same
+    reason as above, and is removed at the end; the next call removes the one of a killed process. Raises
+    UsageError while another process replaces the same folder, and on Windows.
+    """
+    require_posix(f"writing the folder {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(folder)
+    work = _work_folder(folder)
+    held = _lock(work, folder)
+    try:
+        for leftover in work.iterdir():
+            shutil.rmtree(leftover)
+        yield work
+        if (work / "new").exists():
+            _swap(work / "new", folder, work / "old")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        os.close(held)
+
+
+def recover_folder(folder: Path) -> None:
+    """Restores the old folder after a process was killed between the two renames of `_swap`."""
+    old = _work_folder(folder) / "old"
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+
+
+def _work_folder(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.part")
+
+
+def _lock(work: Path, folder: Path) -> int:
+    """Creates and locks the work folder; returns its descriptor, which holds the lock until it is closed."""
+    while True:
+        work.mkdir(exist_ok=True)
+        descriptor = os.open(work, os.O_RDONLY)
+        try:
+            lock(descriptor)
+            if work.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise UsageError(f"another process is writing {folder}: wait until it is done") from error
+        except FileNotFoundError:  # its owner finished between our open and our lock
+            pass
+        os.close(descriptor)
+
+
+def _swap(new: Path, folder: Path, old: Path) -> None:
+    if not folder.exists():
+        new.rename(folder)
+    elif not _exchange(new, folder):
+        folder.rename(old)
+        new.rename(folder)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Exchanges two names in one step; False if the system or the file system cannot."""
+    library = ctypes.CDLL(None)
+    try:
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(os.fsencode(a), os.fsencode(b), _EXCHANGE) == 0)
+        return bool(library.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _EXCHANGE) == 0)
+    except AttributeError:
+        return False

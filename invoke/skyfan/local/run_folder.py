@@ -1,0 +1,98 @@
+"""The folder of a run on this machine; it has the layout of a run in a bucket."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from .. import files
+from ..errors import UsageError
+from ..runs import run as runs
+from ..storage import uris
+from ..storage.place import Place
+from ..storage.uris import Results, below_bucket
+from ..task import Task
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder <output>/runs/<run>, with the paths of results, failure records and logs in it."""
+
+    output: Path
+    """Absolute."""
+    task: Task
+    results: str
+    """SKYFAN_OUTPUT in the template; `output` replaces its bucket."""
+
+    @property
+    def folder(self) -> Path:
+        return self.output / "runs" / self.task.run
+
+    @property
+    def place(self) -> Place:
+        return Place.at(self.output, make=True)
+
+    def open(self, *, marks: bool = False) -> bool:
+        """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().
+
+        `marks` says whether the function marks doubtful results. Raises UsageError if the
+        folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
+        return runs.begin(self.place, self.task, self.results, marks=marks)
+
+    def disown(self) -> None:
+        """Removes run.json, plans and failures of a run that was refused, so that its name is free again."""
+        (self.folder / "run.json").unlink(missing_ok=True)
+        for name in ("plans", "failures"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def result(self, uri: str) -> Path:
+        """The path of the result of this input."""
+        return self.output / Results.of(below_bucket(self.results), self.task.run).object_key(uris.key(uri))
+
+    def is_done(self, uri: str) -> bool:
+        """Whether a result exists that is not older than the input. The age of S3 objects is not checked."""
+        try:
+            written = self.result(uri).stat().st_mtime_ns
+        except OSError:
+            return False
+        path = uris.local_path(uri)
+        try:
+            return path is None or path.stat().st_mtime_ns <= written
+        except OSError:
+            return True  # the input was deleted, its result was not
+
+    def clear_result(self, uri: str) -> None:
+        """Removes the result of this input, if any, and its marks."""
+        self.result(uri).unlink(missing_ok=True)
+        for marks in (self.folder / "doubtful").glob("*"):
+            (marks / uris.key(uri)).unlink(missing_ok=True)
+
+    def failure(self, uri: str) -> Path:
+        """The path of the failure record of this input."""
+        return self.folder / "failures" / f"{uris.key(uri)}.json"
+
+    def record_failure(self, uri: str, record: dict[str, Any]) -> Path:
+        """Writes or replaces the failure record of this input; returns its path."""
+        path = self.failure(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replace(path) as part:
+            part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return path
+
+    def clear_failure(self, uri: str) -> None:
+        """Removes the failure record of this input, if any."""
+        self.failure(uri).unlink(missing_ok=True)
+
+    def new_log(self) -> IO[str]:
+        """Opens a new log file, named after the current time in UTC; one per call of the engine."""
+        folder = self.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
+        return (folder / f"{stamp}.log").open("x", encoding="utf-8")

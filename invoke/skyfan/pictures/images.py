@@ -1,0 +1,227 @@
+"""What a picture shows: the planes of an image with their sky coordinates, and the sources of its catalog."""
+
+import gzip
+import io
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..storage import s3
+
+ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
+# SExtractor's rule of thumb for the isophotal limit, in units of the rms axes.
+_KRON_RADIUS = 3.0
+
+
+@dataclass(frozen=True)
+class Ellipses:
+    """Kron ellipses of sources, (n,) each; pixel centres are whole numbers from 0."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    a: NDArray[np.float64]
+    """Semi-axes in pixels."""
+    b: NDArray[np.float64]
+    theta: NDArray[np.float64]
+    """Degrees from x towards y."""
+    flagged: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+_NONE = np.empty(0)
+NO_SOURCES = Ellipses(_NONE, _NONE, _NONE, _NONE, _NONE, np.empty(0, np.bool_))
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One science plane."""
+
+    ext: int
+    """Index of its HDU in the file, which is the catalog's EXT_NUMBER."""
+    version: int
+    """EXTVER, or its place among the file's images, from 1."""
+    data: NDArray[np.float32]
+    """Shape (ny, nx); NaN where there is no data."""
+    wcs: WCS | None
+    """None if the header has no usable celestial coordinates."""
+    sources: Ellipses | None = None
+    """None if no catalog was read."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """The planes of one file, in the order of EXTVER."""
+
+    title: str
+    chips: list[Chip]
+
+    @property
+    def sources(self) -> tuple[int, int] | None:
+        """Numbers of sources without and with flags; None if no catalog was read."""
+        found = [chip.sources.flagged for chip in self.chips if chip.sources is not None]
+        flagged = sum(int(flags.sum()) for flags in found)
+        return (sum(map(len, found)) - flagged, flagged) if found else None
+
+
+def load(
+    image: str,
+    catalog: str | None = None,
+    *,
+    chip: int | None = None,
+    access: tuple[str, str] = ("anonymous", "anonymous"),
+) -> Exposure:
+    """Reads `image` and the sources of `catalog`, each a path or an s3:// URI with its own access.
+
+    Planes are the SCI extensions; in a file without any, the first two-dimensional image. `chip` is the
+    EXTVER of the only plane to read. Raises InputError for a file that cannot be read, an image without
+    planes or without that chip, and a catalog with sources on an HDU that is no plane of the image.
+    """
+    with warnings.catch_warnings(action="ignore"), _open(image, access[0]) as hdus:
+        try:
+            chips = _chips(hdus)
+        except (OSError, EOFError, TypeError, ValueError) as error:
+            raise InputError(f"{image} cannot be read to its end: {error}") from error
+        if not chips:
+            raise InputError(f"{image} holds no two-dimensional image")
+        chosen = [plane for plane in chips if chip in {None, plane.version}]
+        if not chosen:
+            versions = ", ".join(str(plane.version) for plane in chips)
+            raise InputError(f"{image} has no chip {chip}; it has: {versions}")
+        described = title(hdus[0].header, hdus[chosen[0].ext].header) or stem(image)
+    if catalog is None:
+        return Exposure(described, chosen)
+    by_ext = read_ellipses(catalog, access[1])
+    if unknown := set(by_ext) - {None} - {plane.ext for plane in chips}:
+        ext = min(map(str, unknown))
+        raise InputError(f"{catalog} has sources on HDU {ext}, where {image} has no image")
+    nothing = by_ext.get(None) or NO_SOURCES
+    return Exposure(described, [replace(plane, sources=by_ext.get(plane.ext, nothing)) for plane in chosen])
+
+
+def title(primary: fits.Header, plane: fits.Header) -> str:
+    """Target, instrument, filter and exposure time, as far as the primary or the plane's header has them."""
+
+    def card(name: str) -> Any:
+        return primary[name] if name in primary else plane.get(name)
+
+    instrument = "/".join(str(card(name)) for name in ("INSTRUME", "DETECTOR") if card(name))
+    names = [str(card(name) or "") for name in ("FILTER", "FILTER1", "FILTER2")]
+    filters = "+".join(name for name in names if name and not name.startswith(("CLEAR", "N/A")))
+    exposure = card("EXPTIME")
+    seconds = f"{exposure:,.0f} s" if isinstance(exposure, int | float) and exposure > 0 else ""
+    target = str(card("TARGNAME") or card("OBJECT") or "")
+    parts = [target, " ".join(part for part in (instrument, filters) if part), seconds]
+    return "  ·  ".join(part for part in parts if part)
+
+
+def read_ellipses(uri: str, access: str = "anonymous") -> dict[int | None, Ellipses]:
+    """The ellipses of a catalog by EXT_NUMBER; all of them under None if the catalog has no such column.
+
+    Raises InputError for a file without SExtractor's columns.
+    """
+    with _open(uri, access) as hdus:
+        for hdu in hdus:
+            if isinstance(hdu, fits.BinTableHDU) and set(ELLIPSE_COLUMNS) <= set(hdu.columns.names):
+                return _ellipses(hdu)
+    raise InputError(f"{uri} is not a catalog: it has no table with {', '.join(ELLIPSE_COLUMNS)}")
+
+
+def reduced(data: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Means of blocks of `step` by `step` pixels, of those with data; NaN for a block without any."""
+    if step == 1:
+        return data
+    ny, nx = data.shape
+    padded = np.pad(data, ((0, -ny % step), (0, -nx % step)), constant_values=np.nan)
+    blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
+    with warnings.catch_warnings(action="ignore"):  # numpy warns of a block without data
+        means: NDArray[np.float32] = np.nanmean(blocks, axis=(1, 3))
+    return means
+
+
+def _open(uri: str, access: str) -> fits.HDUList:
+    try:
+        if uri.startswith("s3://"):
+            body = s3.read(uri, access)
+            source: Any = io.BytesIO(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+        else:
+            source = Path(uri)
+        return fits.open(source, memmap=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{uri} does not exist") from error
+    except (OSError, EOFError) as error:
+        raise InputError(f"{uri} is not a FITS file: {error}") from error
+
+
+def stem(uri: str) -> str:
+    """The name of an image file without its suffixes."""
+    name = uri.rpartition("/")[2]
+    for suffix in (".gz", ".fz", ".fits", ".fit"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _chips(hdus: fits.HDUList) -> list[Chip]:
+    images = [
+        ext
+        for ext, hdu in enumerate(hdus)
+        if isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
+        and len(hdu.shape) == 2
+        and min(hdu.shape) > 0
+    ]
+    science = [ext for ext in images if hdus[ext].name == "SCI"]
+    chips = []
+    for number, ext in enumerate(science or images[:1], 1):
+        data = np.array(hdus[ext].data, np.float32)
+        data[_uncovered(hdus, ext, data)] = np.nan
+        chips.append(Chip(ext, hdus[ext].ver if science else number, data, _wcs(hdus, ext)))
+    return sorted(chips, key=lambda chip: chip.version)
+
+
+def _uncovered(hdus: fits.HDUList, ext: int, data: NDArray[np.float32]) -> NDArray[np.bool_]:
+    bad: NDArray[np.bool_] = ~np.isfinite(data)
+    for hdu in hdus:
+        if hdu.name == "WHT" and hdu.ver == hdus[ext].ver and getattr(hdu, "shape", None) == data.shape:
+            bad |= hdu.data == 0
+    return bad
+
+
+def _wcs(hdus: fits.HDUList, ext: int) -> WCS | None:
+    # Wrong cards break WCS in ways of all kinds; a picture without coordinates is better than none.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            # The list itself, for distortions that are kept in lookup tables.
+            wcs = WCS(hdus[ext].header, hdus)
+            if not wcs.has_celestial or wcs.pixel_n_dim != 2:
+                return None
+            ny, nx = hdus[ext].shape
+            corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [0, ny - 1], [(nx - 1) / 2, (ny - 1) / 2]], 0)
+            scale = np.abs(np.linalg.det(wcs.pixel_scale_matrix)) ** 0.5
+    except Exception:
+        return None
+    return wcs if np.isfinite(corners).all() and 0 < scale < 1 else None
+
+
+def _ellipses(hdu: fits.BinTableHDU) -> dict[int | None, Ellipses]:
+    table, names = hdu.data, hdu.columns.names
+    x, y, a, b, theta = (np.array(table[name], np.float64) for name in ELLIPSE_COLUMNS)
+    kron = np.array(table["KRON_RADIUS"], np.float64) if "KRON_RADIUS" in names else np.full(len(x), np.nan)
+    kron[~(kron > 0)] = _KRON_RADIUS
+    flagged = np.array(table["FLAGS"]) != 0 if "FLAGS" in names else np.zeros(len(x), bool)
+    finite = np.isfinite(x + y + a + b + theta)
+    ext = np.array(table["EXT_NUMBER"]) if "EXT_NUMBER" in names else None
+    by_ext: dict[int | None, Ellipses] = {}
+    for number in [None] if ext is None else np.unique(ext):
+        rows = finite if number is None else finite & (ext == number)
+        shape = (x[rows] - 1, y[rows] - 1, (a * kron)[rows], (b * kron)[rows], theta[rows], flagged[rows])
+        by_ext[None if number is None else int(number)] = Ellipses(*shape)
+    return by_ext

@@ -1,0 +1,89 @@
+"""Pictures without axes: stretched pixels and the ellipses of sources, by Pillow alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from .images import Chip, Ellipses, reduced
+from .stretch import DEFAULT_LOOK, Look, stretch
+
+GOOD, FLAGGED = "#5ef2c2", "#ffa94d"
+"""Colours of sources without and with flags."""
+NO_DATA, HATCH = "#27324a", "#5d6f96"
+CMAPS = ("gray", "gray_r")
+_GAP = 6
+_FINE = 4  # ellipses are drawn this many times as large and reduced, which smooths their edges
+_POINTS = 90
+
+
+def picture(chips: Sequence[Chip], side: int, look: Look = DEFAULT_LOOK) -> Image.Image:
+    """An RGB picture of chips that stand on one another, the first at the bottom, as on the detector.
+
+    Each is at most `side` pixels high and wide; images of less than half of that are enlarged by a whole
+    number. Pixels without data are hatched. `look.cmap` is gray or gray_r.
+    """
+    drawn = [_chip(chip, side, look) for chip in chips]
+    width = max(each.width for each in drawn)
+    height = sum(each.height for each in drawn) + _GAP * (len(drawn) - 1)
+    canvas = Image.new("RGB", (width, height), "white")
+    top = height
+    for each in drawn:
+        top -= each.height
+        canvas.paste(each, (0, top))
+        top -= _GAP
+    return canvas
+
+
+def _chip(chip: Chip, side: int, look: Look) -> Image.Image:
+    # Blocks are averaged before the stretch, so that faint sources rise above the noise as they should.
+    step = max(1, max(chip.data.shape) // side)
+    data = reduced(chip.data, step)
+    zoom = side / max(data.shape)
+    zoom = zoom if zoom < 1 else float(int(zoom))
+    size = max(1, round(data.shape[1] * zoom)), max(1, round(data.shape[0] * zoom))
+    filter_ = Image.Resampling.LANCZOS if zoom < 1 else Image.Resampling.NEAREST
+    brightness = np.nan_to_num(stretch(data, look.stretch)(data))
+    canvas = _grey(1 - brightness if look.cmap == "gray_r" else brightness).resize(size, filter_)
+    canvas = canvas.convert("RGB")
+    empty = np.isnan(data)
+    if empty.any():
+        canvas.paste(_hatched(size), mask=_grey(empty).resize(size, Image.Resampling.NEAREST))
+    if chip.sources is not None:
+        for colour, chosen in ((GOOD, ~chip.sources.flagged), (FLAGGED, chip.sources.flagged)):
+            if chosen.any():
+                canvas.paste(colour, mask=_outlines(chip.sources, chosen, zoom / step, size))
+    return canvas
+
+
+def _grey(values: NDArray[np.float32] | NDArray[np.bool_]) -> Image.Image:
+    """Rows from the bottom, in [0, 1], as an 8-bit image."""
+    return Image.fromarray(np.ascontiguousarray(np.rint(values[::-1] * np.float32(255)).astype(np.uint8)))
+
+
+def _hatched(size: tuple[int, int]) -> Image.Image:
+    columns, rows = np.arange(size[0]), np.arange(size[1])[:, None]
+    hatched = Image.new("RGB", size, NO_DATA)
+    hatched.paste(HATCH, mask=Image.fromarray((((columns + rows) % 8 < 2) * 255).astype(np.uint8)))
+    return hatched
+
+
+def _outlines(
+    sources: Ellipses, chosen: NDArray[np.bool_], scale: float, size: tuple[int, int]
+) -> Image.Image:
+    """Coverage (8 bits) of the outlines of the chosen ellipses; `scale` is in picture pixels per pixel."""
+    turn = np.linspace(0, 2 * np.pi, _POINTS)
+    x, y, a, b, theta = (
+        values[chosen, None] for values in (sources.x, sources.y, sources.a, sources.b, sources.theta)
+    )
+    cos, sin = np.cos(np.radians(theta)), np.sin(np.radians(theta))
+    right = x + a * np.cos(turn) * cos - b * np.sin(turn) * sin
+    up = y + a * np.cos(turn) * sin + b * np.sin(turn) * cos
+    points = _FINE * np.stack([(right + 0.5) * scale, size[1] - (up + 0.5) * scale], axis=-1)
+    large = Image.new("L", (size[0] * _FINE, size[1] * _FINE))
+    draw = ImageDraw.Draw(large)
+    width = max(_FINE, round(_FINE * max(size) / 600))
+    for outline in points:
+        draw.line([tuple(point) for point in outline.tolist()], fill=255, width=width, joint="curve")
+    return large.reduce(_FINE)

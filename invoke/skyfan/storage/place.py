@@ -1,0 +1,208 @@
+"""The place of runs, a bucket or a folder, behind one interface: obstore's S3Store or LocalStore.
+
+    runs/<run>/run.json                     function, config, outputs, access; places of results and failures
+    runs/<run>/plans/<digest>.parquet       the files to process; several plans if the run was extended
+    runs/<run>/receipts/<time>-<id>.parquet invocations that Lambda accepted
+    runs/<run>/lease.json                   who sends the files to Lambda
+    runs/<run>/catalogs/<key>.cat.fits      results, where SKYFAN_OUTPUT says so (see storage/uris.py)
+    runs/<run>/failures/<key>.json          failure records of the local engine, and of files in a batch
+    runs/<run>/doubtful/<doubts>/<key>      marks of doubtful results, empty objects (see runs/doubts.py)
+    runs/<run>/cancel.json                  reserved concurrency before a cancel, and the time of the cancel
+    runs/<run>/logs/                        logs of the local engine
+    runs/<run>/collected/                   the data set made by skyfan collect
+
+Lambda's own failure records are in a separate bucket: aws/lambda/async/<function>/<y>/<m>/<d>/<time>-<id>.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+from obstore.store import LocalStore, ObjectStore
+
+from ..errors import InputError
+from . import s3
+from .s3 import ERRORS, storage_error
+
+CONCURRENT_GETS = 32
+"""Enough to hide the latency of S3, few enough for a laptop's sockets."""
+READ_AHEAD = 64 << 20
+"""Maximum bytes that `Place.fetch` holds; a larger object is fetched alone."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object of a listing."""
+
+    key: str
+    size: int
+    modified: float
+    """Unix time in seconds."""
+    etag: str = ""
+    """Differs between versions of an object, also if size and time do not."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A bucket or a folder that holds runs. Methods raise InputError for errors of the storage."""
+
+    name: str
+    """s3://bucket, or the folder's absolute path."""
+    store: ObjectStore
+
+    @classmethod
+    def at(cls, name: str | Path, *, make: bool = False) -> Self:
+        """The place with this name: s3://bucket or a folder, which `make` creates if it is missing."""
+        text = str(name)
+        if text.startswith("s3://"):
+            bucket = text.removeprefix("s3://").rstrip("/")
+            if not bucket or "/" in bucket:
+                raise InputError(f"{text} is not s3://bucket: runs are at the top level of a bucket")
+            return cls(f"s3://{bucket}", s3.client(bucket, "signed"))
+        folder = Path(text).resolve()
+        if not make and not folder.is_dir():
+            raise InputError(f"the folder {text} does not exist")
+        return cls(str(folder), LocalStore(folder, mkdir=make))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None for a bucket."""
+        return None if self.name.startswith("s3://") else Path(self.name)
+
+    def list(self, prefix: str, after: str | None = None) -> Iterator[Object]:
+        """All objects under a prefix that ends with a slash, a page at a time.
+
+        A bucket lists in the order of keys, without those up to and including `after`; a folder does neither.
+        """
+        try:
+            for page in obstore.list(self.store, prefix, offset=after, chunk_size=1000):
+                for item in page:
+                    if not item["path"].endswith(".part"):
+                        modified = item["last_modified"].timestamp()
+                        yield Object(item["path"], item["size"], modified, item["e_tag"] or "")
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{prefix}", error) from error
+
+    def prefixes(self, prefix: str) -> tuple[str, ...]:
+        """The folders directly under a prefix that ends with a slash, without a slash at their end."""
+        try:
+            return tuple(sorted(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"]))
+        except (FileNotFoundError, NotFoundError) as error:
+            self._require_bucket(error)
+            return ()
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{prefix}", error) from error
+
+    def modified(self, key: str) -> float:
+        """Unix time in seconds at which an object was written; 0 if it does not exist."""
+        try:
+            return float(obstore.head(self.store, key)["last_modified"].timestamp())
+        except (FileNotFoundError, NotFoundError) as error:
+            self._require_bucket(error)
+            return 0.0
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def get(self, key: str) -> bytes | None:
+        """All bytes of one object; None if it does not exist."""
+        try:
+            return bytes(obstore.get(self.store, key).bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            self._require_bucket(error)
+            return None
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (exclusive) of one object, which must exist."""
+        try:
+            return bytes(obstore.get_range(self.store, key, start=start, end=end))
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def fetch(self, objects: Iterable[Object]) -> Iterator[tuple[Object, bytes]]:
+        """Each object with its bytes, in the order of `objects`, several at once.
+
+        Skips objects that were deleted since they were listed.
+        """
+        waiting: deque[tuple[Object, Future[bytes | None]]] = deque()
+        held = 0
+        with ThreadPoolExecutor(CONCURRENT_GETS, "skyfan-get") as threads:
+            try:
+                for item in objects:
+                    while waiting and (len(waiting) >= CONCURRENT_GETS or held + item.size > READ_AHEAD):
+                        first, future = waiting.popleft()
+                        held -= first.size
+                        if (body := future.result()) is not None:
+                            yield first, body
+                    waiting.append((item, threads.submit(self.get, item.key)))
+                    held += item.size
+                for first, future in waiting:
+                    if (body := future.result()) is not None:
+                        yield first, body
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Writes or replaces one object in one step."""
+        try:
+            obstore.put(self.store, key, body)
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def get_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """All bytes of one object and its ETag, for put_if(); None if it does not exist."""
+        try:
+            found = obstore.get(self.store, key)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+        except (FileNotFoundError, NotFoundError) as error:
+            self._require_bucket(error)
+            return None
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def put_if(self, key: str, body: bytes, etag: str | None) -> str | None:
+        """Writes one object only if it still has this ETag; with None, only if it does not exist.
+
+        Returns the new ETag, or None if another writer was first. After a response that was lost, a retry may
+        find this call's own object: read it again before you conclude that the writer was another.
+        """
+        mode: Any = "create" if etag is None else {"e_tag": etag}
+        if etag is not None and isinstance(self.store, LocalStore):
+            # A folder cannot compare and write in one step.
+            found, mode = self.get_tagged(key), "overwrite"
+            if found is None or found[1] != etag:
+                return None
+        try:
+            return obstore.put(self.store, key, body, mode=mode, use_multipart=False)["e_tag"] or ""
+        except (AlreadyExistsError, PreconditionError):
+            return None
+        except ERRORS as error:
+            if self.folder and etag is None:
+                return self._create(key, body)
+            raise storage_error(f"{self.name}/{key}", error) from error
+
+    def _create(self, key: str, body: bytes) -> str | None:
+        """Creates a file where obstore could not: it needs hard links, which exFAT does not have."""
+        try:
+            with Path(self.name, key).open("xb") as file:
+                file.write(body)
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise InputError(f"{self.name}/{key}: cannot be written: {error.strerror}") from error
+        return (self.get_tagged(key) or (b"", ""))[1]
+
+    def _require_bucket(self, error: Exception) -> None:
+        """Raises InputError if what does not exist is the bucket itself."""
+        if "NoSuchBucket" in str(error):
+            raise storage_error(self.name, error) from error
+
+    def uri(self, key: str) -> str:
+        """The object's URI: s3:// or file://."""
+        return f"{self.name}/{key}" if self.folder is None else (self.folder / key).as_uri()

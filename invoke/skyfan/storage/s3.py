@@ -1,0 +1,164 @@
+"""Access to S3 through obstore: clients, listings, single objects, and error messages."""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from .. import extras, network
+from ..errors import InputError, UsageError, explain
+
+ACCESS: dict[str, dict[str, Any]] = {
+    "anonymous": {"skip_signature": True},
+    "signed": {},
+    "requester-pays": {"request_payer": True},
+}
+# These buckets are always read in their own region, whatever region the user has configured.
+REGIONS = {"stpubdata": "us-east-1"}
+ERRORS = (BaseError, FileNotFoundError)
+"""What obstore raises: for what does not exist, Python's own error."""
+_STATUS = re.compile(r"status code: (\d{3})[^:]*: (.*?)(?=\n\nDebug source|\Z)", re.DOTALL)
+_REGION = re.compile(r"<Region>([-a-z0-9]+)</Region>|expecting '([-a-z0-9]+)'|s3[.-]([-a-z0-9]+)\.amazonaws")
+# One such key makes obstore refuse the page of the listing that has it.
+_BAD_KEY = re.compile(r'invalid path: (?:Error parsing )?Path "(.*?)"(?: contained|:)', re.DOTALL)
+# What obstore says of a connection that was not made, and what in its long form tells why.
+_NOT_SENT = "error sending request"
+_WHY = re.compile(r'message: "([^"]+)"|error: "([^"]+)"|kind: (Timeout)')
+_ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
+
+
+def client(bucket: str, access: str = "anonymous") -> S3Store:
+    """A client for one bucket.
+
+    Honours AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, and proxies and certificates of `network`; if
+    `access` is not anonymous, all that boto3 does: profiles, configured endpoints, FIPS.
+
+    Raises UsageError where `access` needs credentials and there are none, or the configuration is wrong.
+    """
+    options: dict[str, Any] = dict(ACCESS[access])
+    if access == "anonymous":
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        region, certificates = REGIONS.get(bucket, region), network.bundle(network.AWS)
+        endpoint = _configured_endpoint() or f"https://s3.{region}.amazonaws.com"
+    else:
+        options["credential_provider"], region, endpoint, certificates = _profile(bucket)
+    if not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"AWS_ENDPOINT_URL is {endpoint}: it must begin with http:// or https://")
+    retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+    return S3Store(
+        bucket,
+        region=region,
+        endpoint=endpoint,
+        client_options=network.storage_options(endpoint, certificates),
+        retry_config=retry,
+        **options,
+    )
+
+
+def _configured_endpoint() -> str | None:
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def _profile(bucket: str) -> tuple[Any, str, str, Path | None]:
+    """Credentials, region, endpoint and certificates from boto3: obstore knows neither profiles nor SSO."""
+    from .. import session  # boto3, which anonymous access does not need
+
+    with extras.needed("aws"):
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+    profile = session.session()
+    session.credentials(profile)
+    meta = session.client("s3", REGIONS.get(bucket), of=profile).meta
+    return (
+        Boto3CredentialProvider(profile),
+        meta.region_name,
+        meta.endpoint_url,
+        session.certificates(profile),
+    )
+
+
+def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
+    """URIs of all objects under s3://bucket/prefix/, in the order of their keys."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        for page in obstore.list(client(bucket, access), prefix or None):
+            for item in page:
+                yield f"s3://{bucket}/{item['path']}"
+    except ERRORS as error:
+        raise storage_error(uri, error, access) from error
+
+
+def read(uri: str, access: str = "anonymous") -> bytes:
+    """All bytes of one object. Raises InputError where it does not exist or cannot be read."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    try:
+        return bytes(obstore.get(client(bucket, access), key).bytes())
+    except ERRORS as error:
+        raise storage_error(uri, error, access) from error
+
+
+def refusal(uri: str, access: str) -> InputError | None:
+    """Why S3 refuses all that these credentials ask for; None if it denies access to this object alone.
+
+    The answer to a HEAD has no body and does not say.
+    """
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    try:
+        obstore.get_range(client(bucket, access), key, start=0, length=1)
+    except ERRORS as error:
+        if _answer(str(error))[1] not in {"AccessDenied", "401", "403", "404", "NoSuchKey", ""}:
+            return storage_error(uri, error, access)
+    return None
+
+
+def storage_error(uri: str, error: Exception, access: str = "signed") -> InputError:
+    """The InputError to raise instead of one of ERRORS about `uri`, with S3's own reason in its message."""
+    text = str(error)
+    if advice := network.advice(text):
+        return InputError(f"{uri}: {advice}")
+    if bad := _BAD_KEY.search(text):
+        return InputError(
+            f"{uri}: it holds the object {bad[1]!r}, and keys with empty or '.' parts or control characters "
+            "cannot be read: name the folders or files beside it"
+        )
+    if _NOT_SENT in text:
+        why = next((part for found in _WHY.findall(text) for part in found if part), "")
+        return InputError(f"{uri}: {explain(['unreachable'])}{f' ({why})' if why else ''}")
+    status, code, said = _answer(text)
+    named = _REGION.search(text)
+    region = next(filter(None, named.groups()), "") if named else ""
+    if code in ("NoSuchKey", "404") or (isinstance(error, FileNotFoundError) and code != "NoSuchBucket"):
+        return InputError(f"{uri} does not exist")
+    if status in ("401", "403") and code in ("AccessDenied", status) and access == "anonymous":
+        return InputError(f"{uri}: {_ANONYMOUS}")
+    reason = ": ".join(filter(None, (code, said)))
+    if advice := explain([code, status], said, region):
+        return InputError(f"{uri}: {advice} ({reason})")
+    return InputError(f"{uri}: storage error: {reason or text.strip().splitlines()[0]}")
+
+
+def _answer(text: str) -> tuple[str, str, str]:
+    """Status, error code (else the status again) and message of the response of S3 that obstore quotes."""
+    if "redirect without LOCATION" in text:
+        return "301", "PermanentRedirect", ""
+    found = _STATUS.search(text)
+    if not found:
+        return "", "", ""
+    status, body = found.groups()
+    code, said = (_inside(body, tag) for tag in ("Code", "Message"))
+    if title := _inside(body, "title"):
+        said = f"a page with the title {title!r}, which is not S3's: a proxy's?"
+    return status, code or status, said
+
+
+def _inside(body: str, tag: str) -> str:
+    found = re.search(rf"<{tag}[^>]*>(.*?)</{tag}>", body, re.DOTALL | re.IGNORECASE)
+    return " ".join(found[1].split())[:300] if found else ""

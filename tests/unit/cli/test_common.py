@@ -1,0 +1,83 @@
+"""What the commands share: where runs lie by default, and which template.yaml is used."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from skyfan.aws import stack
+from skyfan.cli import main
+from skyfan.errors import UsageError
+
+FOREIGN = "Resources:\n  Hello:\n    Type: AWS::Serverless::Function\n    Properties: {CodeUri: hello}\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def skyfan(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
+
+
+def test_runs_are_found_where_run_puts_them_by_default(folder: Path) -> None:
+    (folder / "skyfan-output/runs").mkdir(parents=True)
+    done = skyfan("runs", "--json")
+    assert done.exit_code == 0
+    assert done.stdout == "[]\n"
+    assert "./skyfan-output" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--output", "out"], ["--stack", "survey"]])
+def test_a_named_place_comes_before_the_default_one(folder: Path, words: list[str]) -> None:
+    (folder / "skyfan-output/runs").mkdir(parents=True)
+    done = skyfan("runs", *words)
+    assert done.exit_code == 2
+    assert "skyfan-output" not in done.stderr
+
+
+def test_a_stack_that_the_environment_names_comes_before_it_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "skyfan-output/runs").mkdir(parents=True)
+    monkeypatch.setenv("SKYFAN_STACK", "survey")
+    done = skyfan("runs")
+    assert done.exit_code == 2
+    assert "skyfan-output" not in done.stderr
+
+
+def test_without_any_place_the_error_names_both_ways() -> None:
+    done = skyfan("status", "default")
+    assert done.exit_code == 2
+    assert "credentials" in done.stderr
+    assert "--output" in done.stderr
+
+
+def test_an_ignored_template_is_named(folder: Path) -> None:
+    (folder / "template.yaml").write_text(FOREIGN)
+    done = skyfan("run", "none.fits")
+    assert done.exit_code == 2
+    assert f"{folder / 'template.yaml'} is ignored" in done.stderr
+    assert "none.fits" in done.stderr
+
+
+@pytest.mark.parametrize("before", [None, "eu-west-1"])
+def test_a_region_holds_for_one_command(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    seen = []
+
+    def find(*_: object, **__: object) -> None:
+        seen.append(os.environ["AWS_REGION"])
+        raise UsageError("no stack")
+
+    monkeypatch.setattr(stack, "find", find)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    if before:
+        monkeypatch.setenv("AWS_REGION", before)
+    for words in (("status", "r"), ("run", "s3://b/a.fits", "--engine", "aws")):
+        assert skyfan(*words, "--region", "ap-south-1").exit_code == 2
+    assert seen == ["ap-south-1"] * 2
+    assert os.environ.get("AWS_REGION") == before

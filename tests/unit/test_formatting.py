@@ -1,0 +1,117 @@
+"""Numbers, sizes, times and names for people."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skyfan import formatting
+from skyfan.formatting import ENCODING_ERRORS, Column, file_name, table
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formatting.count(1), "1 file"),
+        (formatting.count(12_345), "12,345 files"),
+        (formatting.count(2, "image"), "2 images"),
+        (formatting.size(999), "999 bytes"),
+        (formatting.size(4_700_000), "4.7 MB"),
+        (formatting.size(470_000_000), "470 MB"),
+        (formatting.size(12.71e12), "12.71 TB"),
+        (formatting.usd(0), "0 USD"),
+        (formatting.usd(1234.567), "1,234.57 USD"),
+        (formatting.usd(0.0018337), "0.00183 USD"),
+        (formatting.usd(1.4e-7), "0.000000140 USD"),
+        (formatting.duration(0.25), "250 ms"),
+        (formatting.duration(1.25), "1.2 s"),
+        (formatting.duration(119.9), "2 min 0 s"),
+        (formatting.duration(68_950), "19 h 9 min"),
+        (formatting.clock(59.6), "1:00"),
+        (formatting.clock(3723), "1:02:03"),
+        (formatting.timestamp(None), "–"),
+        (formatting.timestamp(0), "1970-01-01 00:00:00 UTC"),
+        (formatting.number(float("nan")), "–"),
+        (formatting.number(26.4567), "26.46"),
+        (formatting.number(122_078), "122,078"),
+        (formatting.file_name("s3://bucket/a/b.fits"), "b.fits"),
+        (formatting.file_name("s3://bucket/a/"), "a"),
+        (formatting.truncate("abcdef", 4), "abc…"),
+        (formatting.truncate("abcd", 4), "abcd"),
+    ],
+)
+def test_formats(text: str, expected: str) -> None:
+    assert text == expected
+
+
+COLUMNS = (
+    Column("file", "name"),
+    Column("size", "number"),
+    Column("rule", "prose"),
+    Column("more", optional=True),
+)
+ROWS = [
+    ["a_very_long_name_of_an_image_flt.fits", "123.45 MB", "a rule of many words that are wrapped", "x" * 9]
+]
+
+
+def test_a_table_that_fits_is_whole() -> None:
+    assert table(COLUMNS, [*ROWS, None, ["total", "1", "", ""]], 200) == [
+        "file                                        size  rule                                   more",
+        "─" * 98,
+        "a_very_long_name_of_an_image_flt.fits  123.45 MB  a rule of many words that are wrapped  xxxxxxxxx",
+        "─" * 98,
+        "total                                          1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "first"),
+    [
+        (94, f"{ROWS[0][0]}  123.45 MB  a rule of many words that are      xxxxxxxxx"),
+        (85, "a_very_long_name_of_an_image_flt.fits  123.45 MB  a rule of many words      xxxxxxxxx"),
+        (62, "a_very_l…_flt.fits  123.45 MB  a rule of many words  xxxxxxxxx"),
+        (52, "a_very_lo…_flt.fits  123.45 MB  a rule of many words"),
+    ],
+)
+def test_a_narrow_table_wraps_prose_then_shortens_names_then_leaves_columns_out(
+    width: int, first: str
+) -> None:
+    lines = table(COLUMNS, ROWS, width)
+    assert lines[2] == first
+    assert max(map(len, lines)) <= width
+    assert ("without more: the window is too narrow" in lines) is (width == 52)
+
+
+def test_what_fits_nowhere_is_printed_as_blocks() -> None:
+    assert table((Column("a", "number"), Column("long", "number")), [["1", "2" * 30], ["3", "4"]], 20) == [
+        "a     1",
+        "long  " + "2" * 30,
+        "",
+        "a     3",
+        "long  4",
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.text("ab_", max_size=60), st.integers(), st.text("c d", max_size=90)), max_size=5),
+    st.integers(30, 120),
+)
+def test_no_number_is_ever_cut(rows: list[tuple[str, int, str]], width: int) -> None:
+    columns = (Column("file", "name"), Column("number", "number"), Column("words", "prose"))
+    lines = table(columns, [[name, str(number), words] for name, number, words in rows], width)
+    words = {word for line in lines for word in line.split()}
+    assert words >= {str(number) for _, number, _ in rows}
+    assert lines[0].startswith("file ") or not rows
+    if lines[1:2] and lines[1].startswith("─"):
+        assert max(map(len, lines)) <= width
+
+
+def test_streams_without_a_sign_get_it_in_ascii() -> None:
+    text = "1…3 – 4 × 5 → é \udcff"
+    assert text.encode("ascii", ENCODING_ERRORS) == b"1...3 - 4 x 5 -> \\xe9 \\udcff"
+    assert text.encode("latin-1", ENCODING_ERRORS) == b"1...3 - 4 \xd7 5 -> \xe9 \\udcff"
+
+
+def test_file_names_are_those_that_people_wrote() -> None:
+    assert file_name("file:///d/J1001%2B5027%20a.fits") == "J1001+5027 a.fits"
+    assert file_name("s3://b/J1001%2B5027.fits") == "J1001%2B5027.fits"
