@@ -149,6 +149,7 @@ def agreement(path: Path, config: Config) -> dict[str, float]:
         chip = next(chips(image, config.good_bits))
     if isinstance(chip, str):
         raise ValueError(chip)
+    config = chip.configured(config)
     return agreement_on(chip, measure(chip.pixels, config), config)
 
 
