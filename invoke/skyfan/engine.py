@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from skyfan_contract import MAX_INPUTS
 
@@ -25,6 +25,8 @@ class LocalOptions:
     workers as there are CPUs and memory for.
     """
 
+    engine: ClassVar[str] = "local"
+    """As --engine and run.json name it."""
     output: str | Path
     """Folder that replaces the output bucket."""
     jobs: int | None = None
@@ -46,11 +48,14 @@ class LocalOptions:
 class SamOptions(LocalOptions):
     """As LocalOptions, with each file in a container of Lambda's own image, by `sam local invoke`."""
 
+    engine: ClassVar[str] = "sam"
+
 
 @dataclass(frozen=True)
 class AwsOptions:
     """Where files are sent on AWS, and how."""
 
+    engine: ClassVar[str] = "aws"
     stack: str = "skyfan"
     batch: int = 1
     """Maximum number of files per invocation."""

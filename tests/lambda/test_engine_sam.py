@@ -27,6 +27,12 @@ def test_files_of_this_machine_in_containers(stand_in: str, demo_data: Path, tmp
     # the same command has nothing left to do, and in workers of this machine it makes the same catalogs
     again = skyfan(tmp_path, *words, "--engine", "sam", code=1)
     assert again["done_before"] == 1
+    # a retry of the mended file is in a container, too
+    shutil.copy(demo_data / IMAGES[0], images / "cut.fits")
+    retried = skyfan(tmp_path, "retry", "r", "--output", "out", "--all", *template, code=0)
+    assert (retried["sent"], retried["state"]["done"]) == (1, 2)
+    (catalog,) = (tmp_path / "out").rglob("cut.fits.cat.fits")
+    assert fits.getheader(catalog)["SRCURI"] == f"s3://images{quote(str(images))}/cut.fits"
     local = ("--output", "local", "--run", "r", "--outputs", "preview", *template)
     skyfan(tmp_path, "run", "my images", *local, code=1)
     for name in IMAGES:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from skyfan import api
 from skyfan.cli import main
+from skyfan.errors import UsageError
+from skyfan.local import sam
 
 TOY = str(Path(__file__).parent / "toy" / "template.yaml")
 Skyfan = Callable[..., Result]
@@ -127,6 +130,45 @@ def test_an_unknown_run_or_place_is_2(skyfan: Skyfan, toy: Callable[..., Result]
     assert result.exit_code == 2
     assert "elsewhere" in result.stderr
     assert skyfan(command).exit_code == 2
+
+
+def test_a_run_keeps_its_engine(
+    skyfan: Skyfan, toy: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check() -> None:
+        raise UsageError("the sam engine")
+
+    monkeypatch.setattr(sam, "check", check)
+    toy("fail bad")
+    about = tmp_path / "out/runs/default/run.json"
+    recorded = json.loads(about.read_text())
+    assert recorded["engine"] == "local"
+    refused = retry(skyfan, "--engine", "sam")
+    assert (refused.exit_code, "the engine local" in refused.stderr) == (2, True)
+    assert "the sam engine" not in retry(skyfan, "--engine", "local", "--all").stderr
+    # of a run in containers
+    about.write_text(json.dumps(recorded | {"engine": "sam"}))
+    assert "the sam engine" in retry(skyfan).stderr
+    result = toy("fail bad")
+    assert (result.exit_code, 'engine was "sam" and is now "local"' in result.stderr) == (2, True)
+    with pytest.raises(UsageError, match="the sam engine"):
+        api.retry("default", "out", template_file=TOY)
+    with pytest.raises(UsageError, match="cannot be retried with local"):
+        api.retry("default", api.LocalOptions("out"), template_file=TOY)
+    # of a run that an earlier version made
+    del recorded["engine"]
+    about.write_text(json.dumps(recorded))
+    assert "does not record its engine; --engine local" in retry(skyfan).stderr
+    assert "the sam engine" in retry(skyfan, "--engine", "sam").stderr
+
+
+@pytest.mark.parametrize("words", [("-o", "out", "--engine", "aws"), ("--engine", "sam")])
+def test_an_engine_that_has_no_runs_in_the_place_is_refused(
+    skyfan: Skyfan, toy: Callable[..., Result], words: tuple[str, ...]
+) -> None:
+    toy("fail bad")
+    result = skyfan("retry", "default", *words)
+    assert (result.exit_code, "has no runs in" in result.stderr) == (2, True)
 
 
 def test_retry_uses_the_larger_function_for_files_that_ran_out_of_memory(

@@ -70,13 +70,14 @@ def retry(
 ) -> Outcome:
     """Sends the failed, missing and cancelled files of a run again, but never a file that is done.
 
-    `where` as in run(), which must be where the run is. Files that ran out of memory or time go to the
-    function with the most memory. Permanent failures are skipped. `selection` selects more, and counts what
-    was selected and skipped.
+    `where` as in run(), which must be where the run is; a folder stands for the engine of its run. Files that
+    ran out of memory or time go to the function with the most memory. Permanent failures are skipped.
+    `selection` selects more, and counts what was selected and skipped.
 
-    Raises UsageError if there is no such run or stack, Interrupted[Outcome] on Ctrl-C.
+    Raises UsageError if there is no such run or stack, or if the run has another engine;
+    Interrupted[Outcome] on Ctrl-C.
     """
-    engine = _engine(where, template_file)
+    engine = _engine(_of_run(run, where), template_file)
     return engine.send(_task(engine, run), selection or Selection(), on_event)
 
 
@@ -88,8 +89,16 @@ def preview_retry(
     template_file: str | Path | None = None,
 ) -> Preview:
     """What retry() with the same arguments would send. The selection counts while the calls are read."""
-    engine = _engine(where, template_file)
+    engine = _engine(_of_run(run, where), template_file)
     return engine.plan(_task(engine, run), selection or Selection())
+
+
+def engine_of(run: str, folder: str | Path) -> str | None:
+    """The engine of a run in a folder, local or sam; None if its run.json is of a version that did not record
+    it. Raises UsageError if there is no such run.
+    """
+    engine: str | None = runs.read(Place.at(folder), run).get("engine")
+    return engine
 
 
 def find_place(output: str | Path | None, stack: str) -> tuple[Place, Place | None]:
@@ -137,6 +146,21 @@ def _local(where: LocalOptions | str | Path) -> LocalOptions:
     if str(where).startswith("s3://"):
         raise UsageError(f"{where} is a bucket: AwsOptions name the stack that processes its runs")
     return LocalOptions(where)
+
+
+def _of_run(run: str, where: Where) -> LocalOptions | AwsOptions:
+    """`where` with the engine of the run: another one would give results that differ in silence."""
+    if isinstance(where, AwsOptions):
+        return where
+    options = _local(where)
+    recorded = engine_of(run, options.output)
+    if not isinstance(where, LocalOptions):
+        return SamOptions(where) if recorded == SamOptions.engine else options
+    if recorded not in (None, where.engine):
+        raise UsageError(
+            f"run {run!r} has the engine {recorded}, so it cannot be retried with {where.engine}"
+        )
+    return where
 
 
 def _task(engine: Engine, run: str) -> Task:

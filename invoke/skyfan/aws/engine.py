@@ -90,8 +90,9 @@ class AwsEngine:
         for notice in work.notices(cost):
             on_event(events.Notice(notice))
         if isinstance(files, Plan):
-            marks = self.stack.marks_doubtful
-            runs.begin(self.place, task, self._results(task), self.stack.failures.name, marks=marks)
+            failures, marks = self.stack.failures.name, self.stack.marks_doubtful
+            engine = self._options.engine
+            runs.begin(self.place, task, self._results(task), failures, engine=engine, marks=marks)
             runs.add_plan(self.place, task.run, files)
         outcome = Outcome(task.run, self.place, files.files)
 

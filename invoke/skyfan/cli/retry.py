@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import formatting
+from ..errors import UsageError
 from .common import (
     AWS,
     LOCAL,
@@ -28,11 +29,16 @@ from .common import (
 from .run import print_calls, selected
 
 if TYPE_CHECKING:
-    from ..engine import Selection
+    from ..engine import AwsOptions, LocalOptions, Selection
 
 
 @click.command()
 @run_argument
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "sam", "aws"]),
+    help="The engine of the run (default: the one that it records).",
+)
 @where
 @click.option("--late", is_flag=True, help="Also late files.")
 @click.option("--all", "everything", is_flag=True, help="Also permanent failures.")
@@ -48,6 +54,7 @@ def retry(
     /,
     *,
     run: str,
+    engine: str | None,
     output: str | None,
     late: bool,
     everything: bool,
@@ -60,9 +67,9 @@ def retry(
     """Send failed, missing and cancelled files of RUN again.
 
     Files that are done are never sent. Files that ran out of memory or time go to the function with more
-    memory. Permanent failures, such as a file that is not FITS, are skipped. The configuration is that of the
-    run. A run in a folder is processed on this machine; a run in a bucket is sent, and `skyfan status
-    --follow` shows the results.
+    memory. Permanent failures, such as a file that is not FITS, are skipped. The configuration and the engine
+    are those of the run. A run in a folder is processed on this machine; a run in a bucket is sent, and
+    `skyfan status --follow` shows the results.
 
     Exit code: 0 all sent (local, or with --wait: all done), 1 some files were not sent or failed, 2 wrong
     use, 130 Ctrl-C.
@@ -73,8 +80,17 @@ def retry(
 
     is_local = output is not None and not output.startswith("s3://")
     refuse(ctx, *((AWS, "is for runs in a bucket") if is_local else (LOCAL, "is for runs on this machine")))
+    if engine and (engine == "aws") == is_local:
+        kept = f"the folder {output}" if is_local else "a bucket"
+        raise UsageError(f"--engine {engine} has no runs in {kept}: --output names the place of the run")
     selection = Selection(everything=everything, late=late)
-    place = local_of(output, options) if output and is_local else aws_of(options, output)
+    if output and is_local:
+        recorded = engines.engine_of(run, output)
+        if not recorded and not engine:
+            click.echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
+        place: AwsOptions | LocalOptions = local_of(output, options, sam=(engine or recorded) == "sam")
+    else:
+        place = aws_of(options, output)
     file = template_file(template) if is_local else template
     if dry_run:
         preview = engines.preview_retry(run, place, selection, template_file=file)

@@ -80,8 +80,10 @@ class LocalEngine:
         began = time.monotonic()
         functions = self._functions(task)
         folder = RunFolder(self._output, task, template.results(functions[STANDARD]))
-        is_new = isinstance(files, Plan) and folder.open(marks=DOUBTFUL in functions[STANDARD].environment)
+        is_new = False
         if isinstance(files, Plan):
+            marks = DOUBTFUL in functions[STANDARD].environment
+            is_new = folder.open(self.options.engine, marks=marks)
             runs.add_plan(folder.place, task.run, files)
         items = self._items(task, files, functions)
         outcome = Outcome(task.run, folder.place)

@@ -34,17 +34,17 @@ class RunFolder:
     def place(self) -> Place:
         return Place.at(self.output, make=True)
 
-    def open(self, *, marks: bool = False) -> bool:
+    def open(self, engine: str, *, marks: bool = False) -> bool:
         """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().
 
-        `marks` says whether the function marks doubtful results. Raises UsageError if the
-        folder cannot be written.
+        `engine` is local or sam, `marks` says whether the function marks doubtful results. Raises UsageError
+        if the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
-        return runs.begin(self.place, self.task, self.results, marks=marks)
+        return runs.begin(self.place, self.task, self.results, engine=engine, marks=marks)
 
     def disown(self) -> None:
         """Removes run.json, plans and failures of a run that was refused, so that its name is free again."""

@@ -27,22 +27,31 @@ from ..task import Task
 
 LARGE_SUFFIX = "Large"
 """The variant of a function with more memory has the function's name with this suffix."""
-_COMPARED = ("function", "config", "outputs", "access")
+_COMPARED = ("function", "config", "outputs", "access", "engine")
 _MAX_NAMES = 20
 _CHUNK = 1 << 14
 
 
 def begin(
-    place: Place, task: Task, results: str, failures: str | None = None, *, marks: bool = False
+    place: Place,
+    task: Task,
+    results: str,
+    failures: str | None = None,
+    *,
+    engine: str | None = None,
+    marks: bool = False,
 ) -> bool:
     """Writes run.json and returns True, or compares the existing one and returns False.
 
-    `results` is SKYFAN_OUTPUT of the function, `failures` the place of Lambda's failure records, `marks`
-    whether the function marks doubtful results. All are kept in run.json so that the run can be followed
-    without the stack, and the time in `began`. Of several processes that start a run at once, one returns
-    True. Raises RunConflictError if the configurations differ; the message names each key that does.
+    `results` is SKYFAN_OUTPUT of the function, `failures` the place of Lambda's failure records, `engine` the
+    one that processes the files, `marks` whether the function marks doubtful results. All are kept in
+    run.json so that the run can be followed without the stack, and the time in `began`. Of several processes
+    that start a run at once, one returns True. Raises RunConflictError if the configurations or the engines
+    differ; the message names each key that does.
     """
     about = {**task.configuration(), "results": below_bucket(results)}
+    if engine:
+        about["engine"] = engine
     if failures:
         about["failures"] = failures
     if marks:
@@ -54,7 +63,10 @@ def begin(
         if place.put_if(key, (json.dumps(new, indent=1) + "\n").encode(), None) is not None:
             return True
         body = place.get(key) or b""  # another process has started the run since
-    if differences := _differences(_parse(body, place.uri(key)), about):
+    before = _parse(body, place.uri(key))
+    if engine:
+        before.setdefault("engine", engine)  # earlier versions did not record it
+    if differences := _differences(before, about):
         raise RunConflictError(
             f"run {task.run!r} in {place.name} was started with another configuration: "
             f"{'; '.join(differences)}. Choose another name with --run, or use the old configuration."
@@ -63,8 +75,8 @@ def begin(
 
 
 def read(place: Place, run: str) -> dict[str, Any]:
-    """The content of run.json: function, config, outputs, access, results, began; if the function marks
-    doubtful results, doubtful; for Lambda, failures.
+    """The content of run.json: function, config, outputs, access, results, engine, began; if the function
+    marks doubtful results, doubtful; for Lambda, failures.
 
     Raises UsageError if there is no such run; the message names the existing runs.
     """
