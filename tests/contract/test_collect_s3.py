@@ -82,7 +82,7 @@ def test_the_default_folder_is_in_the_working_folder(
     monkeypatch.chdir(tmp_path / "here")
     assert collect("default", f"s3://{bucket}").folder == tmp_path / "here/default"
     assert len(search("default", (0, 0), "180d").table) == 800
-    assert len(search("default", (0, 0), "180d", output=f"s3://{bucket}").table) == 800
+    assert len(search("default", (0, 0), "180d", where=f"s3://{bucket}").table) == 800
 
 
 def test_a_missing_bucket_or_run_is_named(bucket: str, tmp_path: Path) -> None:

@@ -179,6 +179,7 @@ def test_a_run_on_lambda_and_the_same_work_in_a_folder_s_log_give_one_bill(
     seen: list[int] = []
     made = api.costs(
         RUN,
+        api.AwsOptions(),
         options=api.CostOptions(advise=True),
         progress=lambda stage, done, total: seen.append(done),
     )
@@ -192,7 +193,7 @@ def test_a_run_on_lambda_and_the_same_work_in_a_folder_s_log_give_one_bill(
     assert bill.usage.puts == 4 + 1, "four catalogs, and the mark of a doubtful one"
     assert made.estimate
     assert made.estimate.files == 4
-    history = api.history(RUN)
+    history = api.history(RUN, api.AwsOptions())
     assert history
     assert "4 files of the run first-light" in history.origin
 
@@ -227,7 +228,7 @@ def test_of_a_file_with_several_runs_one_is_billed_and_what_it_lacks_is_counted(
     stored(tmp_path, "exported", of_run("exported", FILES, REQUESTS, FUNCTIONS))
     path = tmp_path / "exported.log"
     path.write_text("\n".join([*standard_log[:4], *of_others[:2]]))
-    made = api.costs("exported", log=[path])
+    made = api.costs("exported", api.AwsOptions(), log=[path])
     assert (made.bill.invocations, made.requests, made.unreported) == (2, 4, 2)
     assert api.costs(log=[path]).bill.invocations == 3
     done = CliRunner().invoke(main, ["costs", "exported", "--log", str(path), "--json"])
@@ -278,14 +279,14 @@ def test_a_throttled_call_is_made_again(group: Callable[..., str]) -> None:
 @pytest.mark.slow
 def test_a_missing_run_or_log_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere"):
-        api.costs("nowhere")
+        api.costs("nowhere", api.AwsOptions())
     stored(tmp_path, "lost", of_run("lost", FILES[:1], REQUESTS[:1], ["skyfan-FitsSummary"]))
     with pytest.raises(UsageError, match="FitsSummary"):
-        api.costs("lost")
+        api.costs("lost", api.AwsOptions())
     unsent = of_run("unsent", FILES, REQUESTS, FUNCTIONS)
     stored(tmp_path, "unsent", {key: body for key, body in unsent.items() if key.endswith("run.json")})
     with pytest.raises(UsageError, match="unsent"):
-        api.costs("unsent")
+        api.costs("unsent", api.AwsOptions())
 
 
 class Paged:

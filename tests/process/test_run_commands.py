@@ -119,6 +119,18 @@ def test_runs_of_a_folder_are_listed(skyfan: Skyfan, toy: Callable[..., Result],
     assert "default" in skyfan("runs", "-o", "out").stdout
 
 
+def test_functions_of_the_api_take_where_a_run_is_kept_as_retry_does(
+    skyfan: Skyfan, toy: Callable[..., Result]
+) -> None:
+    toy("ok")
+    for where in ("out", Path("out"), api.LocalOptions("out"), api.SamOptions("out")):
+        assert api.status("default", where).counts["done"] == 1
+        assert [run.run for run in api.runs(where)] == ["default"]
+        assert api.costs("default", where).bill.invocations == 1
+    with pytest.raises(UsageError, match="where is the run default"):
+        api.costs("default")
+
+
 @pytest.mark.parametrize("command", ["status", "retry"])
 def test_an_unknown_run_or_place_is_2(skyfan: Skyfan, toy: Callable[..., Result], command: str) -> None:
     toy("ok")

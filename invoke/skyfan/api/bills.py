@@ -13,11 +13,13 @@ from ..bill.estimate import Conditions, Estimate, Speeds, estimate
 from ..bill.runlog import RunLog
 from ..bill.show import Costs, queue_notice
 from ..bill.whatif import Variation
+from ..engine import AwsOptions
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import Plan
 from ..plans.select import MEMORY_MB, sending_tier
 from . import engines
+from .engines import Where
 
 ARCH = "x86_64"
 
@@ -41,17 +43,17 @@ class CostOptions:
 
 def costs(
     run: str | None = None,
-    output: str | Path | None = None,
+    where: Where | None = None,
     *,
-    stack: str = "skyfan",
     log: Iterable[str | Path] = (),
     options: CostOptions | None = None,
     progress: OnProgress = ignore,
 ) -> Costs:
     """The bill of a run from its logs, or of log files.
 
-    The run is in a folder, in s3://bucket, or in the results bucket of a stack. `log` are files to read
-    processor = options.arch or _processor(None if paths else run_log, stack)
+    `where` is the folder of the run, s3://bucket, or AwsOptions for a stack with its bucket. `log` are files
+    to read: alone, or instead of the logs of the run, whose invocations alone then count. Raises UsageError
+    if there is no such run, or no report in the logs.
     """
     options = options or CostOptions()
     model = options.model
@@ -60,7 +62,9 @@ def costs(
     run_log: RunLog | None = None
     unlogged: Unlogged = NOTHING_UNLOGGED
     if run is not None:
-        run_log = _run_log(run, output, stack, progress, paths)
+        if where is None:
+            raise UsageError(f"where is the run {run}? Name its folder, its bucket or the stack")
+        run_log = _run_log(run, where, progress, paths)
         records, unlogged = run_log.records, run_log.unlogged
     elif paths:
         collector = Collector()
@@ -73,7 +77,7 @@ def costs(
         where = ", ".join(paths) or f"the logs of the run {run}"
         where = f"{where} of the run {run}" if paths and run else where
         raise UsageError(f"no REPORT line in {where}: Lambda writes one at the end of each invocation")
-    processor = options.arch or _processor(None if paths else run_log, stack)
+    processor = options.arch or _processor(None if paths else run_log, where)
     common: dict[str, Any] = {"arch": processor, "unlogged": unlogged}
     actual = bill(records, rates, model=model, free_tier=options.free_tier, **common)
     others = {name: bill(records, rates, model=name, **common) for name in rates.models if name != model}
@@ -93,9 +97,9 @@ def costs(
     return replace(made, **counts)
 
 
-def history(run: str, output: str | Path | None = None, *, stack: str = "skyfan") -> Speeds | None:
+def history(run: str, where: Where) -> Speeds | None:
     """Time and memory of a past run's files, for estimate(history=...); None if its logs lack them."""
-    return _run_log(run, output, stack, ignore).speeds()
+    return _run_log(run, where, ignore).speeds()
 
 
 def forecast(
@@ -144,15 +148,13 @@ def forecast(
     return made, notices
 
 
-def _run_log(
-    run: str, output: str | Path | None, stack: str, progress: OnProgress, exports: Iterable[str] = ()
-) -> RunLog:
-    place, _ = engines.find_place(output, stack)
+def _run_log(run: str, where: Where, progress: OnProgress, exports: Iterable[str] = ()) -> RunLog:
+    place, _ = engines.find_place(where)
 
     def groups(functions: frozenset[str]) -> list[str]:
         from ..aws import stack as stacks
 
-        found = stacks.find(stack)
+        found = stacks.find(_stack(where))
         return [found.log_group(key) for key, name in found.functions.items() if name in functions]
 
     def client() -> Any:
@@ -163,10 +165,14 @@ def _run_log(
     return runlog.read(place, run, log_groups=groups, client=client, exports=exports, progress=progress)
 
 
-def _processor(run_log: RunLog | None, stack: str) -> str:
+def _stack(where: Where | None) -> str:
+    return where.stack if isinstance(where, AwsOptions) else AwsOptions.stack
+
+
+def _processor(run_log: RunLog | None, where: Where | None) -> str:
     """The stack's architecture if the run was on Lambda, else x86_64."""
     if run_log is None or not run_log.sent:
         return ARCH
     from ..aws import stack as stacks
 
-    return stacks.find(stack).outputs.get("ProcessorArchitecture", ARCH)
+    return stacks.find(_stack(where)).outputs.get("ProcessorArchitecture", ARCH)

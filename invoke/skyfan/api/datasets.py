@@ -19,9 +19,9 @@ from ..runs.judge import STATES
 from ..runs.state import Follower, RunFile
 from ..sky import angles
 from ..storage import uris
-from ..storage.place import Place
 from ..storage.uris import Results
 from . import engines
+from .engines import Where
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -30,22 +30,21 @@ if TYPE_CHECKING:
 
 def collect(
     run: str,
-    output: str | Path | None = None,
+    where: Where,
     *,
-    stack: str = "skyfan",
     to: str | Path | None = None,
     good: bool = False,
     progress: OnProgress = ignore,
 ) -> Collected:
     """Collects all catalogs of a run into one data set of sources and a table of images, or updates it.
 
-    The run is in `output`, a folder or s3://bucket, or in the results bucket of `stack`. The data set is
+    `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack. The data set is
     written to the folder `to` (default: `collected` in the run's folder, or ./<run> for a run in a bucket).
     With `good`, images that their catalogs call doubtful are left out.
 
     Raises UsageError if the run does not exist or has no catalogs, or if the folder has other contents.
     """
-    place, _ = engines.find_place(output, stack)
+    place, _ = engines.find_place(where)
     folder = Path(to) if to else default_folder(place, run)
     return collecting.collect(place, run, folder, good=good, progress=progress)
 
@@ -55,12 +54,12 @@ def search(
     around: "str | tuple[float, float] | SkyCoord",
     radius: "str | Quantity",
     *,
-    output: str | Path | None = None,
+    where: Where | None = None,
     columns: Iterable[str] | None = None,
 ) -> SearchResult:
     """The sources within `radius` of a position, nearest first.
 
-    `run` is the folder of a data set, or the name of a run that was collected in `output`. `around` is
+    `run` is the folder of a data set, or the name of a run that was collected and is in `where`. `around` is
     "RA DEC", a name, a pair of numbers in degrees, or a SkyCoord; `radius` is a string with a unit, such as
     "20s", or a Quantity.
 
@@ -68,25 +67,26 @@ def search(
     Raises UsageError if the data set or a column does not exist.
     """
     degrees = angles.radius(radius)
-    folder = default_folder(Place.at(output), str(run)) if output else Path(run)
+    place = engines.find_place(where)[0] if where else None
+    folder = default_folder(place, str(run)) if place else Path(run)
     if not folder.exists():
-        if not output:
+        if not place:
             raise UsageError(f"there is no data set {run}: give its folder, or a run with --output FOLDER")
-        runs.read(Place.at(output), str(run))  # raises an error that names the nearest run
-        raise UsageError(f"run {run} was not collected yet: `skyfan collect {run} --output {output}` does it")
+        runs.read(place, str(run))  # raises an error that names the nearest run
+        raise UsageError(
+            f"run {run} was not collected yet: `skyfan collect {run} --output {place.name}` does it"
+        )
     ra, dec = angles.position(around)
     return searching.search(folder, ra, dec, degrees, columns)
 
 
-def find_catalog(
-    run: str, image: str, output: str | Path | None = None, *, stack: str = "skyfan"
-) -> tuple[str, str]:
+def find_catalog(run: str, image: str, where: Where) -> tuple[str, str]:
     """An image of a run and its catalog, each a path or an s3:// URI.
 
     `image` is a path, a URI, or the name of a file of the run. Raises UsageError if the run, the image in it,
     or its catalog does not exist; the message names the nearest image, or the state of this one.
     """
-    place, lambdas = engines.find_place(output, stack)
+    place, lambdas = engines.find_place(where)
     results = Results.of(runs.read(place, run)["results"], run)
 
     def location(uri: str) -> str:
@@ -118,16 +118,15 @@ def find_catalog(
 
 def report(
     run: str,
-    output: str | Path | None = None,
+    where: Where,
     *,
-    stack: str = "skyfan",
     to: str | Path | None = None,
     data: str | Path | None = None,
     progress: OnProgress = ignore,
 ) -> Path:
     """Writes the report of a run as one self-contained HTML file; returns its path.
 
-    The run is in `output`, a folder or s3://bucket, or in the results bucket of `stack`. Its data set is in
+    `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack. Its data set is in
     `data` (default: where collect() writes it). The file is `to` (default: report.html in the run's folder,
     or ./<run>.html for a run in a bucket). The report says what is missing, such as logs or the data set.
     Raises UsageError if the run does not exist or the file cannot be written.
@@ -135,12 +134,12 @@ def report(
     from ..report import page, story
     from . import bills  # slow to import, and most of skyfan.api does not need it
 
-    place, lambdas = engines.find_place(output, stack)
+    place, lambdas = engines.find_place(where)
     content = story.gather(
         place,
         run,
         lambdas,
-        costs=lambda: bills.costs(run, output, stack=stack),
+        costs=lambda: bills.costs(run, where),
         data=Path(data) if data else None,
         progress=progress,
     )

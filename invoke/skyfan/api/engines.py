@@ -18,7 +18,9 @@ from ..task import Task
 from . import stacks
 
 Where = LocalOptions | AwsOptions | str | Path
-"""Where files are processed. A folder stands for LocalOptions(folder)."""
+"""Where files are processed and runs are kept. A folder stands for LocalOptions(folder). What only reads a
+run takes s3://bucket, too, for AwsOptions(bucket="s3://bucket").
+"""
 
 
 def run(
@@ -101,17 +103,19 @@ def engine_of(run: str, folder: str | Path) -> str | None:
     return engine
 
 
-def find_place(output: str | Path | None, stack: str) -> tuple[Place, Place | None]:
+def find_place(where: Where) -> tuple[Place, Place | None]:
     """The place of runs, and the place of Lambda's failure records if a stack names it.
 
     Raises UsageError if the folder, bucket or stack does not exist.
     """
-    if output is not None:
-        return Place.at(output), None
+    if not isinstance(where, AwsOptions):
+        return Place.at(where.output if isinstance(where, LocalOptions) else where), None
+    if where.bucket:
+        return Place.at(where.bucket), None
     from ..aws import stack as stacks  # boto3 is slow to import, and a folder does not need it
 
     try:
-        found = stacks.find(stack)
+        found = stacks.find(where.stack)
     except UsageError as error:
         raise UsageError(f"{error}. For a run on this machine name its folder with --output") from error
     return found.results, found.failures

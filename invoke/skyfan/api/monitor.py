@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..events import ignore
@@ -10,6 +9,7 @@ from ..runs import overview
 from ..runs.overview import Overview
 from ..runs.state import Follower, RunState
 from . import engines
+from .engines import Where
 
 if TYPE_CHECKING:
     from ..aws.cancel import Cancelled
@@ -20,21 +20,21 @@ _SHARE = 10
 _OPEN = ("unsent", "sent", "late")
 
 
-def status(run: str, output: str | Path | None = None, *, stack: str = "skyfan") -> RunState:
-    """The current state of a run in a folder, in s3://bucket, or in the results bucket of a stack.
+def status(run: str, where: Where) -> RunState:
+    """The current state of a run.
 
+    `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack.
     status("first-light", "out").counts["done"] is the number of files that are done; its methods files(state)
     and groups() give details. Raises UsageError if the run or the place does not exist.
     """
-    place, lambdas = engines.find_place(output, stack)
+    place, lambdas = engines.find_place(where)
     return Follower(place, run, lambdas).read()
 
 
 def follow(
     run: str,
-    output: str | Path | None = None,
+    where: Where,
     *,
-    stack: str = "skyfan",
     every_s: float = EVERY_S,
     on_state: Callable[[RunState], None] = ignore,
 ) -> RunState:
@@ -42,7 +42,7 @@ def follow(
 
     `every_s` is the minimum time between two polls in seconds; `on_state` is called with each state.
     """
-    place, lambdas = engines.find_place(output, stack)
+    place, lambdas = engines.find_place(where)
     follower = Follower(place, run, lambdas)
     while True:
         began = time.monotonic()
@@ -53,38 +53,37 @@ def follow(
         time.sleep(max(every_s, _SHARE * (time.monotonic() - began)))
 
 
-def runs(output: str | Path | None = None, *, stack: str = "skyfan") -> list[Overview]:
-    """An overview of the runs of a place, most recently active first."""
-    place, _ = engines.find_place(output, stack)
+def runs(where: Where) -> list[Overview]:
+    """An overview of the runs of a place, most recently active first; `where` as in status()."""
+    place, _ = engines.find_place(where)
     return overview.read(place)
 
 
 def cancel(
     run: str,
-    output: str | None = None,
+    where: Where,
     *,
-    stack: str = "skyfan",
     patience: float = 600.0,
     on_state: Callable[[RunState], None] = ignore,
 ) -> "Cancelled":
     """Stops the files of a run on AWS that the functions have not begun, and waits until none is in flight.
 
-    It also returns when no state has changed for `patience` seconds. While files are in flight, and after
-    Ctrl-C, the cancel stays open: nothing of the run is begun or sent. Raises UsageError if the run cannot be
-    cancelled, Interrupted[Cancel] on Ctrl-C.
+    `where` as in status(). It also returns when no state has changed for `patience` seconds. While files are
+    in flight, and after Ctrl-C, the cancel stays open: nothing of the run is begun or sent. Raises UsageError
+    if the run cannot be cancelled, Interrupted[Cancel] on Ctrl-C.
     """
     from ..aws import cancel as cancels
 
-    place, lambdas = engines.find_place(output, stack)
+    place, lambdas = engines.find_place(where)
     return cancels.cancel(place, lambdas, run, patience_s=patience, on_state=on_state)
 
 
-def restore(run: str, output: str | None = None, *, stack: str = "skyfan") -> dict[str, int | None]:
+def restore(run: str, where: Where) -> dict[str, int | None]:
     """Withdraws an open cancel, so that files of the run begin and can be sent again.
 
     Returns the reserved concurrency of each function that a cancel by an earlier version had stopped.
     """
     from ..aws import cancel as cancels
 
-    place, _ = engines.find_place(output, stack)
+    place, _ = engines.find_place(where)
     return cancels.restore(place, run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..formatting import count
-from .common import as_json, run_argument, where
+from .common import as_json, run_argument, where, where_of
 
 if TYPE_CHECKING:
     from ..aws.cancel import Cancelled
@@ -43,13 +43,14 @@ def cancel(
     from ..progress import Stages
     from ..runs import show
 
+    place = where_of(output, stack)
     if restore:
-        reserved = monitor.restore(run, output, stack=stack)
+        reserved = monitor.restore(run, place)
         click.echo(json.dumps({"run": run, "reserved": reserved}) if as_json else _restored(run, reserved))
         return
     try:
         with Stages() as stages:
-            done = monitor.cancel(run, output, stack=stack, patience=patience, on_state=show.on_state(stages))
+            done = monitor.cancel(run, place, patience=patience, on_state=show.on_state(stages))
     except Interrupted:
         where = f"--output {output}" if output else f"--stack {stack}"
         click.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..formatting import reasons
-from .common import as_json, console, where
+from .common import as_json, console, where, where_of
 
 if TYPE_CHECKING:
     from ..catalogs.collect import Collected
@@ -50,7 +50,7 @@ def collect(
 
     try:
         with Stages() as stages:
-            done = commands.collect(run, output, stack=stack, to=to, good=good, progress=stages)
+            done = commands.collect(run, where_of(output, stack), to=to, good=good, progress=stages)
     except KeyboardInterrupt:
         click.echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)

@@ -253,6 +253,14 @@ def aws_of(options: Mapping[str, Any], bucket: str | None = None) -> AwsOptions:
     return AwsOptions(options["stack"], **{name: options[name] for name in AWS}, bucket=bucket)
 
 
+def where_of(output: str | None, stack: str) -> AwsOptions | str:
+    """Where runs are kept, from the options of `where`."""
+    from ..engine import AwsOptions
+
+    is_local = output is not None and not output.startswith("s3://")
+    return output if output and is_local else AwsOptions(stack, bucket=output)
+
+
 def send(call: Callable[[OnEvent], Outcome]) -> Outcome:
     """Calls an engine, with progress on stderr. After Ctrl-C, returns what was done before it."""
     from ..progress import RunProgress

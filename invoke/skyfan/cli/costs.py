@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import SvgFile, as_json, console, where
+from .common import SvgFile, as_json, console, where, where_of
 
 if TYPE_CHECKING:
     from ..bill.whatif import Variation
@@ -84,8 +84,7 @@ def costs(
     with Stages() as stages:
         made = commands.costs(
             run,
-            output,
-            stack=stack,
+            where_of(output, stack) if run else None,
             log=log,
             options=options,
             progress=stages,

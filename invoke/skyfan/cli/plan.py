@@ -11,7 +11,7 @@ import click
 
 from ..errors import UsageError
 from ..plans.criteria import PROVENANCES
-from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, refuse, stack_options
+from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, refuse, stack_options, where_of
 
 
 @click.command()
@@ -139,7 +139,7 @@ def plan(
 
     if not like:
         refuse(ctx, ("output",), "is the place of the run of --like: --to names the plan file")
-    history = bills.history(like, default_place(output), stack=stack) if like else None
+    history = bills.history(like, where_of(default_place(output), stack)) if like else None
     if like and history is None:
         raise UsageError(f"the logs of the run {like} have no times of single files: plan without --like")
     stages = Stages()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
-from .common import ACCESS, as_json, refuse, where
+from .common import ACCESS, as_json, refuse, where, where_of
 
 
 @click.command()
@@ -43,7 +43,7 @@ def report(
 
     try:
         with Stages() as stages:
-            path = commands.report(run, output, stack=stack, to=to, data=data, progress=stages)
+            path = commands.report(run, where_of(output, stack), to=to, data=data, progress=stages)
     except KeyboardInterrupt:
         click.echo("stopped; no page was written", err=True)
         sys.exit(130)
@@ -112,7 +112,7 @@ def show(
     else:
         from ..api import datasets
 
-        image, catalog = datasets.find_catalog(run, image, output, stack=stack)
+        image, catalog = datasets.find_catalog(run, image, where_of(output, stack))
     catalog = None if no_sources else catalog
     accesses = (access, "signed" if run else access)
     picture = pictures.show(image, catalog, to, chip=chip, look=Look(stretch, cmap), access=accesses)

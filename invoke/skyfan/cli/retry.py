@@ -84,21 +84,20 @@ def retry(
         kept = f"the folder {output}" if is_local else "a bucket"
         raise UsageError(f"--engine {engine} has no runs in {kept}: --output names the place of the run")
     selection = Selection(everything=everything, late=late)
+    where: AwsOptions | LocalOptions = aws_of(options, output)
     if output and is_local:
         recorded = engines.engine_of(run, output)
         if not recorded and not engine:
             click.echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
-        place: AwsOptions | LocalOptions = local_of(output, options, sam=(engine or recorded) == "sam")
-    else:
-        place = aws_of(options, output)
+        where = local_of(output, options, sam=(engine or recorded) == "sam")
     file = template_file(template) if is_local else template
     if dry_run:
-        preview = engines.preview_retry(run, place, selection, template_file=file)
+        preview = engines.preview_retry(run, where, selection, template_file=file)
         print_calls(preview, as_json=as_json, selection=selection)
         click.echo("\n".join(_lines(run, selection, "would be sent again")), err=True)
         return
     outcome = send(
-        lambda on_event: engines.retry(run, place, selection, template_file=file, on_event=on_event)
+        lambda on_event: engines.retry(run, where, selection, template_file=file, on_event=on_event)
     )
     if as_json:
         click.echo(json.dumps({**outcome.document(), **selected(selection)}, indent=1))

@@ -72,7 +72,7 @@ def search(
     ra, dec = angles.position(around)
     selected = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
     shown = selected if selected or as_json or to else SHORT
-    result = commands.search(run, (ra, dec), radius, output=output, columns=shown)
+    result = commands.search(run, (ra, dec), radius, where=output, columns=shown)
     if to:
         export.write(result.table, to)
     if as_json:

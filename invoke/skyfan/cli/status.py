@@ -6,7 +6,7 @@ import sys
 import click
 
 from ..errors import UsageError
-from .common import as_json, console, run_argument, strict, where
+from .common import as_json, console, run_argument, strict, where, where_of
 
 
 @click.command()
@@ -44,14 +44,15 @@ def status(
 
     if failed and doubtful:
         raise UsageError("--failed and --doubtful print different columns: use one at a time")
+    place = where_of(output, stack)
     if follow:
         try:
             with Stages() as stages:
-                state = monitor.follow(run, output, stack=stack, on_state=show.on_state(stages))
+                state = monitor.follow(run, place, on_state=show.on_state(stages))
         except KeyboardInterrupt:
             sys.exit(130)
     else:
-        state = monitor.status(run, output, stack=stack)
+        state = monitor.status(run, place)
     doubts = None if failed and not strict else state.doubts()
     if failed or doubtful:
         files = show.doubtful_files(state, doubts) if doubtful else show.failed_files(state)
@@ -77,7 +78,7 @@ def runs(*, output: str | None, stack: str, as_json: bool) -> None:
     from ..api import monitor
     from ..runs import show
 
-    found = monitor.runs(output, stack=stack)
+    found = monitor.runs(where_of(output, stack))
     if as_json:
         click.echo(json.dumps([show.overview_document(one) for one in found], indent=1))
     else:

@@ -105,7 +105,7 @@ def test_an_error_names_the_column_or_the_folder(data: tuple[Path, SkyCoord], tm
     with pytest.raises(UsageError, match="nowhere"):
         search("nowhere", (0, 0), "1d")
     with pytest.raises(UsageError, match=f"'default' in {tmp_path}"):
-        search("default", (0, 0), "1d", output=tmp_path)
+        search("default", (0, 0), "1d", where=tmp_path)
     (tmp_path / "x").write_text("x")
     with pytest.raises(UsageError, match=str(tmp_path)):
         search(tmp_path, (0, 0), "1d")
