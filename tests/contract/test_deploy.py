@@ -27,6 +27,7 @@ SAM = """#!{python}
 import json, os, sys
 with open({log!r}, "a") as log:
     print(json.dumps([os.getcwd(), os.environ["PYTHON"], *sys.argv[1:]]), file=log)
+print("sam says", sys.argv[1])
 sys.exit(sys.argv[1] == os.environ.get("FAILS"))
 """
 Sam = Callable[[], list[list[str]]]
@@ -76,8 +77,9 @@ def skyfan(*words: str, answer: str | None = None) -> Result:
 def test_a_copy_of_the_stack_is_whole_and_found_from_inside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = skyfan("stack", "copy", str(tmp_path / "mine"))
+    done = skyfan("stack", "copy", str(tmp_path / "mine"), "--json")
     assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"template": str(tmp_path / "mine/template.yaml")}
     ours = template.read(REPO / "template.yaml")
     mine = template.read(tmp_path / "mine/template.yaml")
     assert mine.document == ours.document
@@ -122,6 +124,31 @@ def test_conditions_follow_the_parameters(sam: Sam) -> None:
     assert "ExtraInputPolicy" in done.stdout
     assert "OutputBucket," not in done.stdout
     assert "RunDashboard" not in done.stdout
+
+
+@pytest.mark.usefixtures("account", "copy")
+@pytest.mark.parametrize(("fails", "answer", "code"), [("", "y\n", 0), ("deploy", "y\n", 1), ("", "n\n", 1)])
+def test_json_is_one_document_and_all_else_is_on_stderr(
+    sam: Sam,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    fails: str,
+    answer: str,
+    code: int,
+) -> None:
+    monkeypatch.setenv("FAILS", fails)
+    done = skyfan("deploy", "--json", "-p", "Dashboard=false", answer=answer)
+    assert done.exit_code == code
+    document = json.loads(done.stdout)
+    assert (document["stack"], document["region"], document["updates"]) == ("skyfan", "us-east-1", False)
+    assert (document["account"], document["parameters"]) == ("123456789012", {"Dashboard": "false"})
+    assert "SepExtract" in document["resources"]["AWS::Serverless::Function"]
+    assert "AWS::CloudWatch::Dashboard" not in document["resources"]
+    assert document["deployed"] == (code == 0)
+    assert "Deploy?" in done.stderr
+    out, err = capfd.readouterr()
+    assert not out
+    assert ("sam says deploy" in err) == (answer == "y\n")
 
 
 @pytest.mark.usefixtures("account")

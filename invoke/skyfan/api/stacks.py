@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import platformdirs
 
@@ -27,6 +27,8 @@ _OMITTED = shutil.ignore_patterns(
 _UNRESERVED = 100
 # Exit code of build/new_function.py; its stderr is then written for a person.
 _REFUSED = 2
+_STDERR = 2
+"""The file descriptor: in notebooks, sys.stderr has none."""
 # Options of `sam deploy` that would contradict what is printed before it.
 _OURS = {
     "--stack-name": "--stack",
@@ -76,13 +78,27 @@ def copy(folder: str | Path) -> Path:
     return folder / template.NAME
 
 
-def new_function(name: str, template_file: str | Path | None = None) -> str:
-    """Adds a function to the stack of the working folder; returns what was created and the commands to try.
+@dataclass(frozen=True)
+class NewFunction:
+    """A function that was added to a stack."""
+
+    name: str
+    """Logical ID in template.yaml."""
+    folder: Path
+    template: Path
+    """The template.yaml that has an entry for it now."""
+    text: str
+    """What was created, and the commands to try."""
+
+
+def new_function(name: str, template_file: str | Path | None = None) -> NewFunction:
+    """Adds a function to the stack of the working folder.
 
     `name` is StarCounts or star_counts. Raises UsageError for a name that is refused, before anything is
     written, and if the working folder is not in a stack that can be changed.
     """
-    root, here = Path(template_file or template.find().path).resolve().parent, Path.cwd().resolve()
+    path, here = Path(template_file or template.find().path).resolve(), Path.cwd().resolve()
+    root = path.parent
     if not here.is_relative_to(root) or (template.IS_INSTALLED and root == template.OWN):
         raise UsageError(
             f"{here} is not in a stack that can be changed: work in a clone of skyfan, or make a copy of its "
@@ -95,12 +111,15 @@ def new_function(name: str, template_file: str | Path | None = None) -> str:
             f"{script} is missing: {root} is not a stack of this version of skyfan. Make a copy of its stack "
             "with `skyfan stack copy DIR` and work in DIR"
         )
+    before = template.read(path).functions
     done = subprocess.run([sys.executable, script, name], capture_output=True, text=True, check=False)
     if done.returncode == _REFUSED:
         raise UsageError(done.stderr.strip())
     if done.returncode:
         raise OSError(f"{script} failed: {done.stderr.strip()}")
-    return done.stdout
+    after = template.read(path)
+    (made,) = set(after.functions) - set(before)
+    return NewFunction(made, after.function(made).code, path, done.stdout)
 
 
 def prepare(
@@ -137,11 +156,11 @@ def prepare(
     return Deployment(registry, stack, client.meta.region_name, account, parameters, existing is not None)
 
 
-def deploy(deployment: Deployment, options: Iterable[str] = ()) -> int:
+def deploy(deployment: Deployment, options: Iterable[str] = (), *, to_stderr: bool = False) -> int:
     """Runs `sam build` and `sam deploy`, which print to this process's stdout; returns the exit code of sam.
 
-    `options` are passed to `sam deploy`. The template's own folder is built in place; the one inside an
-    installed package is copied to the cache first.
+    With `to_stderr` they print to stderr. `options` are passed to `sam deploy`. The template's own folder is
+    built in place; the one inside an installed package is copied to the cache first.
     """
     options = list(options)
     for option in options:
@@ -151,7 +170,7 @@ def deploy(deployment: Deployment, options: Iterable[str] = ()) -> int:
     build = ["build", *_overrides(deployment.template.parameters)]
     send = ["deploy", "--stack-name", deployment.stack, "--region", deployment.region]
     send += [*_overrides(deployment.parameters), *options]
-    return _sam(folder, build) or _sam(folder, send)
+    return _sam(folder, build, to_stderr=to_stderr) or _sam(folder, send, to_stderr=to_stderr)
 
 
 def build(registry: Template) -> Path:
@@ -163,7 +182,7 @@ def build(registry: Template) -> Path:
     parts = [path for part in PARTS for path in (folder / part, *(folder / part).rglob("*"))]
     newest = max(path.stat().st_mtime for path in parts if path.suffix != ".pyc" and path.is_file())
     if not built.is_file() or built.stat().st_mtime < newest:
-        code = _sam(folder, ["build"], {"SAM_CLI_TELEMETRY": "0"}, sys.stderr)
+        code = _sam(folder, ["build"], {"SAM_CLI_TELEMETRY": "0"}, to_stderr=True)
         if code:
             raise UsageError(f"sam build failed with exit code {code}; its output is above")
     return built
@@ -173,11 +192,13 @@ def _sam(
     folder: Path,
     words: Iterable[str],
     variables: Mapping[str, str] | None = None,
-    stdout: IO[str] | None = None,
+    *,
+    to_stderr: bool = False,
 ) -> int:
     """Runs a command of sam in a folder, with the Makefiles' Python, which has pip; returns its exit code."""
     environment = {**os.environ, "PYTHON": sys.executable, **(variables or {})}
     command = [sam.program(), *words]
+    stdout = _STDERR if to_stderr else None
     return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, check=False).returncode
 
 

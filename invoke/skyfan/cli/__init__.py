@@ -28,6 +28,8 @@ def main() -> None:
 def completion(ctx: click.Context, /, *, shell: str) -> None:
     """Print the script that completes commands, options and runs.
 
+    A script for the shell is no document, so this is the one command without --json.
+
     \b
     bash: add to ~/.bashrc                    eval "$(skyfan completion bash)"
     zsh:  add to ~/.zshrc                     eval "$(skyfan completion zsh)"

@@ -1,13 +1,14 @@
 """skyfan deploy, skyfan stack and skyfan new-function."""
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
-from .common import template_file
+from .common import as_json, template_file
 
 if TYPE_CHECKING:
     from ..api.stacks import Deployment
@@ -39,6 +40,7 @@ _DASHBOARD_MONTH = 3.0
 )
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@as_json
 def deploy(
     *,
     options: tuple[str, ...],
@@ -47,12 +49,14 @@ def deploy(
     parameter: tuple[str, ...],
     template: Path | None,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Create or update the stack in your AWS account, with sam.
 
     Prints what the stack consists of, where it goes and what it costs while idle, and asks before it runs
     `sam build` and `sam deploy`. Options after -- are passed to `sam deploy`. The template is the nearest
-    template.yaml of skyfan's, else the package's own; `skyfan stack copy` writes a copy to edit.
+    template.yaml of skyfan's, else the package's own; `skyfan stack copy` writes a copy to edit. With --json,
+    everything but the document is printed on stderr, the output of sam too.
 
     Exit code: 0 deployed, 1 sam failed or the answer was no, 2 wrong use.
     """
@@ -62,14 +66,19 @@ def deploy(
     deployment = stacks.prepare(
         stack, region=region, parameters=values, template_file=template_file(template)
     )
-    click.echo("\n".join(_description(deployment)))
-    if not yes and not click.confirm("\nDeploy?"):
-        sys.exit(1)
-    if code := stacks.deploy(deployment, options):
-        click.echo(f"skyfan: sam failed with exit code {code}; its output is above", err=True)
-        sys.exit(1)
-    named = "" if stack == "skyfan" else f" --stack {stack}"
-    click.echo(f"\nThe stack {stack} is ready: skyfan run PLAN --engine aws{named}")
+    click.echo("\n".join(_description(deployment)), err=as_json)
+    is_ready = False
+    if yes or click.confirm("\nDeploy?", err=as_json):
+        code = stacks.deploy(deployment, options, to_stderr=as_json)
+        is_ready = code == 0
+        if code:
+            click.echo(f"skyfan: sam failed with exit code {code}; its output is above", err=True)
+    if as_json:
+        click.echo(json.dumps({**_document(deployment), "deployed": is_ready}, indent=1))
+    elif is_ready:
+        named = "" if stack == "skyfan" else f" --stack {stack}"
+        click.echo(f"\nThe stack {stack} is ready: skyfan run PLAN --engine aws{named}")
+    sys.exit(0 if is_ready else 1)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -77,6 +86,18 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"--parameter takes NAME=VALUE, such as MemorySize=3008; {text!r} is not that")
     return name, value
+
+
+def _document(deployment: "Deployment") -> dict[str, Any]:
+    return {
+        "stack": deployment.stack,
+        "region": deployment.region,
+        "account": deployment.account,
+        "template": str(deployment.template.path),
+        "updates": deployment.exists,
+        "parameters": dict(deployment.parameters),
+        "resources": deployment.resources(),
+    }
 
 
 def _description(deployment: "Deployment") -> list[str]:
@@ -137,7 +158,8 @@ def stack() -> None:
 
 @stack.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def copy(*, folder: Path) -> None:
+@as_json
+def copy(*, folder: Path, as_json: bool) -> None:
     """Write an editable copy of the stack into DIR, which must be empty or new.
 
     Commands that are run in DIR or below use this copy: skyfan run, retry, new-function and deploy, and sam.
@@ -147,12 +169,16 @@ def copy(*, folder: Path) -> None:
     from ..api import stacks
 
     written = stacks.copy(folder)
-    click.echo(f"{written}\nIn {folder}, skyfan run, retry, new-function and deploy use this copy.")
+    if as_json:
+        click.echo(json.dumps({"template": str(written.resolve())}, indent=1))
+    else:
+        click.echo(f"{written}\nIn {folder}, skyfan run, retry, new-function and deploy use this copy.")
 
 
 @click.command("new-function")
 @click.argument("name")
-def new_function(*, name: str) -> None:
+@as_json
+def new_function(*, name: str, as_json: bool) -> None:
     """Add a function of your own to a stack.
 
     NAME is written StarCounts, as in template.yaml, or star_counts, as its folder. The function works at
@@ -163,4 +189,6 @@ def new_function(*, name: str) -> None:
     """
     from ..api import stacks
 
-    click.echo(stacks.new_function(name, template_file(None)), nl=False)
+    made = stacks.new_function(name, template_file(None))
+    document = {"function": made.name, "folder": str(made.folder), "template": str(made.template)}
+    click.echo(json.dumps(document, indent=1) if as_json else made.text.rstrip("\n"))

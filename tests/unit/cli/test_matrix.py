@@ -6,9 +6,11 @@ No traceback, no cut number, no table wider than the window, one JSON document a
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -159,6 +161,21 @@ def test_json_is_one_document_and_nothing_else(here: Path, words: list[str], cod
     check(done, code)
     json.loads(done.stdout)
     assert not any(line.startswith(("{", "[")) for line in done.stderr.splitlines())
+
+
+def leaves(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield from leaves(command) if isinstance(command, click.Group) else [command]
+
+
+def test_every_command_has_json_but_the_one_that_prints_a_script() -> None:
+    lacking = [
+        command.name
+        for command in leaves(main)
+        if "--json" not in [name for option in command.params for name in option.opts]
+    ]
+    assert lacking == ["completion"]
+    assert "without --json" in " ".join(skyfan("completion", "--help").stdout.split())
 
 
 @pytest.mark.parametrize("name", main.commands)

@@ -26,8 +26,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def new_function(name: str) -> Result:
-    return CliRunner().invoke(main, ["new-function", name])
+def new_function(name: str, *more: str) -> Result:
+    return CliRunner().invoke(main, ["new-function", name, *more])
 
 
 def test_a_new_function_runs_on_the_local_engine(stack: Path, demo_data: Path) -> None:
@@ -56,6 +56,15 @@ def test_a_new_function_runs_on_the_local_engine(stack: Path, demo_data: Path) -
     assert [image["name"] for image in images] == ["SCI", "ERR", "DQ"]
     (record,) = results.glob("failures/**/*.json")
     assert json.loads(record.read_text())["responsePayload"]["errorType"] == "NotFitsError"
+
+
+def test_json_names_what_was_made(stack: Path) -> None:
+    made = new_function("pixel_census", "--json")
+    assert json.loads(made.stdout) == {
+        "function": "PixelCensus",
+        "folder": str(stack / "functions/pixel_census"),
+        "template": str(stack / "template.yaml"),
+    }
 
 
 def test_a_refused_name_ends_with_2_and_the_reason(stack: Path) -> None:
