@@ -62,64 +62,52 @@ bench: $(VENV)/.dev  ## every figure of docs/benchmarks.md, measured on this mac
 define venv
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "skyfan needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Try: make PYTHON=python3.12" % v)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
-	  || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1) >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv --clear --without-pip $(1)
 endef
-pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then p="$(BIN)/python -m pip"; \
-  else p="$(PYTHON) -m pip --python $(BIN)/python"; fi; $$p --disable-pip-version-check
-install = $(pip) install --quiet --quiet --require-hashes --only-binary :all: -r
-editable = $(pip) install --quiet --quiet --no-deps --no-build-isolation --editable .
+pip = if $(1)/bin/python -m pip --version >/dev/null 2>&1; then p="$(1)/bin/python -m pip"; \
+  else p="$(PYTHON) -m pip --python $(1)/bin/python"; fi; $$p --disable-pip-version-check install --quiet --quiet
+hashed = --require-hashes --only-binary :all: -r
+# uv takes seconds where pip takes minutes, but does not read pip.conf: pip has its turn where uv fails. Its part of
+# pyproject.toml is for the lock: a constraint without a hash.
+uv = $(BIN)/uv --no-config pip install --quiet --quiet --python $(1)/bin/python
+install = { $(call uv,$(1)) $(2) || { echo "uv cannot install here; pip can, in minutes" && $(call pip,$(1)) $(2); }; }
+editable = $(call install,$(VENV),--no-deps --no-build-isolation --editable .)
 
-$(VENV)/.run: requirements/run.txt pyproject.toml
-	$(venv)
-	@echo "setting up $(VENV) for the demo" && $(install) requirements/run.txt && $(editable)
+$(VENV)/.uv: requirements/lock.txt
+	$(call venv,$(VENV))
+	@$(call pip,$(VENV)) $(hashed) requirements/lock.txt
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.uv
+	@echo "setting up $(VENV) for the demo" && $(call install,$(VENV),$(hashed) requirements/run.txt) && $(editable)
 	@touch $@
 
 # dev.txt holds all of run.txt, so that one install serves both.
-$(VENV)/.dev: requirements/dev.txt pyproject.toml
-	$(venv)
-	@echo "setting up $(VENV) for tests" && $(install) requirements/dev.txt && $(editable)
+$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.uv
+	@echo "setting up $(VENV) for tests" && $(call install,$(VENV),$(hashed) requirements/dev.txt) && $(editable)
 	@touch $(VENV)/.run $@
 
-$(VENV)/sam/.made: BIN := $(VENV)/sam/bin
-$(VENV)/sam/.made: VENV := $(VENV)/sam
-# The lock holds everything; pip would look for hashes of SAM's extras, which have none.
-$(VENV)/sam/.made: requirements/sam.txt
-	$(venv)
-	@echo "setting up $(VENV) for SAM" && $(install) requirements/sam.txt --no-deps
-	@touch $@
-
-$(VENV)/checkov/.made: BIN := $(VENV)/checkov/bin
-$(VENV)/checkov/.made: VENV := $(VENV)/checkov
-# checkov pins a boto3 that is years older than moto's, hence an environment of its own.
-$(VENV)/checkov/.made: requirements/checkov.txt
-	$(venv)
-	@echo "setting up $(VENV) for the scan of the template" && $(install) requirements/checkov.txt --no-deps
-	@touch $@
-
-$(VENV)/awscli/.made: BIN := $(VENV)/awscli/bin
-$(VENV)/awscli/.made: VENV := $(VENV)/awscli
-# Only a test needs it, to read what it prints; it pins docutils and others that nothing else does.
-$(VENV)/awscli/.made: requirements/awscli.txt
-	$(venv)
-	@echo "setting up $(VENV) for the AWS CLI" && $(install) requirements/awscli.txt --no-deps
+# Programs that want other versions than skyfan does, each in an environment of its own: SAM an older click, checkov a
+# boto3 that is years older than moto's, the AWS CLI its own docutils. Each lock holds everything, so nothing is added.
+$(VENV)/%/.made: requirements/%.txt $(VENV)/.uv
+	$(call venv,$(VENV)/$*)
+	@echo "setting up $(VENV) for $*" && $(call install,$(VENV)/$*,$(hashed) requirements/$*.txt --no-deps)
 	@touch $@
 
 LEAST := 3.11
 # dev first: it is the larger problem, and run.txt is then a part of its answer. The demo draws pictures with axes.
-UV = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version $(LEAST) --fork-strategy fewest \
+compile = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version $(LEAST) --fork-strategy fewest \
   --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
-lock:  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Linux and macOS
-	$(venv)
-	@$(install) requirements/lock.txt
-	@$(UV) pyproject.toml requirements/build.in --extra all --extra test --extra lint --output-file requirements/dev.txt
-	@$(UV) pyproject.toml requirements/build.in --extra plot --constraint requirements/dev.txt --output-file requirements/run.txt
-	@$(UV) requirements/lock.in --output-file requirements/lock.txt
-	@$(UV) requirements/sam.in --output-file requirements/sam.txt
-	@$(UV) requirements/checkov.in --output-file requirements/checkov.txt
-	@$(UV) requirements/awscli.in --output-file requirements/awscli.txt
-	@$(UV:$(LEAST)=3.13) requirements/lambda.in --constraint requirements/dev.txt --output-file requirements/lambda.txt
-	@$(UV:$(LEAST)=3.13) layers/astro/requirements.in --constraint requirements/run.txt --output-file layers/astro/requirements.txt
+lock: $(VENV)/.uv  ## new versions of everything, with hashes, for Python 3.11 to 3.13 on Linux and macOS
+	@$(compile) pyproject.toml requirements/build.in --extra all --extra test --extra lint --output-file requirements/dev.txt
+	@$(compile) pyproject.toml requirements/build.in --extra plot --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(compile) requirements/lock.in --output-file requirements/lock.txt
+	@$(compile) requirements/sam.in --output-file requirements/sam.txt
+	@$(compile) requirements/checkov.in --output-file requirements/checkov.txt
+	@$(compile) requirements/awscli.in --output-file requirements/awscli.txt
+	@$(compile:$(LEAST)=3.13) requirements/lambda.in --constraint requirements/dev.txt --output-file requirements/lambda.txt
+	@$(compile:$(LEAST)=3.13) layers/astro/requirements.in --constraint requirements/run.txt --output-file layers/astro/requirements.txt
 
 clean:  ## remove the environment and everything made
 	@rm -rf $(VENV) $(OUTPUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis
