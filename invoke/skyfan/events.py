@@ -14,6 +14,8 @@ class Started:
     jobs: int
     note: str = ""
     """Why there are fewer workers than CPUs, if that was not the caller's choice."""
+    bytes: int | None = None
+    """Of all inputs; None if the size of one is unknown."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,19 @@ class AlreadyDone:
     """An earlier run has made the result of this input, so that nothing is invoked."""
 
     input: str
+    size: int = 0
+    """Bytes; 0 if unknown."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """An input was processed. `result` is what the handler returned."""
+    """An input was processed. `result` is what the handler returned, `size` in bytes, 0 if unknown."""
 
     input: str
     result: Any
     seconds: float
     attempt: int
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,15 @@ class Retrying:
 
 @dataclass(frozen=True)
 class Failed:
-    """The last attempt failed. `error` has Lambda's errorType and errorMessage, `record` is a path."""
+    """The last attempt failed. `error` has Lambda's errorType and errorMessage, `record` is a path, `size` in
+    bytes, 0 if unknown.
+    """
 
     input: str
     error: dict[str, Any]
     attempt: int
     record: Path
+    size: int = 0
 
 
 @dataclass(frozen=True)

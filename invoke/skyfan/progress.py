@@ -74,6 +74,8 @@ class RunProgress(Stages):
         super().__init__(console)
         self._began = time.monotonic()
         self._total = 0
+        self._bytes: int | None = None
+        self._done_bytes = self._already_done_bytes = 0
         self._done = self._already_done = self._failed = self._waiting = 0
 
     def on_event(self, event: events.Event) -> None:
@@ -86,25 +88,32 @@ class RunProgress(Stages):
                 self.line(f"skyfan: {event.text}")
                 return
             case events.Started():
-                self._total, self._began = event.total or 0, time.monotonic()
+                self._total, self._bytes = event.total or 0, event.bytes
+                self._began = time.monotonic()
                 if event.note:
                     self.line(event.note)
             case events.AlreadyDone():
                 self._already_done += 1
+                self._already_done_bytes += event.size
             case events.Done():
                 self._done += 1
+                self._done_bytes += event.size
                 self._waiting -= event.attempt > 1
             case events.Retrying():
                 self._waiting += event.attempt == 1
             case events.Failed():
                 self._failed += 1
+                self._done_bytes += event.size
                 self._waiting -= event.attempt > 1
                 if self._failed <= LISTED:
                     self.line(f"failed: {event.input}: {event.error['errorType']}")
         self("files", self._done + self._failed + self._already_done, self._total, self.note())
 
     def note(self) -> str:
-        """Rate, remaining time, retries and failures of a local run."""
+        """Rate, remaining time, retries and failures of a local run.
+
+        The remaining time is by bytes, because large files take longer; by number if a size is unknown.
+        """
         elapsed = time.monotonic() - self._began
         finished = self._done + self._failed
         parts = []
@@ -112,8 +121,11 @@ class RunProgress(Stages):
             rate = finished / elapsed
             parts.append(f"{rate:.1f} files/s" if rate >= 1 else f"{1 / rate:.1f} s/file")
             if self._total:
-                remaining = self._total - self._already_done - finished
-                parts.append(f"{formatting.clock(remaining / rate)} remaining")
+                share = (self._total - self._already_done - finished) / finished
+                if self._bytes is not None and self._done_bytes:
+                    remaining = self._bytes - self._already_done_bytes - self._done_bytes
+                    share = remaining / self._done_bytes
+                parts.append(f"{formatting.clock(elapsed * share)} remaining")
         if self._waiting:
             parts.append(f"{self._waiting} waiting for a retry")
         if self._failed:

@@ -97,6 +97,7 @@ def test_a_function_error_keeps_the_process_and_is_retried(play: Play) -> None:
         (event for event in received if isinstance(event, events.Done)), key=lambda event: event.attempt
     )
     assert last.attempt == 3
+    assert (received[0].bytes, last.size) == (len("flaky 2ok"), len("flaky 2"))
     assert log(outcome).count("Init Duration") == 1
     ids = re.findall(r"^REPORT RequestId: (\S+)", log(outcome), re.MULTILINE)
     assert len(ids) == 4

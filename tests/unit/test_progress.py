@@ -51,6 +51,22 @@ def test_a_local_run_counts_files_retries_and_failures(console: Console) -> None
     assert any("c" in line and "NotFitsError" in line for line in lines(console))
 
 
+@pytest.mark.parametrize(("size", "remaining"), [(1000, "1:10"), (None, "0:10")])
+def test_remaining_time_is_by_bytes_if_all_sizes_are_known(
+    console: Console, monkeypatch: pytest.MonkeyPatch, size: int | None, remaining: str
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.RunProgress(console) as run:
+        run.on_event(events.Started(5, 2, bytes=size))
+        run.on_event(events.AlreadyDone("a", 200))
+        clock[0] = 10.0
+        run.on_event(events.Done("b", {}, 10.0, 1, 60))
+        run.on_event(events.Failed("c", {"errorType": "E"}, 1, Path("c.json"), 40))
+    # 100 bytes and two files in 10 s; 700 bytes and two files remain
+    assert f", {remaining} remaining" in run.note()
+
+
 def test_only_the_first_failures_are_listed(console: Console) -> None:
     with progress.RunProgress(console) as run:
         for number in range(progress.LISTED + 5):

@@ -9,7 +9,7 @@ controls all workers, and only the files in flight are held in memory.
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -87,7 +87,7 @@ class LocalEngine:
             runs.add_plan(folder.place, task.run, files)
         items = self._items(task, files, functions)
         outcome = Outcome(task.run, folder.place)
-        outcome.files = files.files if isinstance(files, Plan) else sum(1 for _ in items())
+        outcome.files, size = _extent(files if isinstance(files, Plan) else items())
 
         def finish() -> None:
             outcome.remaining = outcome.files - outcome.done_before - outcome.sent
@@ -98,11 +98,11 @@ class LocalEngine:
             with (
                 finishing(outcome, finish),
                 closing(self),
-                closing(_Work(folder, outcome, on_event, self)) as work,
+                closing(_Work(folder, outcome, size, on_event, self)) as work,
             ):
                 for function in {function.name: function for function in functions.values()}.values():
-                    uris = (item.uri for item in items() if functions[item.tier].name == function.name)
-                    work.process(function, uris, self.options.jobs)
+                    inputs = (item for item in items() if functions[item.tier].name == function.name)
+                    work.process(function, inputs, self.options.jobs)
         except FunctionRefusedError:
             if is_new:
                 folder.disown()
@@ -145,14 +145,29 @@ class LocalEngine:
         return lambda: files.select(current, names, memory_mb)
 
 
+def _extent(items: Iterable[Item]) -> tuple[int, int | None]:
+    """Number of files, and their bytes: None if the size of one is unknown."""
+    files, size, is_known = 0, 0, True
+    for item in items:
+        files, size, is_known = files + 1, size + (item.size or 0), is_known and item.size is not None
+    return files, size if is_known else None
+
+
 class _Work:
     """The work of one call: which file is next, which is retried, and the outcome so far."""
 
     pool: Workers
 
     def __init__(
-        self, folder: RunFolder, outcome: Outcome, on_event: events.OnEvent, engine: LocalEngine
+        self,
+        folder: RunFolder,
+        outcome: Outcome,
+        size: int | None,
+        on_event: events.OnEvent,
+        engine: LocalEngine,
     ) -> None:
+        """`size` is that of all files in bytes, None if unknown."""
+        self._size = size
         self.folder, self.outcome, self.on_event, self._engine = folder, outcome, on_event, engine
         self._waiting: list[Job] = []
         self._killed: list[Job] = []
@@ -161,7 +176,7 @@ class _Work:
         self._exhausted = self._has_begun = False
         self._log: IO[str] | None = None
 
-    def process(self, function: Function, inputs: Iterator[str], jobs: int | None) -> None:
+    def process(self, function: Function, inputs: Iterator[Item], jobs: int | None) -> None:
         """Runs one function on its inputs; starts nothing if there are none."""
         if (first := next(inputs, None)) is None:
             return
@@ -170,7 +185,7 @@ class _Work:
             capacity = Capacity.now()
             jobs, note = capacity.jobs(function.memory_mb), capacity.note(function.memory_mb)
         if not self._has_begun:
-            self.on_event(events.Started(self.outcome.files, jobs, note))
+            self.on_event(events.Started(self.outcome.files, jobs, note, self._size))
         elif note:
             self.on_event(events.Notice(f"{function.name}: {note}"))
         self._has_begun, self._exhausted = True, False
@@ -178,7 +193,7 @@ class _Work:
         with closing(self.pool):
             self._work(chain([first], inputs))
 
-    def _work(self, inputs: Iterator[str]) -> None:
+    def _work(self, inputs: Iterator[Item]) -> None:
         while True:
             self._feed(inputs)
             if self._exhausted and not self._waiting and not self._killed and not self.pool.is_busy():
@@ -201,7 +216,7 @@ class _Work:
         if self._log:
             self._log.close()
 
-    def _feed(self, inputs: Iterator[str]) -> None:
+    def _feed(self, inputs: Iterator[Item]) -> None:
         # Return after a short time: a repeated run may skip a hundred thousand finished files here.
         until = time.monotonic() + POLL_S
         if self._killed and not self.pool.is_busy():
@@ -215,18 +230,18 @@ class _Work:
                 self.pool.give(heapq.heappop(self._waiting))
             elif self._exhausted:
                 return
-            elif (uri := next(inputs, None)) is None:
+            elif (item := next(inputs, None)) is None:
                 self._exhausted = True
             else:
-                self._take(uri)
+                self._take(item.uri, item.size or 0)
 
-    def _take(self, uri: str) -> None:
+    def _take(self, uri: str, size: int) -> None:
         if self.folder.is_done(uri):
             self.folder.clear_failure(uri)
             self.outcome.done_before += 1
-            self.on_event(events.AlreadyDone(uri))
+            self.on_event(events.AlreadyDone(uri, size))
         else:
-            self.pool.give(Job(0.0, uri, self.folder.task.event(uri)))
+            self.pool.give(Job(0.0, uri, self.folder.task.event(uri), size))
 
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
@@ -237,7 +252,7 @@ class _Work:
             self.outcome.unwritten += 1
         self.outcome.add_result(job.input, attempt.result, attempt.seconds)
         self.folder.clear_failure(job.input)
-        self.on_event(events.Done(job.input, attempt.result, attempt.seconds, job.attempt))
+        self.on_event(events.Done(job.input, attempt.result, attempt.seconds, job.attempt, job.size))
 
     def _retry_alone(self, attempt: Attempt) -> None:
         # Most likely too many workers for the memory of this machine, which is no fault of the file.
@@ -278,7 +293,7 @@ class _Work:
             self.outcome.done += 1
         else:
             self.folder.clear_result(job.input)  # of an earlier version of the input
-        self.on_event(events.Failed(job.input, error, job.attempt, record))
+        self.on_event(events.Failed(job.input, error, job.attempt, record, job.size))
 
     def _stop_if_all_would_fail(self, attempt: Attempt, error: dict[str, Any]) -> None:
         # A wrong setting, or a function that cannot start, would fail every file the same way.

@@ -26,6 +26,8 @@ class Job:
     """Monotonic time before which it must not start."""
     input: str = field(compare=False)
     event: dict[str, Any] = field(compare=False)
+    size: int = field(compare=False, default=0)
+    """Bytes; 0 if unknown."""
     request_id: str = field(compare=False, default_factory=lambda: str(uuid.uuid4()))
     """The same for all attempts, as in Lambda."""
     attempt: int = field(compare=False, default=1)
