@@ -33,6 +33,7 @@ sys.path[:0] = [
 
 import numpy as np  # noqa: E402
 from standins import catalogs  # noqa: E402
+from standins.processes import SKYFAN  # noqa: E402
 
 NAMES = ("abell2744_f105w_drz.fits", "ib6o23rsq_flt.fits", "j8bt06nyq_flt.fits")
 _COLLECT = """
@@ -54,7 +55,7 @@ print(json.dumps(figures | counts))
 
 def collect(output: Path, folder: Path) -> dict[str, Any]:
     """One collection in a fresh process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "invoke")}
+    environment = {**os.environ, "PYTHONPATH": SKYFAN}
     command = [sys.executable, "-c", _COLLECT, str(output), str(folder)]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(made.stdout)

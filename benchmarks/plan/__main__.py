@@ -42,7 +42,7 @@ def archive(files: int, latency: float) -> Iterator[str]:
 def ours(url: str, folder: Path, product: str) -> dict[str, Any]:
     """Time, peak memory and requests of a plan with an empty cache, then of the same plan once more."""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT / "invoke"),
+        "PYTHONPATH": f"{ROOT / 'invoke'}{os.pathsep}{ROOT / 'functions/runtime'}",
         "SKYFAN_MAST": url,
         "AWS_ENDPOINT_URL_S3": url,
         "XDG_CACHE_HOME": str(folder / "cache"),

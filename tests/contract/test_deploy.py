@@ -16,6 +16,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 from standins import aws as stand_in_aws
+from standins.processes import SKYFAN
 
 from skyfan import template
 from skyfan.api import stacks
@@ -276,7 +277,7 @@ def test_the_real_sam_builds_packages_and_uploads(copy: Path, endpoint: str) -> 
         env={
             **os.environ,
             "PATH": f"{real}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(REPO / "invoke"),
+            "PYTHONPATH": SKYFAN,
             "SAM_CLI_TELEMETRY": "0",
         },
         capture_output=True,

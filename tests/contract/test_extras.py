@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.processes import SKYFAN
 
 from skyfan import extras
 
@@ -133,7 +134,7 @@ def _run(commands: dict[str, Any], blocked: list[extras.Extra], folder: Path) ->
         env={
             **os.environ,
             "HOME": str(folder),
-            "PYTHONPATH": f"{folder / 'blocker'}{os.pathsep}{REPO / 'invoke'}",
+            "PYTHONPATH": f"{folder / 'blocker'}{os.pathsep}{SKYFAN}",
             "BLOCKED": ",".join(module for extra in blocked for module in extras.MODULES[extra]),
         },
         capture_output=True,

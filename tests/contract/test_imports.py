@@ -1,9 +1,10 @@
-"""A cold start loads what it needs: no heavy module creeps into what a handler imports."""
+"""What is imported, and from where: no heavy module in a cold start, and no copy in place of the clone."""
 
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,8 @@ def test_the_handler_imports_nothing_heavy(function: str) -> None:
     assert module in loaded
     assert not {name for name in loaded if name.partition(".")[0] in HEAVY}
     assert not loaded & LATER
+
+
+def test_an_editable_install_has_no_copy_that_would_hide_the_clone() -> None:
+    installed = {path.parts[0] for path in distribution("skyfan").files or () if path.suffix == ".py"}
+    assert not installed & {"skyfan", "skyfan_contract", "skyfan_function"}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from standins import catalogs
+from standins.processes import SKYFAN
 
 REPO = Path(__file__).parents[2]
 START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
@@ -45,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPO / "invoke")}
+    return {**os.environ, "PYTHONPATH": SKYFAN}
 
 
 def skyfan(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:

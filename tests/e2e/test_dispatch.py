@@ -22,7 +22,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from standins.cloud import FAILURES, RESULTS, Worker
-from standins.processes import running
+from standins.processes import SKYFAN, running
 
 from skyfan import api, events
 from skyfan.api import AwsOptions, Task
@@ -34,7 +34,6 @@ from skyfan.runs import receipts
 from skyfan.runs import run as runs
 from skyfan.storage.place import Place
 
-REPO = Path(__file__).parents[2]
 SEED, FAIL, DOUBT = 3, 0.02, 0.05
 START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
 
@@ -306,7 +305,7 @@ def test_names_without_a_plan_go_to_the_function_that_can_hold_them(cloud: Cloud
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPO / "invoke")}
+    return {**os.environ, "PYTHONPATH": SKYFAN}
 
 
 @pytest.mark.slow

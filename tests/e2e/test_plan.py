@@ -17,6 +17,7 @@ import pytest
 from astroquery.mast.discovery_portal import PortalAPI
 from click.testing import CliRunner, Result
 from standins.mast import LEFT_OUT, Mast
+from standins.processes import SKYFAN
 from standins.sky import NAMES, Sky
 
 from skyfan.cli import main
@@ -26,7 +27,6 @@ from skyfan.plans.cache import Cache
 from skyfan.plans.criteria import Criteria
 from skyfan.plans.limits import ArchiveLimits, UnansweredError
 
-REPO = Path(__file__).parents[2]
 START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
 Skyfan = Callable[..., subprocess.CompletedProcess[str]]
 Here = Callable[..., Result]
@@ -77,7 +77,7 @@ def here(quick: ArchiveLimits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def environment(mast: Mast, folder: Path) -> dict[str, str]:
-    paths = {"PYTHONPATH": str(REPO / "invoke"), "XDG_CACHE_HOME": str(folder / "cache")}
+    paths = {"PYTHONPATH": SKYFAN, "XDG_CACHE_HOME": str(folder / "cache")}
     return {**os.environ, **mast.environment, **paths}
 
 

@@ -18,13 +18,12 @@ import pytest
 import trustme
 from standins.cloud import RESULTS
 from standins.mast import Mast
-from standins.processes import running
+from standins.processes import SKYFAN, running
 from standins.sky import Sky
 
 from skyfan.plans import plan
 
 pytestmark = pytest.mark.slow
-REPO = Path(__file__).parents[2]
 START = [sys.executable, "-m", "skyfan"]
 
 
@@ -78,7 +77,7 @@ def skyfan(
         "AWS_REGION": "us-east-1",
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPATH": str(REPO / "invoke"),
+        "PYTHONPATH": SKYFAN,
         **({trust: str(office.certificates)} if trust else {}),
     }
     return subprocess.run(

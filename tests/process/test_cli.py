@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
+from standins.processes import SKYFAN
 
-REPO = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy" / "template.yaml"
 
 Skyfan = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,7 +24,7 @@ START = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='sky
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPO / "invoke")}
+    return {**os.environ, "PYTHONPATH": SKYFAN}
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from standins import catalogs
+from standins.processes import SKYFAN
 
 from skyfan.catalogs.collect import collect
 from skyfan.storage.place import Place
 
-REPO = Path(__file__).parents[2]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_kill_9_keeps_the_old_data_set_and_the_next_call_succeeds(tmp_path: Path
     put(run, 3)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), stage],
-        env={**os.environ, "PYTHONPATH": str(REPO / "invoke")},
+        env={**os.environ, "PYTHONPATH": SKYFAN},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from standins.processes import SKYFAN
 
 pytestmark = pytest.mark.slow
-REPO = Path(__file__).parents[2]
 # psutil first: on Linux, unlike on Windows, it needs resource itself.
 BLOCKED = """
 import sys, psutil
@@ -21,7 +21,7 @@ POSIX = "from skyfan.cli import main; main(prog_name='skyfan')"
 
 
 def skyfan(folder: Path, line: str, program: str = BLOCKED) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPO / "invoke"), "AWS_EC2_METADATA_DISABLED": "true"}
+    environment = {**os.environ, "PYTHONPATH": SKYFAN, "AWS_EC2_METADATA_DISABLED": "true"}
     command = [sys.executable, "-c", program, *shlex.split(line)]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
