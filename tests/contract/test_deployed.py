@@ -201,6 +201,20 @@ def test_a_plan_is_estimated_for_the_stack(
     assert notices == []
 
 
+def test_advice_has_the_deployed_time_limits_or_those_of_the_template(
+    aws: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "find", lambda name, patient: STACK)
+    aws.answers["skyfan-SepExtractLarge/configuration"] = {"MemorySize": 5120, "Timeout": 900}
+    assert bills.time_limits("SepExtract", "mine").seconds == {3008: 120.0, 5120: 900.0}
+    aws.answers["configuration"] = DENIED
+    for stack in ("mine", None):
+        limits = bills.time_limits("SepExtract", stack)
+        assert limits.seconds == {1769: 300.0, 3008: 900.0}
+        assert "template.yaml" in limits.source
+    assert not bills.time_limits("Unheard", None).seconds
+
+
 def test_a_plan_without_a_stack_says_what_is_assumed_and_why(tmp_path: Path) -> None:
     made, (notice,) = bills.forecast(plan_of(tmp_path, 10**7))
     assert "credentials" in notice

@@ -1,6 +1,7 @@
 """skyfan costs: the bill of a run or of log files."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from ..bill.costs import NOTHING_UNLOGGED, Unlogged, bill
 from ..bill.estimate import Conditions, Estimate, Speeds, estimate
 from ..bill.runlog import RunLog
 from ..bill.show import Costs, queue_notice
-from ..bill.whatif import Variation
+from ..bill.whatif import TimeLimits, Variation
 from ..engine import AwsOptions
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import Plan
 from ..plans.select import MEMORY_MB, sending_tier
+from ..runs.run import LARGE_SUFFIX
 from . import engines
 from .engines import Where
 
@@ -74,9 +76,9 @@ def costs(
     else:
         raise UsageError("name a run, or log files with --log")
     if not len(records) and not records.unparsed:
-        where = ", ".join(paths) or f"the logs of the run {run}"
-        where = f"{where} of the run {run}" if paths and run else where
-        raise UsageError(f"no REPORT line in {where}: Lambda writes one at the end of each invocation")
+        source = ", ".join(paths) or f"the logs of the run {run}"
+        source = f"{source} of the run {run}" if paths and run else source
+        raise UsageError(f"no REPORT line in {source}: Lambda writes one at the end of each invocation")
     processor = options.arch or _processor(None if paths else run_log, where)
     common: dict[str, Any] = {"arch": processor, "unlogged": unlogged}
     actual = bill(records, rates, model=model, free_tier=options.free_tier, **common)
@@ -84,11 +86,14 @@ def costs(
     expected = None
     if run_log and len(run_log.files):
         expected = estimate(run_log.items(), Conditions(run_log.memory_mb, processor, rates))
+    limits = TimeLimits()
+    if run_log and (options.variation or options.advise):
+        limits = time_limits(run_log.function, _stack(where) if run_log.sent else None)
     other = None
     if options.variation:
         terms = {"model": model, "free_tier": options.free_tier, **common}
-        other = whatif.what_if(records, rates, options.variation, **terms)
-    advice = whatif.advise(records, rates, arch=processor) if options.advise else None
+        other = whatif.what_if(records, rates, replace(options.variation, limits=limits), **terms)
+    advice = whatif.advise(records, rates, arch=processor, limits=limits) if options.advise else None
     is_local = run_log is not None and not run_log.sent
     made = Costs(run, actual, others, rates, records, expected, other, advice, is_local)
     if run_log is None:
@@ -163,6 +168,33 @@ def _run_log(run: str, where: Where, progress: OnProgress, exports: Iterable[str
         return session.client("logs")
 
     return runlog.read(place, run, log_groups=groups, client=client, exports=exports, progress=progress)
+
+
+def time_limits(function: str, stack: str | None) -> TimeLimits:
+    """The time limits of a function and of its variant with more memory.
+
+    Those deployed in a stack; without a stack, and where Lambda does not tell, those of the template.
+    """
+    names = (function, function + LARGE_SUFFIX)
+    if stack is not None:
+        from .. import session
+        from ..aws import stack as stacks
+
+        with suppress(UsageError):  # not everybody may ask, and a stack may have been deleted
+            found = stacks.find(stack, patient=False)
+            client = session.client("lambda", patient=False)
+            with session.aws_errors("Lambda"):
+                answers = [
+                    client.get_function_configuration(FunctionName=found.function(name))
+                    for name in names
+                    if name in found.functions
+                ]
+            deployed = {int(answer["MemorySize"]): float(answer["Timeout"]) for answer in answers}
+            return TimeLimits(deployed, f"of {function} in the stack {stack}")
+    registry = engines.registry(None)
+    functions = [registry.function(name) for name in names if name in registry.functions]
+    seconds = {int(each.memory_mb): each.timeout_s for each in functions}
+    return TimeLimits(seconds, f"of {function} in {registry.path}")
 
 
 def _stack(where: Where | None) -> str:

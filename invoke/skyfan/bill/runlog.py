@@ -36,6 +36,8 @@ class RunLog:
 
     place: Place
     name: str
+    function: str
+    """Logical ID."""
     records: Records
     unlogged: Unlogged
     files: Planned
@@ -115,7 +117,18 @@ def read(
         without = np.setdiff1d(without, unstarted)
     stored = sum(item.size for item in place.list(Results.of(about["results"], name).prefix))
     is_sent = bool(len(sent.file))
-    return RunLog(place, name, records, unlogged, files, is_sent, len(requests), stored, len(without))
+    return RunLog(
+        place,
+        name,
+        about["function"],
+        records,
+        unlogged,
+        files,
+        is_sent,
+        len(requests),
+        stored,
+        len(without),
+    )
 
 
 def _of_exports(paths: list[str], name: str, local: Records, sent: Receipts) -> Records:

@@ -1,6 +1,7 @@
 """The same work under other conditions: memory size, architecture, number of files; and advice on memory."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,12 +26,38 @@ _ALIKE = 0.02
 
 
 @dataclass(frozen=True)
+class TimeLimits:
+    """Time limits of the functions of a run, below Lambda's own; without any, they are not known."""
+
+    seconds: Mapping[int, float] = field(default_factory=dict)
+    """By memory size in MB."""
+    source: str = ""
+    """Where they are from, to follow "the time limit"."""
+
+    def of(self, memory_mb: float) -> float:
+        """Seconds that images at this size may take.
+
+        The limit of its function, else of the one with the next more memory, to which they would be sent,
+        else of the largest.
+        """
+        if not self.seconds:
+            return MOST_S
+        size = min((size for size in self.seconds if size >= memory_mb), default=max(self.seconds))
+        return min(MOST_S, self.seconds[size])
+
+    def named(self, limit: float) -> str:
+        """A limit for people."""
+        return f"{limit:.0f} s" + (f", the time limit {self.source}" if limit < MOST_S else "")
+
+
+@dataclass(frozen=True)
 class Variation:
     """Other conditions for the same work; None for no change."""
 
     memory_mb: int | None = None
     arch: str | None = None
     files: int | None = None
+    limits: TimeLimits = field(default_factory=TimeLimits)
 
     def __post_init__(self) -> None:
         if self.memory_mb is not None and not LEAST_MB <= self.memory_mb <= MOST_MB:
@@ -90,10 +117,13 @@ def what_if(
 ) -> WhatIf:
     """The cost of the same work with another memory size, architecture or number of files.
 
+    With another memory size, images keep the time limits of their functions.
     Raises UsageError for an architecture without a price, and for a number of files if the log has none done.
     """
+    limits = variation.limits
     assumptions = []
     if variation.memory_mb is not None:
+        most_ms = np.array([1000 * limits.of(size) for size in records.memory_mb.tolist()])
         records = scaled(records, variation.memory_mb)
         assumptions.append(
             f"durations scale with the share of a CPU, which is one at {estimate.ONE_CPU_MB} MB; "
@@ -103,13 +133,14 @@ def what_if(
         if over:
             number = formatting.count(over, "invocation")
             assumptions.append(f"{number} used more than {variation.memory_mb} MB and would fail")
-        if late := int((records.duration_ms > MOST_S * 1000).sum()):
-            records = replace(records, duration_ms=np.minimum(records.duration_ms, MOST_S * 1000))
+        if (late := records.duration_ms > most_ms).any():
+            times = " or ".join(limits.named(most / 1000) for most in np.unique(most_ms[late]).tolist())
+            records = replace(records, duration_ms=np.minimum(records.duration_ms, most_ms))
             longest = np.ceil(records.duration_ms + _start(records))
             records = replace(records, billed_ms=np.fmin(records.billed_ms, longest))
             assumptions.append(
-                f"{formatting.count(late, 'invocation')} would take longer than {MOST_S:.0f} s: Lambda ends "
-                "them then, billed and without a result"
+                f"{formatting.count(int(late.sum()), 'invocation')} would take longer than {times}: Lambda "
+                "ends them then, billed and without a result"
             )
     if variation.arch not in {None, arch}:
         assumptions.append(f"{variation.arch} is as fast as {arch}: this was not measured")
@@ -159,13 +190,19 @@ def _start(records: Records) -> Floats:
 
 
 def advise(
-    records: Records, prices: Prices, *, arch: str = "x86_64", tmp_mb: int = TMP_FREE_MB
+    records: Records,
+    prices: Prices,
+    *,
+    arch: str = "x86_64",
+    tmp_mb: int = TMP_FREE_MB,
+    limits: TimeLimits | None = None,
 ) -> list[Advice]:
     """The best memory size for the images of each tier, the tier with the most images first.
 
     Large images go to a function with more memory, so each memory size in the log is a tier of other images.
     Only where the log says that the same images ran at several sizes are these compared: by the images that
-    they share, at least _ENOUGH. Raises UsageError if no invocation succeeded.
+    they share, at least _ENOUGH. Sizes at which an image would exceed its time limit are left out. Raises
+    UsageError if no invocation succeeded.
     """
     good = records.select(records.invoked & ~records.failed)
     if not len(good):
@@ -181,7 +218,9 @@ def advise(
         # An image that failed with less memory may be one of this tier.
         tried = records.invoked & (records.memory_mb <= max(base, *ratios, 0))
         needed = float(records.used_mb[tried].max()) * _ROOM
-        tier = _Tier(good.select(good.memory_mb == base), base, ratios, prices, arch, tmp_mb)
+        tier = _Tier(
+            good.select(good.memory_mb == base), base, ratios, prices, arch, tmp_mb, limits or TimeLimits()
+        )
         found.append(tier.advice(needed))
     return found
 
@@ -217,15 +256,16 @@ class _Tier:
     prices: Prices
     arch: str
     tmp_mb: int
+    limits: TimeLimits
 
     def advice(self, needed: float) -> Advice:
         """The advice for sizes of at least `needed` MB."""
-        rows, late = [], 0
+        rows, late, most_s = [], 0, self.limits.of(self.base)
         for size in sorted({*SIZES_MB, self.base, *self.ratios}):
             if size < needed and size not in (self.base, MOST_MB):
                 continue
             moved = _slower(self.sample, size, self._factor(size))
-            if size != self.base and float(np.nanmax(moved.duration_ms)) > MOST_S * 1000:
+            if size != self.base and float(np.nanmax(moved.duration_ms)) > most_s * 1000:
                 late += 1
                 continue
             bill = costs.bill(
@@ -239,7 +279,9 @@ class _Tier:
         best = _cheapest([row for row in rows if row.measured])
         why = f"at most {needed / _ROOM:.0f} MB were used, so sizes from {needed:.0f} MB were compared"
         if late:
-            why += f", without {late} at which images would take longer than {MOST_S:.0f} s"
+            why += f", without {late} at which images would take longer than {self.limits.named(most_s)}"
+        if not self.limits.seconds:
+            why += "; the function's own time limit is not known"
         return Advice(self.base, best.memory_mb, why, self._certainty(best, rows), rows)
 
     def _measured(self, size: int) -> int:

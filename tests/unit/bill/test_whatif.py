@@ -165,6 +165,31 @@ def test_sizes_at_which_lambda_would_end_an_image_are_left_out() -> None:
     assert "900 s" in advice.why
 
 
+def test_the_function_s_own_time_limit_counts() -> None:
+    """At 1,024 MB an image of 180 s takes 311 s; standard images may take 300 s, large ones 900 s."""
+    limits = whatif.TimeLimits({1769: 300.0, 3008: 900.0}, "of F")
+    small, large = whatif.advise(made((1769, 180_000, 300), (3008, 500_000, 200)), OURS, limits=limits)
+    assert [row.memory_mb for row in small.sizes] == [1769, 3008, 5120, 10240]
+    assert "without 2 at which images would take longer than 300 s, the time limit of F" in small.why
+    assert [row.memory_mb for row in large.sizes] == [1024, 1769, 3008, 5120, 10240]
+    assert "longer than 900 s" in large.why
+    assert "not known" not in small.why + large.why
+    assert "time limit is not known" in advise(made((1769, 1000, 200))).why
+    (other,) = whatif.advise(made((2048, 180_000, 200)), OURS, limits=limits)
+    assert other.sizes[0].memory_mb == 512, (
+        "622 s: the limit is that of the function to which these images would be sent"
+    )
+
+
+def test_what_the_function_s_own_time_limit_would_end_is_priced_to_its_end() -> None:
+    limits = whatif.TimeLimits({1769: 300.0, 3008: 900.0}, "of F")
+    variation = Variation(memory_mb=884, limits=limits)
+    found = whatif.what_if(made((1769, 200_000, 2), (3008, 200_000, 1)), OURS, variation)
+    line = next(line for line in found.charges.lines if line.name == "compute")
+    assert line.quantity == pytest.approx((2 * 300 + 200 * 1769 / 884) * 884 / 1024, rel=1e-4)
+    assert any("2 invocations would take longer than 300 s, the time" in text for text in found.assumptions)
+
+
 SIZES = np.array(whatif.SIZES_MB)
 
 
