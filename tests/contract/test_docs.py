@@ -13,6 +13,8 @@ import pytest
 import template as generator
 import yaml
 
+import sep_extract
+
 each_page = pytest.mark.parametrize("page", docs.pages(), ids=lambda page: str(page.relative_to(docs.ROOT)))
 
 
@@ -79,12 +81,12 @@ def test_commands_take_the_options_that_they_are_shown_with(line: str) -> None:
         pytest.fail(error.format_message())
 
 
-def test_the_citation_names_this_version() -> None:
+def test_the_citation_and_sep_extract_name_this_version() -> None:
     citation = yaml.safe_load((docs.ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((docs.ROOT / "pyproject.toml").read_text())["project"]
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
-    assert citation["version"] == project["version"]
+    assert citation["version"] == sep_extract.__version__ == project["version"]
     assert citation["license"] == project["license"]
     assert citation["authors"] == project["authors"]
 

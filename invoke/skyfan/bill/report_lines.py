@@ -101,21 +101,12 @@ _LATEST = 4102444800.0
 """Unix time of 2100: later times are errors."""
 
 
-def parse(text: str, time: float = NONE) -> Report | None:
-    """The first report in one log event; None if there is none.
-
-    `time` is the event's in Unix seconds; a time in the text takes precedence. Raises UnparsedError for a
-    text that looks like a report but cannot be read.
-    """
-    for found in reports(text, time):
-        if isinstance(found, UnparsedError):
-            raise found
-        return found
-    return None
-
-
 def reports(text: str, time: float = NONE) -> Iterator[Report | UnparsedError]:
-    """The reports in one log event, which is an object of JSON or text, and errors in the place of others."""
+    """The reports in one log event, which is text or an object of JSON.
+
+    `time` is the event's in Unix seconds; a time in the text takes precedence. What looks like a report but
+    cannot be read is an UnparsedError, which is not raised.
+    """
     if text[:1] == "{":
         with suppress(ValueError, RecursionError):
             if isinstance(event := json.loads(text), dict):

@@ -159,7 +159,7 @@ def _totals(costs: Costs) -> Iterator[str]:
         f"{costs.prices.source} of {costs.prices.collected}"
     )
     if costs.own_machine:
-        yield "Nothing was paid for this local run: Lambda would have charged this if it were as fast"
+        yield "Nothing was paid for this local run: Lambda would charge this, if as fast as this machine"
     for name, other in costs.others.items():
         yield f"{formatting.usd(other.usd)} for the same work under the model {name}"
     stored, out = costs.prices.s3_gb_month, costs.prices.transfer_gb

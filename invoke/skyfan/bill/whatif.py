@@ -8,7 +8,7 @@ import numpy as np
 from .. import formatting
 from ..errors import UsageError
 from . import costs, estimate
-from .charges import TMP_FREE_MB, Charges, charge
+from .charges import Charges, charge
 from .costs import NOTHING_UNLOGGED, Unlogged
 from .prices import MODEL, Prices
 from .records import Floats, Records
@@ -194,7 +194,6 @@ def advise(
     prices: Prices,
     *,
     arch: str = "x86_64",
-    tmp_mb: int = TMP_FREE_MB,
     limits: TimeLimits | None = None,
 ) -> list[Advice]:
     """The best memory size for the images of each tier, the tier with the most images first.
@@ -218,9 +217,7 @@ def advise(
         # An image that failed with less memory may be one of this tier.
         tried = records.invoked & (records.memory_mb <= max(base, *ratios, 0))
         needed = float(records.used_mb[tried].max()) * _ROOM
-        tier = _Tier(
-            good.select(good.memory_mb == base), base, ratios, prices, arch, tmp_mb, limits or TimeLimits()
-        )
+        tier = _Tier(good.select(good.memory_mb == base), base, ratios, prices, arch, limits or TimeLimits())
         found.append(tier.advice(needed))
     return found
 
@@ -255,7 +252,6 @@ class _Tier:
     """By memory size: duration by that at `base`, and the number of images that tell it."""
     prices: Prices
     arch: str
-    tmp_mb: int
     limits: TimeLimits
 
     def advice(self, needed: float) -> Advice:
@@ -272,7 +268,7 @@ class _Tier:
                 replace(moved, log_bytes=0),
                 self.prices,
                 arch=self.arch,
-                unlogged=Unlogged(len(moved), tmp_mb=self.tmp_mb),
+                unlogged=Unlogged(len(moved)),
             )
             seconds = bill.percentiles["duration_ms"]["median"] / 1000
             rows.append(Size(size, bill.usd / len(moved), seconds, self._measured(size)))

@@ -31,10 +31,10 @@ def cancel(
 ) -> None:
     """Stop the files of RUN that have not begun on AWS.
 
-    Counts those that were processed before. Stops the command that sends the run, on any machine, and waits
-    until no file is in flight. Files that are being processed finish; the functions skip all others. Other
-    runs of the stack go on. The cancel is open until then, and nothing of RUN can be sent. `skyfan retry`
-    sends the stopped files again.
+    Stops the command that sends the run, on any machine. Files that are being processed finish; the functions
+    skip all others. Waits until no file is in flight, and prints how many were stopped. Until then the cancel
+    is open, and no file of RUN can be sent; other runs are not affected. `skyfan retry` sends the stopped
+    files again.
 
     Exit code: 0 no file is in flight any more, 1 some are, 2 wrong use, 130 Ctrl-C.
     """

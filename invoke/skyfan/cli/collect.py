@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..formatting import reasons
+from ..formatting import count, reasons
 from .common import as_json, console, where, where_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _show(done: "Collected") -> None:
     )
     if done.doubtful:
         out.print(
-            f"{done.doubtful:,} of the images are doubtful: {reasons(done.doubts)}; "
+            f"doubtful: {count(done.doubtful, 'image')} ({reasons(done.doubts)}); "
             f"the column doubts of {done.folder / 'images.parquet'} says which",
             soft_wrap=True,
         )

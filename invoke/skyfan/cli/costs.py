@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--what-if",
     metavar="KEY=VALUE,...",
-    help="Cost of the same work elsewhere: memory=1024,arch=arm64,files=122078.",
+    help="Cost of the same work with other settings: memory=1024,arch=arm64,files=122078.",
 )
 @click.option("--advise", is_flag=True, help="Recommend a memory size, and say how certain that is.")
 @click.option(
@@ -70,8 +70,8 @@ def costs(
 
     Shows each part of the bill with its rule, what was wasted, and the cost per image. Reads the run's
     invocations from CloudWatch. For a local run, reads the log in the run's folder and shows what Lambda
-    would have charged if it were as fast. --log reads files instead: an export of a log group in any form, or
-    the output of aws, sam or skyfan; with RUN, only its invocations count.
+    would have charged if it were as fast as this machine. --log reads files instead: an export of a log group
+    in any form, or the output of aws, sam or skyfan; with RUN, only its invocations count.
 
     Exit code: 0 the bill is complete, 1 some reports cannot be read or are missing, 2 wrong use.
     """

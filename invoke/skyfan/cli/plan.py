@@ -29,7 +29,7 @@ from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, re
     metavar="FILE",
     help="Ask again for the unresolved files of this plan only.",
 )
-@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows as text, too.")
+@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Also write the rows as CSV.")
 @click.option(
     "--mission",
     type=click.Choice(["HST", "JWST", "TESS"], case_sensitive=False),
@@ -58,7 +58,7 @@ from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, re
     "--provenance",
     type=click.Choice(PROVENANCES),
     show_default="pipeline",
-    help="Whose products of HST: the pipeline's, HAP's of single visits, HAP's mosaics (mvm), or any.",
+    help="Products of HST: the pipeline's, HAP's of single visits, HAP's mosaics (mvm), or any.",
 )
 @click.option(
     "--calib-level", multiple=True, type=click.IntRange(0, 4), help="Calibration level of CAOM; repeatable."
@@ -69,8 +69,8 @@ from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, re
     metavar="N",
     help="TESS: full-frame images of this sector, from listings of the bucket.",
 )
-@click.option("--camera", type=click.IntRange(1, 4), help="Of the sector (default: all four).")
-@click.option("--ccd", type=click.IntRange(1, 4), help="Of the camera (default: all four).")
+@click.option("--camera", type=click.IntRange(1, 4), help="Camera of the sector (default: all four).")
+@click.option("--ccd", type=click.IntRange(1, 4), help="CCD of the camera (default: all four).")
 @click.option("--every", type=click.IntRange(1), metavar="K", help="Every K-th image of each CCD.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Any other criterion of MAST; repeatable.")
 @click.option(
@@ -127,8 +127,10 @@ def plan(
     @list.txt. Criteria may contain * as a wildcard.
 
     Answers of the archive are cached for some days, so that an interrupted command continues when it is
-    repeated. Files for which no usable answer came are in the plan as unresolved, each with what came
-    instead, and --resume asks again for these. Exit code: 0 all files resolved, 1 some are not, 2 wrong use.
+    repeated. If the archive gives no usable answer for a file, the plan lists it as unresolved, with what
+    came instead; --resume asks again for these files.
+
+    Exit code: 0 all files resolved, 1 some are not, 2 wrong use.
     """
     from ..api import bills
     from ..bill.show import estimate_lines

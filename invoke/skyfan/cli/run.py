@@ -101,8 +101,8 @@ def run(
     Files that are done, and files that Lambda has accepted, are skipped: after Ctrl-C or a crash, the same
     command continues. The local engine also retries failed files; for Lambda use `skyfan retry`.
 
-    Results can be doubtful, such as magnitudes with an assumed gain: those of the run are counted by reason,
-    and `skyfan status --doubtful` lists them.
+    A result can be doubtful, for example because a gain had to be assumed. The doubtful results of the run
+    are counted by reason, and `skyfan status --doubtful` lists them.
 
     Exit code: 0 all done, 1 some files failed or were not sent, 2 wrong use, 130 Ctrl-C.
     """

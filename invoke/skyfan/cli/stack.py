@@ -34,7 +34,7 @@ _DASHBOARD_MONTH = 3.0
 @click.option(
     "--stack", default="skyfan", show_default=True, envvar="SKYFAN_STACK", help="Name of the stack."
 )
-@click.option("--region", help="AWS region; that of the AWS configuration if not given, else us-east-1.")
+@click.option("--region", help="AWS region (default: that of the AWS configuration, else us-east-1).")
 @click.option(
     "--parameter", "-p", multiple=True, metavar="NAME=VALUE", help="A parameter of the template; repeatable."
 )
@@ -55,8 +55,8 @@ def deploy(
 
     Prints what the stack consists of, where it goes and what it costs while idle, and asks before it runs
     `sam build` and `sam deploy`. Options after -- are passed to `sam deploy`. The template is the nearest
-    template.yaml of skyfan's, else the package's own; `skyfan stack copy` writes a copy to edit. With --json,
-    everything but the document is printed on stderr, the output of sam too.
+    template.yaml that is skyfan's, else the package's own; `skyfan stack copy` writes a copy to edit. With
+    --json, everything but the document is printed on stderr, the output of sam too.
 
     Exit code: 0 deployed, 1 sam failed or the answer was no, 2 wrong use.
     """
@@ -160,9 +160,10 @@ def stack() -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @as_json
 def copy(*, folder: Path, as_json: bool) -> None:
-    """Write an editable copy of the stack into DIR, which must be empty or new.
+    """Write an editable copy of the stack into DIR.
 
-    Commands that are run in DIR or below use this copy: skyfan run, retry, new-function and deploy, and sam.
+    DIR must be empty or new. In it or below, skyfan run, retry, new-function and deploy use the copy, and so
+    does sam.
 
     Exit code: 0 written, 2 wrong use.
     """

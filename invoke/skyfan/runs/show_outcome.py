@@ -89,7 +89,8 @@ def _advice(outcome: Outcome) -> str:
     if outcome.state is None:
         return f"`skyfan status {outcome.run}` shows the results."
     lines, counts = [], outcome.state.counts
-    if any(counts[name] for name in UNSUCCESSFUL):
+    permanent = sum(group.count for group in outcome.failures.values() if group.permanent)
+    if sum(counts[name] for name in UNSUCCESSFUL) > permanent:
         lines.append(f"`skyfan retry {outcome.run}` sends failed, missing and cancelled files again.")
     if counts["late"]:
         lines.append(f"`skyfan status {outcome.run}` shows whether late files have finished.")

@@ -32,9 +32,10 @@ def by_name(name: str) -> tuple[float, float]:
     try:
         coordinates = SkyCoord.from_name(name)
     except NameResolveError as error:
-        raise UsageError(
-            f"{name!r} is neither a position nor a name that CDS resolves ({error}); {_FORMS}"
-        ) from error
+        reason = " ".join(str(error).split())
+        if repr(name) in reason:  # a server answered, and does not know the name
+            raise UsageError(f"{name!r} is neither a position nor a name that CDS knows; {_FORMS}") from error
+        raise UsageError(f"the name {name!r} could not be looked up at CDS ({reason}); {_FORMS}") from error
     return float(coordinates.ra.deg), float(coordinates.dec.deg)
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyfan.bill import logs
+from skyfan.bill import logs, report_lines
 from skyfan.bill.collector import Collector
 from skyfan.bill.logs import Event
-from skyfan.bill.report_lines import NONE, Report, parse, seconds
+from skyfan.bill.report_lines import NONE, Report, seconds
 from skyfan.runs.digests import digest
 
 from .conftest import (
@@ -218,11 +218,11 @@ def test_results_of_handlers_count_each_image_once_and_one_run_alone() -> None:
     assert len(own.finish().results.file) == 2
 
 
-def test_parse_and_the_quick_way_agree(reports: list[Report]) -> None:
+def test_the_parser_and_the_quick_way_agree(reports: list[Report]) -> None:
     texts = [tabs(one, random.Random(3)) + f"\tStart Time: {stamp(one)}" for one in reports]
     quick = collect([[(text, NONE) for text in texts]])
-    slow = [parse(text + " \nXRAY TraceId: 1") for text in texts]
-    assert answer(quick) == expected([one for one in slow if one])
+    slow = [one for text in texts for one in report_lines.reports(text + " \nXRAY TraceId: 1")]
+    assert answer(quick) == expected(slow)
     assert seconds(stamp(reports[0])) == pytest.approx(reports[0].time)
 
 

@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyfan.bill.report_lines import NONE, Report, UnparsedError, moment, parse, seconds
+from skyfan.bill.report_lines import NONE, Report, UnparsedError, moment, reports, seconds
 from skyfan.local import lambda_format
+
+
+def parse(text: str, time: float = NONE) -> Report | None:
+    """The first report in one log event; None if there is none. Raises UnparsedError as it comes."""
+    for found in reports(text, time):
+        if isinstance(found, UnparsedError):
+            raise found
+        return found
+    return None
+
 
 # Real lines, as AWS wrote them; zeros take the place of parts of some request IDs.
 REAL = {

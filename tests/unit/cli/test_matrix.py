@@ -275,15 +275,22 @@ def test_a_name_is_resolved_and_a_failure_is_named(here: Path, monkeypatch: pyte
     def answer(name: str) -> Any:
         if name == "m31":
             return SkyCoord(10.6847083, -41.26875, unit="deg")
-        raise NameResolveError("All Sesame queries failed")
+        if name == "Nowhere 9":
+            raise NameResolveError(
+                f"Unable to find coordinates for name '{name}' using https://cds/SNV?{name}"
+            )
+        raise NameResolveError("All Sesame queries failed.\nhttps://cds: no route")
 
     monkeypatch.setattr(SkyCoord, "from_name", answer)
     words = ["search", "night", "-o", "out", "--radius", "1m", "--around"]
     assert skyfan(*words, "m31").stdout.endswith("60 sources within 1m\n")
     lost = skyfan(*words, "Nowhere 9")
     check(lost, 2)
-    assert "Nowhere 9" in lost.stderr
-    assert "Sesame" in lost.stderr
+    assert "'Nowhere 9' is neither a position nor a name" in lost.stderr
+    unanswered = skyfan(*words, "m33")
+    check(unanswered, 2)
+    assert "'m33' could not be looked up" in unanswered.stderr
+    assert "All Sesame queries failed. https://cds: no route" in unanswered.stderr
 
 
 def test_a_data_set_without_a_usual_column_is_shown(here: Path, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The outcome of a call: one document for both engines, about the inputs of the call."""
 
+import io
 import json
 import time
 from pathlib import Path
 
+import pytest
 from obstore.store import LocalStore
+from rich.console import Console
 
-from skyfan.runs import state
+from skyfan.runs import show_outcome, state
 from skyfan.runs.outcome import MAX_RESULTS, Outcome
 from skyfan.storage.place import Place
 from skyfan_contract import NO_DOUBTS
@@ -81,6 +84,21 @@ def test_files_without_a_result_are_unsuccessful_late_ones_too(handmade: Handmad
     outcome.set_state(state.read(handmade.place, "r", now=NOW), [A, B, C, D])
     assert outcome.unsuccessful == 2
     assert outcome.done == 0, "not below 0 where results were removed meanwhile"
+
+
+@pytest.mark.parametrize(("cure", "is_advised"), [("never", False), ("retry", True), (None, True)])
+def test_a_retry_is_advised_where_it_would_send_a_file(
+    handmade: Handmade, cure: str | None, is_advised: bool
+) -> None:
+    handmade.plan([A])
+    handmade.receipt((A, "a", NOW - 100))
+    handmade.record(A, request="a", time=NOW - 50, cure=cure)
+    outcome = Outcome("r", handmade.place, files=1)
+    outcome.set_state(state.read(handmade.place, "r", handmade.lambdas, now=NOW), [A])
+    out = io.StringIO()
+    show_outcome.show(Console(file=out, width=200), outcome)
+    assert "StorageError" in out.getvalue()
+    assert ("`skyfan retry r`" in out.getvalue()) == is_advised
 
 
 def test_times_of_a_document_have_milliseconds(tmp_path: Path) -> None:
