@@ -177,6 +177,10 @@ def _rows(names: list[str], separator: str, rows: Iterator[str]) -> Iterator[Eve
     block: list[str] = []
     size = quotes = 0
     for line in chain(rows, [""]):
+        # An object of JSON is no row, although its commas may be as many as the header's.
+        if line[:1] == "{" and line.rstrip()[-1] == "}" and quotes % 2 == 0:
+            yield from events([line])
+            continue
         block.append(line)
         size += len(line)
         quotes += line.count('"')

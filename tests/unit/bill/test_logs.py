@@ -189,6 +189,18 @@ def test_a_file_may_be_packed_five_times(reports: list[Report], times: int, read
     assert answer(made) == (expected(reports) if readable else [])
 
 
+def test_an_object_with_as_many_commas_as_the_header_is_no_row(reports: list[Report]) -> None:
+    first, *others = reports
+    log = base64.b64encode("\n".join(map(platform, others)).encode()).decode()
+    quoted = platform(first).replace('"', '""')
+    rows = [
+        "timestamp,message",
+        json.dumps({"StatusCode": 200, "LogResult": log}),
+        f'1790000000000,"{quoted}"',
+    ]
+    assert answer(collect([logs.events(rows)])) == expected([*others, first])
+
+
 def test_packed_text_beside_other_text(reports: list[Report]) -> None:
     """A token and a hash look packed, and are not."""
     packed = base64.b64encode(gzip.compress(pretty(reports).encode())).decode()
