@@ -17,11 +17,14 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
 
 
-def expand(paths: Iterable[str], *, access: str = "anonymous", skip: Path | None = None) -> list[str]:
+def expand(
+    paths: Iterable[str], *, access: str = "anonymous", skip: Path | None = None, checked: bool = True
+) -> list[str]:
     """URIs of all inputs that `paths` name, in order and without duplicates.
 
     `skip` is a folder that is not searched: that of the runs, because their catalogs are FITS files too.
-    Raises InputError for a path without any input. A list may name missing files: each of them then fails
+    Raises InputError for a path without any input, and if `checked` for an object that no client can read or
+    whose key cannot be part of a result's. A list may name missing files: each of them then fails
     alone when it is processed.
     """
     skipped = Path(os.path.realpath(skip)) if skip else None
@@ -30,12 +33,21 @@ def expand(paths: Iterable[str], *, access: str = "anonymous", skip: Path | None
         is_list = path == "-" or path.startswith("@")
         is_empty = True
         for uri in _listed(path, access, skipped) if is_list else _expanded(path, access, skipped):
-            uris.key(uri)  # raises an error now rather than when the result is written
+            if checked:
+                _check(uri)
             is_empty = False
             found[uri] = None
         if is_empty:
             raise InputError(_no_input(path))
     return list(found)
+
+
+def _check(uri: str) -> None:
+    """Raises an error now rather than when the result is written."""
+    try:
+        uris.key(uri)
+    except InputError as error:
+        raise InputError(f"{error}; `skyfan plan` lists it as unresolved and plans all others") from error
 
 
 def is_image(name: str) -> bool:

@@ -19,6 +19,7 @@ from standins import aws as stand_in_aws
 
 from skyfan import api, inputs, template
 from skyfan.errors import InputError
+from skyfan.plans.show import preview
 
 REPO = Path(__file__).parents[2]
 OURS = template.read(REPO / "template.yaml")
@@ -189,6 +190,29 @@ def test_the_local_engine_reads_s3_and_its_results_mirror_the_keys(
         for key in ("a_flt.fits", "deep/b c%41_flt.fits"):
             assert (tmp_path / "runs" / name / folder / f"archive/public/{key}{suffix}").is_file()
         assert api.run(["s3://archive/public/"], options, task).done_before == 2
+
+
+def test_what_s3_refuses_is_unresolved_by_name_and_all_else_is_planned(
+    endpoint: str, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = ["s3://mixed/p//b_flt.fits", "s3://mixed/p/b\t_flt.fits", "s3://mixed/p/./c_flt.fits"]
+    good = ["s3://mixed/p/a_flt.fits", "s3://mixed/p/z_flt.fits"]
+    for uri in [*bad, *good]:
+        put(s3, uri, b"x")
+    put(s3, "s3://mixed/p/hidden_flt.fits", b"x", acl="private")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    for path in ("s3://mixed/p/", "s3://mixed/*_flt.fits"):
+        plan = api.plan([path], tmp_path / "plan.parquet")
+        assert [item.uri for item in plan] == good
+        unresolved = {row["input"]: row["detail"] for row in preview(plan)["unresolved"]}
+        assert sorted(unresolved) == sorted([*bad, "s3://mixed/p/hidden_flt.fits"])
+        assert "--access signed" in unresolved["s3://mixed/p/hidden_flt.fits"]
+        assert all("part" in unresolved[uri] or "control" in unresolved[uri] for uri in bad)
+    s3.put_object_acl(Bucket="mixed", Key="p/hidden_flt.fits", ACL="public-read")
+    again = api.plan(resume=tmp_path / "plan.parquet")
+    assert (again.files, len(preview(again)["unresolved"])) == (3, 3)
+    with pytest.raises(InputError, match="skyfan plan"):
+        inputs.expand(["s3://mixed/p/"])
 
 
 def test_a_prefix_gives_its_images(endpoint: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -500,7 +500,8 @@ def test_refused_keys_are_no_missing_file(
     assert code in done.stderr
     mast.refusal = "AccessDenied"
     done = here("plan", "s3://stpubdata/hst/public/a.fits", "--access", "signed", "--json")
-    assert [drop["reason"] for drop in json.loads(done.stdout)["dropped"]] == ["missing"]
+    (unresolved,) = json.loads(done.stdout)["unresolved"]
+    assert (done.exit_code, "permission" in unresolved["detail"]) == (1, True)
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ KEYS_PER_LIST = 1000
 MIN_LISTED = 13
 """Wanted keys that make a LIST worthwhile: it costs the owner of the bucket as much as 12.5 HEADs."""
 HEADS_PER_TASK = 50
+_EXPLAINED = 20
+"""Denied objects of a bucket for which S3 is asked why."""
 _KIND = "size"
 _EXPIRY = 7 * DAY
 _GROUP_FOLDERS = 3
@@ -85,7 +87,7 @@ async def statuses(
     *,
     access: str = "anonymous",
 ) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
-    """Status of each s3:// URI, and error messages by URI; each is in one of the two.
+    """Status of each s3:// URI, and error messages by URI, denied access included; each is in one of the two.
 
     Raises InputError if S3 refuses the credentials or the time of this machine rather than an object.
     """
@@ -101,11 +103,11 @@ async def statuses(
             progress(before + done)
 
         statuses, errors = await objects(members, limits, None, more, bucket=name, access=access)
-        denied = next((key for key, status in statuses.items() if status.is_denied), None)
-        if denied and (refusal := s3.refusal(f"s3://{name}/{denied}", access)):
-            raise refusal
-        found |= {f"s3://{name}/{key}": status for key, status in statuses.items()}
+        denied = [f"s3://{name}/{key}" for key, status in statuses.items() if status.is_denied]
+        failed |= dict.fromkeys(denied, s3.DENIED)
+        failed |= {uri: s3.refusal(uri, access) for uri in denied[:_EXPLAINED]}
         failed |= {f"s3://{name}/{key}": error for key, error in errors.items()}
+        found |= {f"s3://{name}/{key}": status for key, status in statuses.items() if not status.is_denied}
     return found, failed
 
 

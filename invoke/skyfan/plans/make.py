@@ -243,10 +243,10 @@ def rows(
 ) -> pa.Table:
     """The rows of a plan for all inputs that `paths` name (see inputs.expand), with the known columns.
 
-    Drops missing files, and those whose names end in no `wanted` product type, if there are any. Raises
-    InputError for a path without any input.
+    Drops missing files, and those whose names end in no `wanted` product type, if there are any. Objects that
+    S3 refuses or no client can read are unresolved. Raises InputError for a path without any input.
     """
-    return _sized(inputs.expand(paths, access=access), limits, access, progress, wanted)
+    return _sized(inputs.expand(paths, access=access, checked=False), limits, access, progress, wanted)
 
 
 def _sized(
@@ -263,6 +263,11 @@ def _sized(
     planned = select.kept(files)
     remote: dict[str, select.File] = {}
     for file in planned:
+        try:
+            uris.key(str(file.uri))
+        except InputError as error:
+            file.drop(plans.UNRESOLVED, str(error))
+            continue
         if local := uris.local_path(str(file.uri)):
             try:
                 file.size = local.stat().st_size
@@ -277,10 +282,10 @@ def _sized(
     statuses, errors = concurrency.run(sizes)
     for uri, file in remote.items():
         if uri in errors:
-            file.drop("unresolved", errors[uri])
-        elif (status := statuses[uri]).size is None:
-            file.drop("missing", "access denied (403)" if status.is_denied else "no such object")
+            file.drop(plans.UNRESOLVED, errors[uri])
+        elif (size := statuses[uri].size) is None:
+            file.drop("missing", "no such object")
         else:
-            file.size = status.size
+            file.size = size
     select.set_tiers(planned)
     return select.table(files)

@@ -53,7 +53,7 @@ DROPS = {
     "other provenance": "the same pixels from another pipeline",
     "too big": "too large for every function",
     "missing": "does not exist or cannot be read",
-    "unresolved": "no usable answer of the archive",
+    "unresolved": "no usable answer, or access refused",
 }
 UNRESOLVED = "unresolved"
 """The reason that is not final: `skyfan plan --resume` asks again."""

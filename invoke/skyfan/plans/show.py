@@ -87,17 +87,22 @@ def show(console: Console, document: dict[str, Any], estimate: Iterable[str] = (
         name = example.get("dataURI") or example.get("uri") or example.get("obs_id") or ""
         detail = f" ({example['detail']})" if example.get("detail") else ""
         say(f"{drop['files']:,} dropped: {drop['reason']}, {drop['meaning']}")
-        say(f"    for example {name}{detail}")
+        say(f"    for example {_printable(name)}{detail}")
     for line in estimate:
         say(line)
     for item in document["unresolved"][:_LISTED]:
-        say(f"unresolved: {item['input']}: {item['detail']}")
+        say(f"unresolved: {_printable(item['input'])}: {item['detail']}")
     if document["unresolved"]:
         say(
             f"{len(document['unresolved']):,} unresolved: skyfan plan --resume {document['plan']} asks again "
             "for these only; --json lists all"
         )
     say(f"plan: {document['plan']}")
+
+
+def _printable(name: str) -> str:
+    """A name on one line: keys of objects may hold control characters."""
+    return name if name.isprintable() else repr(name)
 
 
 def _files(rows: list[dict[str, Any]], width: int) -> list[str]:

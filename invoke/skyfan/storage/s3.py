@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,21 @@ ERRORS = (BaseError, FileNotFoundError)
 """What obstore raises: for what does not exist, Python's own error."""
 _STATUS = re.compile(r"status code: (\d{3})[^:]*: (.*?)(?=\n\nDebug source|\Z)", re.DOTALL)
 _REGION = re.compile(r"<Region>([-a-z0-9]+)</Region>|expecting '([-a-z0-9]+)'|s3[.-]([-a-z0-9]+)\.amazonaws")
+# Codes that are about the credentials, this machine's clock or the bucket, not about one object.
+_OF_ALL = frozenset(
+    {
+        *("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidSecurity"),
+        *("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired"),
+        *("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException", "NoSuchBucket"),
+        *("AccountProblem", "AllAccessDisabled", "NotSignedUp", "OptInRequired"),
+    }
+)
 # One such key makes obstore refuse the page of the listing that has it.
 _BAD_KEY = re.compile(r'invalid path: (?:Error parsing )?Path "(.*?)"(?: contained|:)', re.DOTALL)
 # What obstore says of a connection that was not made, and what in its long form tells why.
 _NOT_SENT = "error sending request"
 _WHY = re.compile(r'message: "([^"]+)"|error: "([^"]+)"|kind: (Timeout)')
+DENIED = "access is denied (403)"
 _ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
 
 
@@ -86,14 +97,37 @@ def _profile(bucket: str) -> tuple[Any, str, str, Path | None]:
 
 
 def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
-    """URIs of all objects under s3://bucket/prefix/, in the order of their keys."""
+    """URIs of all objects under s3://bucket/prefix/, in the order of their keys, unreadable ones included."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    last = ""
     try:
         for page in obstore.list(client(bucket, access), prefix or None):
             for item in page:
-                yield f"s3://{bucket}/{item['path']}"
+                last = item["path"]
+                yield f"s3://{bucket}/{last}"
     except ERRORS as error:
-        raise storage_error(uri, error, access) from error
+        if not _BAD_KEY.search(str(error)) or not find_spec("boto3"):
+            raise storage_error(uri, error, access) from error
+        yield from _raw_listing(bucket, prefix, access, last)
+
+
+def _raw_listing(bucket: str, prefix: str, access: str, after: str) -> Iterator[str]:
+    """As listing(), after the key `after`, by boto3: obstore refuses pages with a key that it cannot read."""
+    from botocore.handlers import disable_signing
+
+    from .. import session
+
+    s3 = session.client("s3", REGIONS.get(bucket))
+    if access == "anonymous":
+        s3.meta.events.register("choose-signer.s3.*", disable_signing)
+    payer = {"RequestPayer": "requester"} if access == "requester-pays" else {}
+    with session.aws_errors(f"s3://{bucket}/{prefix}"):
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, StartAfter=after, **payer
+        )
+        for page in pages:
+            for item in page.get("Contents", ()):
+                yield f"s3://{bucket}/{item['Key']}"
 
 
 def read(uri: str, access: str = "anonymous") -> bytes:
@@ -105,18 +139,20 @@ def read(uri: str, access: str = "anonymous") -> bytes:
         raise storage_error(uri, error, access) from error
 
 
-def refusal(uri: str, access: str) -> InputError | None:
-    """Why S3 refuses all that these credentials ask for; None if it denies access to this object alone.
+def refusal(uri: str, access: str) -> str:
+    """Why S3 denies access to an object, which the answer to a HEAD does not say: it has no body.
 
-    The answer to a HEAD has no body and does not say.
+    Raises InputError if S3 refuses everything that these credentials ask for.
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     try:
         obstore.get_range(client(bucket, access), key, start=0, length=1)
     except ERRORS as error:
-        if _answer(str(error))[1] not in {"AccessDenied", "401", "403", "404", "NoSuchKey", ""}:
-            return storage_error(uri, error, access)
-    return None
+        reason = storage_error(uri, error, access)
+        if _answer(str(error))[1] in _OF_ALL:
+            raise reason from error
+        return str(reason).removeprefix(f"{uri}: ")
+    return DENIED
 
 
 def storage_error(uri: str, error: Exception, access: str = "signed") -> InputError:

@@ -7,7 +7,7 @@ import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
 
 from skyfan import errors
-from skyfan.errors import UsageError
+from skyfan.errors import InputError, UsageError
 from skyfan.storage import s3
 
 
@@ -157,6 +157,34 @@ def test_an_error_message_names_uri_reason_and_cure(name: str) -> None:
 def test_without_a_signature_the_advice_is_to_sign(text: str) -> None:
     error = s3.storage_error("s3://bucket/key", PermissionDeniedError(text), "anonymous")
     assert "--access signed" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_of_all"),
+    [
+        ("AccessDenied", False),
+        ("InvalidObjectState", False),
+        ("KMS.DisabledException", False),
+        ("Unheard", False),
+        ("ExpiredToken", True),
+        ("RequestTimeTooSkewed", True),
+        ("NoSuchBucket", True),
+    ],
+)
+def test_what_is_about_one_object_does_not_refuse_the_others(
+    code: str, is_of_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionDeniedError(said("403 Forbidden", code, "no"))
+
+    monkeypatch.setattr(s3.obstore, "get_range", deny)
+    if is_of_all:
+        with pytest.raises(InputError, match=code):
+            s3.refusal("s3://bucket/key", "anonymous")
+    else:
+        reason = s3.refusal("s3://bucket/key", "anonymous")
+        assert "access" in reason if code == "AccessDenied" else code in reason
+        assert "s3://bucket" not in reason
 
 
 def test_every_piece_of_advice_can_be_given() -> None:
