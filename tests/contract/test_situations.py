@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from skyfan.cli import main
+from skyfan.storage import s3
 
 S3 = ("status", "r", "--output", "s3://bucket")
 STACK = ("status", "r", "--stack", "mine")
@@ -29,12 +30,15 @@ ASSUME = "role_arn = arn:aws:iam::1:role/r\nsource_profile ="
 class Server(NamedTuple):
     url: str
     answers: list[tuple[int, str]]
+    headers: dict[str, str]
+    """Of each answer."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Answers each request with the last of `answers`."""
     answers: list[tuple[int, str]] = []
+    headers: dict[str, str] = {}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -44,10 +48,13 @@ def server() -> Iterator[Server]:
             status, text = answers[-1]
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(text.encode())
+            if self.command != "HEAD":
+                self.wfile.write(text.encode())
 
-        do_GET = do_POST = answer  # noqa: N815
+        do_GET = do_POST = do_HEAD = answer  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -55,7 +62,7 @@ def server() -> Iterator[Server]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
-        yield Server(f"http://127.0.0.1:{running.server_port}", answers)
+        yield Server(f"http://127.0.0.1:{running.server_port}", answers, headers)
         running.shutdown()
         thread.join()
 
@@ -162,3 +169,18 @@ def test_what_aws_answers(
     print(f"\n{code:36} {message}")
     assert expected in message
     assert "said" in message
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", ""])
+def test_a_redirect_without_a_body_names_the_region_that_its_header_has(
+    region: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in {**KEYS, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setitem(server.headers, "x-amz-bucket-region", region)
+    server.answers.append((301, ""))
+    s3._region_of.cache_clear()
+    for words in (S3, ("plan", "s3://bucket/p/"), ("plan", "s3://bucket/a.fits")):
+        message = said(server, words)
+        print(f"\n{'PermanentRedirect':36} {message}")
+        assert f"it is in another region{', ' if region else ''}{region}: set AWS_REGION" in message

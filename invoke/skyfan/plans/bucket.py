@@ -89,7 +89,8 @@ async def statuses(
 ) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
     """Status of each s3:// URI, and error messages by URI, denied access included; each is in one of the two.
 
-    Raises InputError if S3 refuses the credentials or the time of this machine rather than an object.
+    Raises InputError if S3 refuses the credentials, the region or the time of this machine rather than an
+    object.
     """
     keys: defaultdict[str, list[str]] = defaultdict(list)
     for uri in uris:
@@ -103,6 +104,9 @@ async def statuses(
             progress(before + done)
 
         statuses, errors = await objects(members, limits, None, more, bucket=name, access=access)
+        for key, text in errors.items():
+            if s3.REDIRECT in text:
+                raise s3.storage_error(f"s3://{name}/{key}", OSError(text), access)
         denied = [f"s3://{name}/{key}" for key, status in statuses.items() if status.is_denied]
         failed |= dict.fromkeys(denied, s3.DENIED)
         failed |= {uri: s3.refusal(uri, access) for uri in denied[:_EXPLAINED]}

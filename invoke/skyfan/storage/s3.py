@@ -2,8 +2,13 @@
 
 import os
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,6 +45,10 @@ _BAD_KEY = re.compile(r'invalid path: (?:Error parsing )?Path "(.*?)"(?: contain
 # What obstore says of a connection that was not made, and what in its long form tells why.
 _NOT_SENT = "error sending request"
 _WHY = re.compile(r'message: "([^"]+)"|error: "([^"]+)"|kind: (Timeout)')
+REDIRECT = "redirect without LOCATION"
+"""What obstore says of a bucket in another region."""
+_TIMEOUT_S = 5.0
+"""For the question after the region of a bucket, which only completes an error message."""
 DENIED = "access is denied (403)"
 _ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
 
@@ -171,6 +180,8 @@ def storage_error(uri: str, error: Exception, access: str = "signed") -> InputEr
     status, code, said = _answer(text)
     named = _REGION.search(text)
     region = next(filter(None, named.groups()), "") if named else ""
+    if code == "PermanentRedirect" and not region:
+        region = _region_of(uri.removeprefix("s3://").partition("/")[0], access)
     if code in ("NoSuchKey", "404") or (isinstance(error, FileNotFoundError) and code != "NoSuchBucket"):
         return InputError(f"{uri} does not exist")
     if status in ("401", "403") and code in ("AccessDenied", status) and access == "anonymous":
@@ -181,9 +192,26 @@ def storage_error(uri: str, error: Exception, access: str = "signed") -> InputEr
     return InputError(f"{uri}: storage error: {reason or text.strip().splitlines()[0]}")
 
 
+@cache
+def _region_of(bucket: str, access: str) -> str:
+    """The region of a bucket, from a header of S3's answer that obstore does not show; empty without one."""
+    with suppress(UsageError, OSError, HTTPException):
+        endpoint = client(bucket, access).config.get("endpoint", "")
+        named = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
+        trusted = network.bundle(network.AWS)
+        context = network.tls(trusted) if trusted else None
+        try:
+            with urllib.request.urlopen(named, timeout=_TIMEOUT_S, context=context) as answer:
+                headers = answer.headers
+        except urllib.error.HTTPError as error:
+            headers = error.headers
+        return str(headers.get("x-amz-bucket-region") or "")
+    return ""
+
+
 def _answer(text: str) -> tuple[str, str, str]:
     """Status, error code (else the status again) and message of the response of S3 that obstore quotes."""
-    if "redirect without LOCATION" in text:
+    if REDIRECT in text:
         return "301", "PermanentRedirect", ""
     found = _STATUS.search(text)
     if not found:
