@@ -168,8 +168,8 @@ def _widths(
     for kind in ("prose", "name"):
         for number in sorted(shown, key=lambda number: least[number] - widths[number]):
             if columns[number].kind == kind and excess > 0:
-                given = min(excess, widths[number] - least[number])
-                widths[number], excess = widths[number] - given, excess - given
+                cut = min(excess, widths[number] - least[number])
+                widths[number], excess = widths[number] - cut, excess - cut
     return widths if excess <= 0 else None
 
 

@@ -51,8 +51,8 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
     nothing, and what its neighbour tells is wrong where the sky has a gradient.
     """
     box = usable_box(mask)
-    given, hidden = np.ascontiguousarray(data[box]), np.ascontiguousarray(mask[box])
-    ny, nx = given.shape
+    inside, hidden = np.ascontiguousarray(data[box]), np.ascontiguousarray(mask[box])
+    ny, nx = inside.shape
     size, filtered = config.back_size, config.back_filtersize
     settings = {
         "mask": hidden if hidden.any() else None,
@@ -61,22 +61,22 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
         "fw": filtered,
         "fh": filtered,
     }
-    model = levels = sep.Background(given, **settings)
+    model = levels = sep.Background(inside, **settings)
     rms = float(model.globalrms)
     # sep says 1 where it has measured 0, and a level of 0 with it where no mesh is half usable.
     flat = rms == 1.0 and not model.rms().any()
-    if not flat and (step := _step(given, hidden, rms)):
+    if not flat and (step := _step(inside, hidden, rms)):
         # The mode of whole numbers is off by up to 0.7 of their step; spread over it, they have a true one.
-        spread = np.random.default_rng(0).random(given.shape, np.float32) - np.float32(0.5)
-        given = given + np.float32(step) * spread
-        levels = sep.Background(given, **settings)
+        spread = np.random.default_rng(0).random(inside.shape, np.float32) - np.float32(0.5)
+        inside = inside + np.float32(step) * spread
+        levels = sep.Background(inside, **settings)
     level = float(levels.globalback)
     image = np.full_like(data, level)
     image[box] = levels.back()
     if flat:
         return Background(image, level, 0.0, model, box)
     if rms == 1.0 and not image[box].any():
-        level, rms = _of_pixels(given[~hidden])
+        level, rms = _of_pixels(inside[~hidden])
         image[:] = level
         return Background(image, level, rms, None, box)
     return Background(image, level, rms, model, box)
@@ -112,10 +112,10 @@ def sparse_noise(image: Image, pixels: Pixels) -> tuple[float, str]:
     ``image`` is the plane without its background. Tried in order: the scatter of the pixels without those
     that stand out, the error plane where it is low, the Poisson noise of the mean of such pixels.
     """
-    given = pixels.data[~pixels.mask]
+    raw = pixels.data[~pixels.mask]
     values = image[~pixels.mask].astype(np.float64)
     everything = values
-    if np.count_nonzero(given == np.median(given)) < len(given) / 2:
+    if np.count_nonzero(raw == np.median(raw)) < len(raw) / 2:
         for _ in range(_CLIPS):
             kept = np.abs(values - np.median(values)) <= _CLIP * values.std()
             if kept.all():

@@ -299,10 +299,10 @@ class _Reader:
         index = self._plane.dq
         if index is None:
             return None, np.zeros(self._shape, dtype=bool)
-        given = self._array(index, None)
-        assert given is not None
+        raw = self._array(index, None)
+        assert raw is not None
         # Of 16 bits the highest is a flag, not a sign.
-        dq = given.astype(np.dtype(f"u{given.dtype.itemsize}") if given.dtype.kind == "i" else np.uint32)
+        dq = raw.astype(np.dtype(f"u{raw.dtype.itemsize}") if raw.dtype.kind == "i" else np.uint32)
         dq = dq.astype(np.uint32)
         good = self._row.good if self._good_bits is None else self._good_bits
         if self._row.name and not self._row.flags_known and self._good_bits is None and dq.any():

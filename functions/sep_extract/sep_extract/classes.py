@@ -16,7 +16,7 @@ from .sources import Flags, Isophotal, Sources
 # areas, and tells the small sources in a cluster of galaxies.
 FAINT_BELOW, FAINT_BELOW_ISO = 4.0, 6.5
 # Stars have indices within so many times the scatter by noise and the locus, which must be below the third.
-_SHARPER, _BROADER, _TOLD = 3.5, 3.0, 0.25
+_SHARPER, _BROADER, _CERTAIN = 3.5, 3.0, 0.25
 _SHARP_BY = 0.1
 _SWARM_REACH, _SWARM_SHARE = 2.0, 0.063
 _MOST_SATURATED = 1000
@@ -61,13 +61,13 @@ def kinds(sources: Sources, point: PointSource) -> Flags:
     index, error = concentration(sources.photometry.flux_pair, sources.photometry.flux_error_pair)
     with np.errstate(invalid="ignore"):
         scatter = np.hypot(error, point.width)
-        told = (scatter < _TOLD) & ~saturated
+        certain = (scatter < _CERTAIN) & ~saturated
         off = index - point.index
-        sharp = told & (off < -np.maximum(_SHARPER * scatter, _SHARP_BY))
-        extended = told & (off > _BROADER * scatter)
+        sharp = certain & (off < -np.maximum(_SHARPER * scatter, _SHARP_BY))
+        extended = certain & (off > _BROADER * scatter)
     bits[sharp] |= Class.SHARP
     bits[extended] |= Class.EXTENDED
-    bits[told & np.isfinite(off) & ~sharp & ~extended] |= Class.STAR
+    bits[certain & np.isfinite(off) & ~sharp & ~extended] |= Class.STAR
     return bits
 
 

@@ -89,8 +89,8 @@ def _config(value: object) -> Config:
         raise EventError(f"event: 'config' must be an object, not {value!r}")
     known = {f.name: f for f in fields(Config)}
     refuse_unknown("config", value, list(known))
-    given = {k: v for k, v in value.items() if v is not None or known[k].default is not None}
-    return Config(**{k: _checked(k, v, known[k].type, known[k].metadata["check"]) for k, v in given.items()})
+    kept = {k: v for k, v in value.items() if v is not None or known[k].default is not None}
+    return Config(**{k: _checked(k, v, known[k].type, known[k].metadata["check"]) for k, v in kept.items()})
 
 
 def _checked(key: str, value: Any, kind: Any, check: str) -> Any:

@@ -62,16 +62,16 @@ def instrument(telescope: str, name: str, detector: str) -> Instrument:
 
     A header without TELESCOP is taken for one of the telescope whose instrument it names.
     """
-    given = tuple(value.strip().upper() for value in (telescope, name, detector))
-    found = [row for row in table() if row.name and _matches(row.name.split("/"), given)]
+    values = tuple(value.strip().upper() for value in (telescope, name, detector))
+    found = [row for row in table() if row.name and _matches(row.name.split("/"), values)]
     return max(found, key=lambda row: row.name.count("/"), default=table()[-1])
 
 
-def _matches(row: list[str], given: tuple[str, ...]) -> bool:
-    if len(row) == 1 and not given[0]:
+def _matches(row: list[str], values: tuple[str, ...]) -> bool:
+    if len(row) == 1 and not values[0]:
         return False
-    telescope = not given[0] or row[0] == given[0]
-    return telescope and row[1:] == list(given[1 : len(row)])
+    telescope = not values[0] or row[0] == values[0]
+    return telescope and row[1:] == list(values[1 : len(row)])
 
 
 def _row(default: dict[str, Any], row: dict[str, Any]) -> Instrument:

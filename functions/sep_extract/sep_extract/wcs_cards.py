@@ -241,27 +241,27 @@ def _distortion(found: WcsCards, longitude: int, latitude: int) -> None:
 
 def _units(found: WcsCards, axes: tuple[int, int]) -> None:
     for i in axes:
-        given = str(found.header.get(f"CUNIT{i}", ""))
-        name = given.upper().replace(" ", "").replace("_", "")
+        unit = str(found.header.get(f"CUNIT{i}", ""))
+        name = unit.upper().replace(" ", "").replace("_", "")
         if name in _DEGREES:
             if name not in {"", "DEG"}:
-                _mend(found, f"CUNIT{i} is {given!r}: read as deg")
+                _mend(found, f"CUNIT{i} is {unit!r}: read as deg")
             found.header[f"CUNIT{i}"] = "deg"
         elif name not in {"ARCSEC", "ARCMIN", "MAS", "RAD"}:
-            raise UnusableError(f"CUNIT{i} is {given!r}, not an angle")
+            raise UnusableError(f"CUNIT{i} is {unit!r}, not an angle")
         else:
-            found.header[f"CUNIT{i}"] = given.lower()
+            found.header[f"CUNIT{i}"] = unit.lower()
 
 
 def _frame(found: WcsCards, longitude: int) -> None:
     """RADESYS and EQUINOX in the standard's words."""
     header = found.header
-    given = str(header.get("RADESYS", header.get("RADECSYS", ""))).strip()
-    name = given.upper().replace(" ", "").replace("_", "").replace("/", "")
+    frame = str(header.get("RADESYS", header.get("RADECSYS", ""))).strip()
+    name = frame.upper().replace(" ", "").replace("_", "").replace("/", "")
     _drop(found, [key for key in ("RADECSYS",) if key in header])
-    if given:
+    if frame:
         if name not in _FRAMES:
-            raise UnusableError(f"RADESYS is {given!r}, not a frame that is known here")
+            raise UnusableError(f"RADESYS is {frame!r}, not a frame that is known here")
         header["RADESYS"] = _FRAMES[name] or name
     if "EPOCH" in header and "EQUINOX" not in header:
         header["EQUINOX"] = header["EPOCH"]
@@ -269,7 +269,7 @@ def _frame(found: WcsCards, longitude: int) -> None:
     if "EQUINOX" in header:
         text = str(header["EQUINOX"]).strip().upper().lstrip("JB")
         header["EQUINOX"] = _as_float("EQUINOX", text)
-    if not given and "EQUINOX" not in header and header[f"CTYPE{longitude}"].startswith("RA"):
+    if not frame and "EQUINOX" not in header and header[f"CTYPE{longitude}"].startswith("RA"):
         header["RADESYS"] = "ICRS"
 
 

@@ -190,7 +190,7 @@ class Sender:
 
     async def _next(self) -> Call | None:
         while not self._waiting and not self._exhausted and not self.stopped:
-            # Before the second look, so that the call which the thread adds after it wakes this lane.
+            # Before the next check, so that a call which the thread adds after it wakes this lane.
             self._arrived.clear()
             if not self._waiting:
                 if self._taking is None or self._taking.done():

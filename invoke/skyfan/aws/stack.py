@@ -179,7 +179,7 @@ def _reason(client: Any, description: dict[str, Any]) -> str:
 
 
 def prove_writable(function: "Deployed", run: str) -> None:
-    """Has a function prove that it can write results of a run; it leaves an empty object beside them.
+    """Makes a function prove that it can write results of a run, by an empty object beside them.
 
     Raises FunctionRefusedError if it cannot. Any other failure proves nothing, and the sender meets it again.
     """

@@ -1,12 +1,12 @@
-"""skyfan.toml: options that are not to be typed each time.
+"""skyfan.toml: defaults for options.
 
-    output = "results"            # an option of every command that has it
-    [run]                         # of one command
+    output = "results"            # for every command that has the option
+    [run]                         # for one command
     engine = "local"
     jobs = 4
 
-The nearest one from the working folder upwards is read. What is typed comes first, then the environment
-(SKYFAN_RUN_JOBS), then this. A path is meant from the file's own folder.
+The nearest file is read, from the working folder upwards. The command line overrides the environment
+(SKYFAN_RUN_JOBS), and the environment overrides this file. Paths are relative to the file's folder.
 """
 
 import tomllib

@@ -87,7 +87,7 @@ class Workers(Protocol):
         """Waits up to `timeout` seconds; returns the attempts that have finished."""
 
     def release(self) -> None:
-        """Lets go of what is kept warm."""
+        """Ends what is kept warm."""
 
     def close(self) -> None:
         """Ends all jobs. Files in flight get no result; the next run processes them."""

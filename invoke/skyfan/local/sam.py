@@ -148,17 +148,18 @@ class Server:
 
 
 def _addresses() -> tuple[str, str]:
-    """Where the S3 server listens, and by which name containers reach it: nobody else should.
+    """The address on which the S3 server listens, and the name by which containers reach it.
 
-    Docker Desktop forwards a name to this machine's own address; on Linux it is that of Docker's bridge.
+    Other machines must not reach it. Docker Desktop forwards a name to this machine's own address; on Linux
+    the address is that of Docker's bridge.
     """
     if sys.platform == "darwin":
         return "127.0.0.1", "host.docker.internal"
-    asked = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if not found:
         raise UsageError(
-            f"Docker's network `bridge` has no gateway, which containers need: see `{' '.join(asked)}`"
+            f"Docker's network `bridge` has no gateway, which containers need: see `{' '.join(command)}`"
         )
     return found, found
 
@@ -191,7 +192,7 @@ class Pool:
         self._containers: list[_Container] = []
         self._scratch = tempfile.TemporaryDirectory(prefix="skyfan-sam-")
         self._template = built.with_name(f"skyfan-{function.name}.yaml")
-        self._template.write_text(_reaching(built, function, server.url), encoding="utf-8")
+        self._template.write_text(_adapted(built, function, server.url), encoding="utf-8")
 
     def can_take(self) -> bool:
         return len(self._containers) < self.jobs
@@ -266,8 +267,8 @@ class Pool:
         return Attempt(job, seconds, result={**result, "input": local})
 
 
-def _reaching(built: Path, function: Function, url: str) -> str:
-    """The built template for `sam local`: limits as they are here, places in the local S3 server's bucket."""
+def _adapted(built: Path, function: Function, url: str) -> str:
+    """The built template with this engine's limits, and with places in the local S3 server's bucket."""
     document = yaml.safe_load(built.read_text(encoding="utf-8"))
     for name, resource in document["Resources"].items():
         if resource["Type"] == FUNCTION and name == function.name:
@@ -284,7 +285,7 @@ def _reaching(built: Path, function: Function, url: str) -> str:
 
 
 def _pull() -> tuple[str, ...]:
-    """Nothing is downloaded if Lambda's image is here."""
+    """Options of sam: without a pull if Docker has Lambda's image already."""
     machine = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
     image = f"public.ecr.aws/lambda/python:3.13-{machine}"
     found = subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False)

@@ -146,10 +146,10 @@ def resumed(
         )
         planned = others.filter(pc.is_null(others["dropped"]))["uri"].to_pylist()
         with Cache(refresh=refresh) as cache:
-            again = archive.resumed(unresolved, planned, wanted, limits, cache, progress)
+            retried = archive.resumed(unresolved, planned, wanted, limits, cache, progress)
     else:
-        again = _sized(unresolved["uri"].to_pylist(), limits, access, progress)
-    return plans.complete([others, again]), plan.about
+        retried = _sized(unresolved["uri"].to_pylist(), limits, access, progress)
+    return plans.complete([others, retried]), plan.about
 
 
 def full_frames(criteria: Criteria, limits: ArchiveLimits, progress: OnProgress = ignore) -> pa.Table:

@@ -38,7 +38,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "I2D": Layout(28, 40, ("science", "error", "weight")),
     "FFIC": Layout(8, 9, ("science", "error")),
 }
-# With the image alone a file of a size has most pixels.
+# Of files of one size, one that holds the image alone has the most pixels.
 _UNKNOWN = Layout(4, 20, ("science",))
 # Typical factor of Rice and gzip.
 _COMPRESSION = 4

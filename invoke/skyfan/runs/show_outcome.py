@@ -51,9 +51,9 @@ def _counts(outcome: Outcome) -> Iterator[str]:
         parts.insert(0, f"{outcome.done:,} done")
     if outcome.sources is not None:
         parts.append(formatting.count(outcome.sources, "source"))
-    again = {"error": outcome.errors, "broken connection": outcome.broken}
+    sends = {"error": outcome.errors, "broken connection": outcome.broken}
     texts = [f"{outcome.throttled:,} throttled"] * bool(outcome.throttled)
-    repeated = ", ".join(texts + [formatting.count(number, name) for name, number in again.items() if number])
+    repeated = ", ".join(texts + [formatting.count(number, name) for name, number in sends.items() if number])
     yield f"{formatting.count(outcome.files)}: {', '.join([*parts, f'in {outcome.seconds:.1f} s'])}" + (
         f" (requests sent again: {repeated})" if repeated else ""
     )

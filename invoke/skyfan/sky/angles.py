@@ -15,7 +15,7 @@ _SEXAGESIMAL = re.compile(
 _DEGREES = re.compile(rf"(?P<sign>[+-]?)(?P<whole>{_NUMBER})[d°]?")
 _RADIUS = re.compile(rf"({_NUMBER})\s*([smd\"'°])")
 _UNITS = {"s": 1 / 3600, '"': 1 / 3600, "m": 1 / 60, "'": 1 / 60, "d": 1.0, "°": 1.0}
-# A letter before any digit, or any but these letters, makes it a name: m31, 47 Tuc.
+# A name begins with a letter, or has letters other than h, m, s and d: m31, 47 Tuc.
 _NAME = re.compile(r"\s*[^\W\d_]|.*[^\W\d_hmsd]", re.DOTALL)
 _WORD = re.compile(r"[+-]?[\d.][\d.:hdms°'\"]*")
 _FORMS = 'give "RA DEC" such as "53.162 -27.780", "3h32m39s -27d46m48s" or "03:32:39 -27:46:48", or a name'

@@ -7,7 +7,7 @@
     runs/<run>/catalogs/<key>.cat.fits      results, where SKYFAN_OUTPUT says so (see storage/uris.py)
     runs/<run>/failures/<key>.json          failure records of the local engine, and of files in a batch
     runs/<run>/doubtful/<doubts>/<key>      marks of doubtful results, empty objects (see runs/doubts.py)
-    runs/<run>/cancel.json                  reserved concurrency before a cancel, and the time of the cancel
+    runs/<run>/cancel.json                  the cancels of the run, with their times (see runs/cancels.py)
     runs/<run>/logs/                        logs of the local engine
     runs/<run>/collected/                   the data set made by skyfan collect
 
