@@ -83,11 +83,13 @@ class SamEngine(LocalEngine):
         self._built = self._build()
         return super().send(task, files, on_event)
 
-    def pool(self, function: Function, folder: RunFolder, jobs: int, log: Callable[[str], None]) -> "Pool":
+    def pool(
+        self, function: Function, folder: RunFolder, jobs: int, log: Callable[[str], None]
+    ) -> "Containers":
         """The containers of a function. The first of them starts the S3 server."""
         if self._server is None:
             self._server = self._stack.enter_context(Server())
-        return Pool(function, folder, self._server, self._built, jobs, log)
+        return Containers(function, folder, self._server, self._built, jobs, log)
 
     def close(self) -> None:
         self._stack.close()
@@ -174,8 +176,8 @@ class _Container:
     began: float
 
 
-class Pool:
-    """Up to `jobs` containers of one function at a time, as pool.Pool has worker processes."""
+class Containers:
+    """Up to `jobs` containers of one function at a time, as a Pool has worker processes."""
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ def pool(registry: template.Template, server: FakeServer, tmp_path: Path) -> Any
     built.write_text(yaml.safe_dump({"Resources": {"SepExtract": resource}}))
     folder = RunFolder(tmp_path / "out", Task("r"), template.results(function))
     logs: list[str] = []
-    made = sam.Pool(function, folder, server, built, 1, logs.append)  # type: ignore[arg-type]
+    made = sam.Containers(function, folder, server, built, 1, logs.append)  # type: ignore[arg-type]
     yield SimpleNamespace(pool=made, logs=logs, folder=folder, built=built)
     made.close()
 
