@@ -4,20 +4,30 @@ SExtractor's MASK_TYPE CORRECT: inside an aperture, a pixel that belongs to anot
 is replaced by the one opposite it about the source's centre, or by 0 where that one is no better
 (SExtractor documentation, "MASK_TYPE"). sep can only leave such pixels out and scale the rest up, which in a
 crowded field costs a tenth of a magnitude; so the plain sums are sep's, and what replacing changes is summed
-here.
+here, of many sources at once.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from .stamps import cut_outs
 
-# Pixels looked at in one go: bounds the memory that a source as large as the image takes.
-_STRIP = 1 << 16
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Image = NDArray[np.float32]
+Map = NDArray[np.int32]
+
+# Rows of boxes, and pixels, looked at in one go: bounds the memory that a source as large as the image takes.
+_ROWS, _PIXELS = 1 << 15, 1 << 16
+# Circles up to this radius are summed over stamps, which is faster where most pixels are spoiled; of so many
+# pixels at once.
+_LARGEST, _STAMPS = 64.0, 1 << 15
 
 
 @dataclass(frozen=True)
@@ -38,70 +48,178 @@ class Ellipses:
         return shrink * np.sqrt(self.cyy), shrink * np.sqrt(self.cxx)
 
 
-def corrections(
-    data: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    owner: NDArray[np.int32],
-    ellipses: Ellipses,
-    circles: tuple[Floats, Floats],
-    radii: list[float],
+def in_ellipses(
+    data: Image, variance: Image, owner: Map, ellipses: Ellipses
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """What replacing spoiled pixels adds to the sum over each source's ellipse and circles.
+    """What replacing spoiled pixels adds to the sums of flux and variance; the spoiled area and its light.
 
     ``data`` and ``variance`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the
-    segmentation map, in which source i owns i + 1, with -1 where masked. ``circles``: their 0-based
-    centres x and y, (n,), at most a pixel or so from the ellipses'; ``radii`` in pixels.
-    Returns the sums of flux and of variance, (n, 1 + circles) with the ellipse first, the spoiled area of
-    the ellipse, and the light in it that is replaced, (n,).
+    segmentation map, in which source i owns i + 1, with -1 where masked. Returns arrays (n,).
 
-    A pixel is in an ellipse when its centre is, as in SExtractor; a circle's edge is a ramp one pixel wide.
+    A pixel is in an ellipse when its centre is, as in SExtractor.
     """
-    n, sizes = len(ellipses.x), np.array(radii)[:, None]
-    ny, nx = data.shape
-    flux, extra = np.zeros((2, n, 1 + len(radii)))
-    area, light = np.zeros((2, n))
-    reach_x, reach_y = (
-        np.maximum(reach, max(radii, default=0.0) + np.abs(at - centre)) + 1
-        for reach, at, centre in zip(ellipses.reach(), circles, (ellipses.x, ellipses.y), strict=True)
-    )
-    widest = (max(radii, default=0.0) + 0.5) ** 2
-    for i in range(n):
-        x, y, limit = ellipses.x[i], ellipses.y[i], ellipses.radius[i] ** 2
-        centre_x, centre_y = circles[0][i], circles[1][i]
-        left, right = max(0, int(x - reach_x[i])), min(nx, int(x + reach_x[i]) + 2)
-        bottom, top = max(0, int(y - reach_y[i])), min(ny, int(y + reach_y[i]) + 2)
-        strip = max(1, _STRIP // (right - left))
-        for start in range(bottom, top, strip):
-            box = owner[start : min(start + strip, top), left:right]
-            row, column = np.nonzero((box != 0) & (box != i + 1))
-            if not len(row):
-                continue
-            dx, dy = column + (left - x), row + (start - y)
-            in_ellipse = (
-                ellipses.cxx[i] * dx * dx + ellipses.cyy[i] * dy * dy + ellipses.cxy[i] * dx * dy <= limit
-            )
-            distance = (column + (left - centre_x)) ** 2 + (row + (start - centre_y)) ** 2
-            inside = np.flatnonzero(in_ellipse | (distance < widest))
-            if not len(inside):
-                continue
-            weights = np.empty((1 + len(radii), len(inside)))
-            weights[0] = in_ellipse[inside]
-            np.clip(sizes + 0.5 - np.sqrt(distance[inside]), 0.0, 1.0, out=weights[1:])
-            row, column = row[inside] + start, column[inside] + left
-            here, noise = data[row, column], variance[row, column]
-            # The pixel opposite the centre, as SExtractor rounds it; the same for both centres or not.
-            opposites = [
-                (int(2 * v + 0.49999), int(2 * u + 0.49999)) for u, v in ((x, y), (centre_x, centre_y))
-            ]
-            for k, (twice_y, twice_x) in enumerate(dict.fromkeys(opposites)):
-                part = slice(None) if opposites[0] == opposites[1] else (slice(1), slice(1, None))[k]
-                row2, column2 = twice_y - row, twice_x - column
-                exists = (row2 >= 0) & (row2 < ny) & (column2 >= 0) & (column2 < nx)
-                row2[~exists], column2[~exists] = row[~exists], column[~exists]
-                other = owner[row2, column2]
-                usable = (other == 0) | (other == i + 1)
-                flux[i, part] += weights[part] @ (np.where(usable, data[row2, column2], 0.0) - here)
-                extra[i, part] += weights[part] @ (np.where(usable, variance[row2, column2], 0.0) - noise)
-            area[i] += weights[0].sum()
-            light[i] += weights[0] @ here
+    e, n = ellipses, len(ellipses.x)
+    flux, extra, area, light = np.zeros((4, n))
+    for near in _spoiled(owner, e.x, e.y, *e.reach()):
+        source = near.source
+        dx, dy = near.column - e.x[source], near.row - e.y[source]
+        square = e.cxx[source] * dx * dx + e.cyy[source] * dy * dy + e.cxy[source] * dx * dy
+        spoiled = near.only(square <= e.radius[source] ** 2)
+        source = spoiled.source
+        more, more_variance = _replaced((data, variance), owner, spoiled, e.x, e.y)
+        flux += np.bincount(source, more, n)
+        extra += np.bincount(source, more_variance, n)
+        area += np.bincount(source, minlength=n)
+        light += np.bincount(source, data[spoiled.row, spoiled.column], n)
     return flux, extra, area, light
+
+
+def in_circles(
+    data: Image, variance: Image, owner: Map, x: Floats, y: Floats, radii: list[float]
+) -> tuple[Floats, Floats]:
+    """What replacing spoiled pixels adds to the sums of flux and variance in circles, (n, radii) each.
+
+    As in_ellipses(); 0-based centres ``x`` and ``y``, (n,). A circle's edge is a ramp one pixel wide.
+    """
+    images, n = (data, variance), len(x)
+    flux, extra = found = np.zeros((2, n, len(radii)))
+    small = [k for k, radius in enumerate(radii) if radius <= _LARGEST]
+    if small:
+        found[:, :, small] = _over_stamps(images, owner, x, y, [radii[k] for k in small])
+    for k in set(range(len(radii))).difference(small):
+        reach = np.full(n, radii[k] + 0.5)
+        for spoiled in _spoiled(owner, x, y, reach, reach):
+            source = spoiled.source
+            distance = np.sqrt((spoiled.column - x[source]) ** 2 + (spoiled.row - y[source]) ** 2)
+            weight = _ramp(radii[k], distance)
+            more, more_variance = _replaced(images, owner, spoiled, x, y)
+            flux[:, k] += np.bincount(source, weight * more, n)
+            extra[:, k] += np.bincount(source, weight * more_variance, n)
+    return flux, extra
+
+
+def _over_stamps(images: tuple[Image, Image], owner: Map, x: Floats, y: Floats, radii: list[float]) -> Floats:
+    """What in_circles() returns, (2, n, radii), from stamps about the centres of the opposites."""
+    found = np.zeros((2, len(x), len(radii)))
+    half = _half(max(radii))
+    twice_x, twice_y = _twice(x), _twice(y)
+    # About a point between two pixels such a stamp has an even side, about a pixel an odd one.
+    parity = 2 * (twice_y & 1) + (twice_x & 1)
+    for kind in range(4):
+        group = np.flatnonzero(parity == kind)
+        shape = 2 * half + 1 + kind // 2, 2 * half + 1 + kind % 2
+        at_once = max(1, _STAMPS // (shape[0] * shape[1]))
+        for start in range(0, len(group), at_once):
+            some = group[start : start + at_once]
+            top, left = (twice_y[some] >> 1) - half, (twice_x[some] >> 1) - half
+            # Beyond the edge nothing is spoiled, and what is there instead of a spoiled pixel is 0.
+            whose = cut_outs(owner, top, left, shape, 0)
+            usable = (whose == 0) | (whose == (some + 1).astype(owner.dtype)[:, None, None])
+            if usable.all():
+                continue
+            spoiled, added = ~usable, []
+            for image in images:
+                here = cut_outs(image, top, left, shape, 0)
+                added.append(((here * usable)[:, ::-1, ::-1] - here) * spoiled)
+            down, right = (
+                ((first - centre)[:, None] + np.arange(side)) ** 2
+                for first, centre, side in zip((top, left), (y[some], x[some]), shape, strict=True)
+            )
+            distance = down[:, :, None] + right[:, None, :]
+            np.sqrt(distance, out=distance)
+            for k, radius in enumerate(radii):
+                rim = half - _half(radius)
+                part = slice(None), slice(rim, shape[0] - rim), slice(rim, shape[1] - rim)
+                weight = _ramp(radius, distance[part])
+                for i in (0, 1):
+                    found[i, some, k] = np.einsum("mij,mij->m", weight, added[i][part])
+    return found
+
+
+def _half(radius: float) -> int:
+    """Half the side of the stamp that holds a circle, whose centre is a quarter pixel off at most."""
+    return max(math.ceil(radius + 0.75) - 1, 0)
+
+
+def _ramp(radius: float, distance: Floats) -> Floats:
+    """The share of pixels at a ``distance`` from the centre that is in a circle."""
+    share = radius + 0.5 - distance
+    return np.clip(share, 0.0, 1.0, out=share)
+
+
+@dataclass(frozen=True)
+class _Spoiled:
+    """Pixels that are not a source's, (m,): the source's index, and their place."""
+
+    source: Ints
+    row: Ints
+    column: Ints
+
+    def only(self, some: NDArray[np.bool_]) -> _Spoiled:
+        return _Spoiled(self.source[some], self.row[some], self.column[some])
+
+
+def _spoiled(owner: Map, x: Floats, y: Floats, reach_x: Floats, reach_y: Floats) -> Iterator[_Spoiled]:
+    """Pixels that are another source's or masked in boxes about sources, (n,), some at a time."""
+    ny, nx = owner.shape
+    flat = owner.ravel()
+    taken = np.flatnonzero(flat)
+    # How many of them there are before each pixel.
+    before = np.zeros(owner.size + 1, np.int32)
+    np.cumsum(flat != 0, out=before[1:])
+    left, right = _span(x, reach_x, nx)
+    bottom, top = _span(y, reach_y, ny)
+    for some in _parts(np.maximum(top - bottom, 0), _ROWS):
+        source, row = _expanded(bottom[some], top[some])
+        source += some.start
+        first, last = before[row * nx + left[source]], before[row * nx + right[source]]
+        for part in _parts(last - first, _PIXELS):
+            which, index = _expanded(first[part], last[part])
+            pixel, of = taken[index], source[part][which]
+            other = flat[pixel] != of + 1
+            pixel, of, which = pixel[other], of[other], which[other]
+            rows = row[part][which]
+            yield _Spoiled(of, rows, pixel - rows * nx)
+
+
+def _replaced(images: tuple[Image, ...], owner: Map, pixels: _Spoiled, x: Floats, y: Floats) -> list[Image]:
+    """What replacing each pixel adds to the sum of each image, (m,)."""
+    ny, nx = owner.shape
+    row, column = _twice(y)[pixels.source] - pixels.row, _twice(x)[pixels.source] - pixels.column
+    here = pixels.row * nx + pixels.column
+    exists = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    opposite = np.where(exists, row * nx + column, here)
+    other = owner.ravel()[opposite]
+    usable = (other == 0) | (other == pixels.source + 1)
+    return [
+        np.where(usable, flat[opposite], np.float32(0)) - flat[here]
+        for flat in (image.ravel() for image in images)
+    ]
+
+
+def _twice(at: Floats) -> Ints:
+    """Twice the place about which a pixel and its opposite lie, as SExtractor rounds it."""
+    return (2 * at + 0.49999).astype(np.int64)
+
+
+def _span(at: Floats, reach: Floats, side: int) -> tuple[Ints, Ints]:
+    """The first pixel within ``reach`` of places (n,), and the first beyond, of ``side`` pixels."""
+    first, last = np.ceil(at - reach), np.floor(at + reach) + 1
+    return np.clip(first, 0, side).astype(np.int64), np.clip(last, 0, side).astype(np.int64)
+
+
+def _parts(sizes: Ints, most: int) -> Iterator[slice]:
+    """Slices of things of such ``sizes`` (n,), together at most ``most``, or one thing."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = ends[start] - sizes[start]
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _expanded(first: Ints, last: Ints) -> tuple[Ints, Ints]:
+    """Of ranges (n,), from ``first`` to before ``last``: which one each number is in, and the numbers."""
+    size = last - first
+    which = np.repeat(np.arange(len(size)), size)
+    return which, np.arange(len(which)) + (first - (np.cumsum(size) - size))[which]

@@ -8,7 +8,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from .apertures import Ellipses, Floats, corrections
+from .apertures import Ellipses, Floats, in_circles, in_ellipses
 from .event import Config
 from .flags import Flag
 from .noise import NoiseModel
@@ -48,44 +48,41 @@ def photometry(
     kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
 
     plain, error, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=noise.background, subpix=1)
+    planes = data, noise.background, owner
+    ellipses = Ellipses(x, y, found.cxx, found.cyy, found.cxy, kron)
+    more, more_variance, spoiled, theirs = in_ellipses(*planes, ellipses)
+    flux = plain + more
     # Of the light without neighbours: wide enough for a window, and known before the apertures' centres are.
     alone, _, _ = sep.sum_ellipse(data, x, y, a, b, theta, kron, subpix=1, **own)
-    half = _half_light_radius(data, x, y, kron * a, alone, own)
-    windowed = windowed_positions(data, noise, owner, x, y, 2 / 2.35 * half)
+    # Where nothing is spoiled both are the same but for rounding.
+    both = np.stack([alone, np.where(spoiled > 0, flux, alone)])
+    half_alone, half = _half_light_radii(data, x, y, kron * a, both, own)
+    windowed = windowed_positions(data, noise, owner, x, y, 2 / 2.35 * half_alone)
     # Circles are about the windowed position, for which the barycentre stands in where the window fails.
     centre = windowed.x, windowed.y
-    ellipses = Ellipses(x, y, found.cxx, found.cyy, found.cxy, kron)
     circles = [*radii, *pair]
-    more, more_variance, spoiled, theirs = corrections(
-        data, noise.background, owner, ellipses, centre, circles
-    )
+    light_in_circles, noise_in_circles = in_circles(*planes, *centre, circles)
     area = np.pi * a * b * kron**2
-    flux = plain + more[:, 0]
     flags = np.zeros(n, dtype=np.int16)
     flags[spoiled > _CROWDED * area] |= Flag.CROWDED
     flags[(edge & sep.APER_TRUNC) != 0] |= Flag.APERTURE
 
-    in_circles = np.full((2, n, len(circles)), np.nan)
+    fluxes = np.full((2, n, len(circles)), np.nan)
     for k, radius in enumerate(circles):
         total, circle_error, edge = sep.sum_circle(data, *centre, radius, var=noise.background, subpix=5)
-        total, variance = total + more[:, k + 1], circle_error**2 + more_variance[:, k + 1]
-        in_circles[:, :, k] = total, noise.error(variance, np.pi * radius**2, total)
+        total, variance = total + light_in_circles[:, k], circle_error**2 + noise_in_circles[:, k]
+        fluxes[:, :, k] = total, noise.error(variance, np.pi * radius**2, total)
         flags[(edge & sep.APER_TRUNC) != 0] |= Flag.APERTURE
         # No pixel that may be used, or a circle smaller than a pixel.
         nothing = ~(variance > 0) | (radius < 0.5)
-        in_circles[:, nothing, k] = np.nan
+        fluxes[:, nothing, k] = np.nan
         if k < len(radii):
             flags[nothing] |= Flag.APERTURE
-    in_apertures, in_pair = in_circles[:, :, : len(radii)], in_circles[:, :, len(radii) :]
+    in_apertures, in_pair = fluxes[:, :, : len(radii)], fluxes[:, :, len(radii) :]
     if not radii:
         in_apertures = np.full((2, n, len(config.phot_apertures)), np.nan)
 
     sky, sky_error = _local_sky(data, noise, *centre, pair[1], own)
-    crowded = np.flatnonzero(spoiled)
-    if len(crowded):
-        some = own | {"seg_id": own["seg_id"][crowded]}
-        at, limit = (x[crowded], y[crowded]), (kron * a)[crowded]
-        half[crowded] = _half_light_radius(data, *at, limit, flux[crowded], some)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(plain > 0, np.clip(theirs / plain, 0.0, 1.0), np.nan)
     flags[windowed.failed] |= Flag.UNWINDOWED
@@ -93,7 +90,7 @@ def photometry(
         kron_radius=kron,
         blended_share=share,
         flux_auto=flux,
-        flux_error_auto=noise.error(error**2 + more_variance[:, 0], area, flux),
+        flux_error_auto=noise.error(error**2 + more_variance, area, flux),
         flux_aper=in_apertures[0],
         flux_error_aper=in_apertures[1],
         flux_pair=in_pair[0],
@@ -124,20 +121,46 @@ def _local_sky(
     return total / area, error * noise.shared.factor(area)
 
 
-def _half_light_radius(
+def _half_light_radii(
     data: NDArray[np.float32], x: Floats, y: Floats, limit: Floats, flux: Floats, own: dict[str, Any]
 ) -> Floats:
-    """Radius of the circle with half of ``flux``, at most ``limit`` pixels; NaN where there is none.
+    """Radii (k, n) of circles with half of each ``flux`` (k, n), at most ``limit`` pixels; NaN without any.
 
     The cost goes with the area searched, and half the light nearly always lies well within the limit: look
     there first.
     """
     near = 0.6 * limit
-    half, _ = sep.flux_radius(data, x, y, near, 0.5, normflux=flux, subpix=5, **own)
-    far = np.flatnonzero((half >= 0.999 * near) & (flux > 0))
+    half = _radii(data, x, y, near, flux / 2, own)
+    beyond = (half >= 0.999 * near) & (flux > 0)
+    far = np.flatnonzero(beyond.any(axis=0))
     if len(far):
         theirs = own | {"seg_id": own["seg_id"][far]}
-        half[far], _ = sep.flux_radius(
-            data, x[far], y[far], limit[far], 0.5, normflux=flux[far], subpix=5, **theirs
-        )
+        wide = _radii(data, x[far], y[far], limit[far], flux[:, far] / 2, theirs)
+        half[:, far] = np.where(beyond[:, far], wide, half[:, far])
     return np.where(np.isfinite(half) & (half > 0) & (flux > 0), half, np.nan)
+
+
+def _radii(
+    data: NDArray[np.float32], x: Floats, y: Floats, limit: Floats, light: Floats, own: dict[str, Any]
+) -> Floats:
+    """Radii (k, n) of circles with each ``light`` (k, n).
+
+    sep searches for several of one source in as much time as for one, but for the same shares of all sources.
+    """
+    unit, found = np.ones_like(x), np.empty_like(light)
+    equal = (light == light[0]).all(axis=0)
+    for some in (np.flatnonzero(equal), *np.flatnonzero(~equal)[:, None]):
+        share, norm = (1.0, light[0, some]) if equal[some].all() else (light[:, some[0]], unit[some])
+        radii, _ = sep.flux_radius(
+            data,
+            x[some],
+            y[some],
+            limit[some],
+            share,
+            normflux=norm,
+            subpix=5,
+            segmap=own["segmap"],
+            seg_id=own["seg_id"][some],
+        )
+        found[:, some] = radii.T
+    return found

@@ -275,10 +275,10 @@ def _rings(
     key += (np.arange(len(stars)) * (number + 1))[:, None, None]
     shape, size = (len(stars), number + 1), len(stars) * (number + 1)
     count = np.bincount(key.ravel(), minlength=size).reshape(shape)[:, 1:]
-    light = np.bincount(key.ravel(), data.ravel()[cut.pixel].ravel(), size).reshape(shape)[:, 1:]
-    variance = np.bincount(key.ravel(), noise.background.ravel()[cut.pixel].ravel(), size).reshape(shape)[
-        :, 1:
-    ]
+    light, variance = (
+        np.bincount(key.ravel(), cut.of(image).ravel(), size).reshape(shape)[:, 1:]
+        for image in (data, noise.background)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         known = count >= _LEAST_COVER * areas
         scale = np.where(known, areas / count, np.nan) / flux[:, None]

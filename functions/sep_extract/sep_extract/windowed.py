@@ -112,8 +112,8 @@ def _stamps(
     """Cut-outs (m, k, k) of data and variance, 0 outside the source, and their pixels' offsets (m, k)."""
     x, y, sigma = sources[:, some]
     cut = stamps(owner, some, x, y, half)
-    light = np.where(cut.own, data.ravel()[cut.pixel], np.float32(0))
-    background = noise.background.ravel()[cut.pixel]
+    light = np.where(cut.own, cut.of(data), np.float32(0))
+    background = cut.of(noise.background)
     # Noise that pixels share moves a position as it moves the sum over the middle of the window; what the
     # whole window shares moves nothing. This share of its area was right on noise of known correlation.
     background *= noise.shared.factor(_SHARED_AREA * sigma**2)[:, None, None].astype(np.float32) ** 2

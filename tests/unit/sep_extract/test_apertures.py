@@ -7,7 +7,7 @@ import pytest
 import sep
 
 from sep_extract import apertures
-from sep_extract.apertures import Ellipses, corrections
+from sep_extract.apertures import Ellipses, in_circles, in_ellipses
 
 
 def ellipses(
@@ -18,6 +18,16 @@ def ellipses(
     a = rng.uniform(1, 4, n)
     b, theta = a * rng.uniform(0.2, 1, n), rng.uniform(-np.pi / 2, np.pi / 2, n)
     return Ellipses(x, y, *sep.ellipse_coeffs(a, b, theta), rng.uniform(1, 4, n)), a, b, theta
+
+
+def corrections(
+    data: np.ndarray, variance: np.ndarray, owner: np.ndarray, e: Ellipses, centres: tuple, radii: list[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of flux and variance, of the ellipse first and of the circles; the spoiled area and light."""
+    flux, extra, area, light = in_ellipses(data, variance, owner, e)
+    circles = in_circles(data, variance, owner, *centres, radii)
+    flux, extra = (np.column_stack(both) for both in zip((flux, extra), circles, strict=True))
+    return flux, extra, area, light
 
 
 def by_loops(
@@ -61,10 +71,16 @@ def field() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return data, variance, owner
 
 
-@pytest.mark.parametrize("radii", [[], [1.2], [0.3, 3.0, 7.5]])
+@pytest.mark.parametrize("largest", [0.0, 4.0, 64.0])
+@pytest.mark.parametrize("radii", [[], [1.2], [7.5, 0.3, 3.0]])
 def test_corrections_are_those_of_a_loop(
-    field: tuple[np.ndarray, np.ndarray, np.ndarray], radii: list[float]
+    field: tuple[np.ndarray, np.ndarray, np.ndarray],
+    radii: list[float],
+    largest: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also where circles are summed over lists of pixels, or over stamps that reach over the edge."""
+    monkeypatch.setattr(apertures, "_LARGEST", largest)
     found, _, _, _ = ellipses(np.random.default_rng(4), 12, field[0].shape)
     # Circles about the same centres, about some that share the opposite pixel, and about others.
     off = np.linspace(-0.1, 1.5, len(found.x)) * (np.arange(len(found.x)) > 3)
@@ -131,12 +147,15 @@ def test_no_sources(field: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     assert (flux.shape, extra.shape, area.shape, light.shape) == ((0, 3), (0, 3), (0,), (0,))
 
 
-def test_strips_of_a_large_aperture_are_one_sum(
-    field: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("largest", [0.0, 64.0])
+def test_parts_of_a_large_aperture_are_one_sum(
+    field: tuple[np.ndarray, np.ndarray, np.ndarray], largest: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(apertures, "_LARGEST", largest)
     found, _, _, _ = ellipses(np.random.default_rng(4), 12, field[0].shape)
     whole = corrections(*field, found, (found.x, found.y), [3.0])
-    monkeypatch.setattr(apertures, "_STRIP", 40)
+    for size in ("_ROWS", "_PIXELS", "_STAMPS"):
+        monkeypatch.setattr(apertures, size, 40)
     for mine, theirs in zip(corrections(*field, found, (found.x, found.y), [3.0]), whole, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-6)
 
@@ -155,7 +174,8 @@ def test_the_box_around_an_ellipse() -> None:
 
 def test_the_pixel_opposite_may_be_the_first_or_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a pixel whose centre is on the ellipse is in it. Row by row, most of which have nothing in it."""
-    monkeypatch.setattr(apertures, "_STRIP", 1)
+    monkeypatch.setattr(apertures, "_ROWS", 1)
+    monkeypatch.setattr(apertures, "_PIXELS", 1)
     data, variance = np.zeros((5, 5), "f4"), np.ones((5, 5), "f4")
     data[0, 2], data[4, 2], data[2, 0], data[2, 4] = 3, 5, 7, 11
     one, x = np.ones(1), np.array([2.0])

@@ -8,7 +8,7 @@ import pytest
 from sep_extract.event import Config
 from sep_extract.flags import Flag
 from sep_extract.noise import NoiseModel, SharedNoise
-from sep_extract.photometry import _half_light_radius, photometry
+from sep_extract.photometry import _half_light_radii, photometry
 from sep_extract.sources import Isophotal, Photometry, empty
 
 SIDE, SIGMA, FLUX = 121, 4.0, 1e5
@@ -259,8 +259,15 @@ def test_the_half_light_radius_is_at_most_the_limit(limit: float, flux: float, r
     ring = (np.abs(np.hypot(COLUMNS - 60, ROWS - 60) - 12) < 0.8).astype("f4")
     own = {"segmap": np.zeros((SIDE, SIDE), "i4"), "seg_id": np.array([1], "i4")}
     x = np.array([60.0])
-    found = _half_light_radius(ring, x, x, np.array([limit]), flux * np.array([float(ring.sum())]), own)
-    assert found[0] == pytest.approx(radius, abs=0.05, nan_ok=True)
+    whole = float(ring.sum())
+    found = _half_light_radii(ring, x, x, np.array([limit]), whole * np.array([[flux]]), own)
+    assert found[0, 0] == pytest.approx(radius, abs=0.05, nan_ok=True)
+    # Searched for together with that of other light, which is found nearer or not at all, it is the same.
+    for other in (0.1, -1.0):
+        several = _half_light_radii(ring, x, x, np.array([limit]), whole * np.array([[other], [flux]]), own)
+        np.testing.assert_array_equal(several[1], found[0])
+        one = _half_light_radii(ring, x, x, np.array([limit]), whole * np.array([[other]]), own)
+        np.testing.assert_array_equal(several[0], one[0])
 
 
 def test_a_crowded_source_at_the_edge_is_both() -> None:
