@@ -122,8 +122,8 @@ def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
 
 def _raw_listing(bucket: str, prefix: str, access: str, after: str) -> Iterator[str]:
     """As listing(), after the key `after`, by boto3: obstore refuses pages with a key that it cannot read."""
-    from botocore.handlers import disable_signing
-
+    with extras.needed("aws"):
+        from botocore.handlers import disable_signing
     from .. import session
 
     s3 = session.client("s3", REGIONS.get(bucket))

@@ -1,6 +1,7 @@
 """skyfan new-function: in a stack it makes a function that runs, elsewhere it says where it would."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from standins.processes import SKYFAN
 
 from skyfan import template
 from skyfan.cli import main
@@ -48,8 +50,12 @@ def test_a_new_function_runs_on_the_local_engine(stack: Path, demo_data: Path) -
         "out",
         "--json",
     ]
-    done = subprocess.run([*command, image, broken], capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": SKYFAN}
+    done = subprocess.run(
+        [*command, image, broken], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["failed"] == 1
     results = stack / "out/runs/default"
     (result,) = results.glob("pixel_census/**/*.json")
     images = json.loads(result.read_text())["images"]
