@@ -9,6 +9,11 @@ from typing import Any
 
 import yaml
 
+try:  # libyaml, ten times as fast; PyYAML is also built without it
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from skyfan_contract import OUTPUT
 
 from .errors import TemplateError
@@ -200,7 +205,7 @@ def _seems_ours(path: Path) -> bool:
         return OUTPUT in text
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """PyYAML's safe loader, with CloudFormation's short tags: !Ref, !Sub, !GetAtt…"""
 
 

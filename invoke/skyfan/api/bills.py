@@ -18,7 +18,7 @@ from ..engine import AwsOptions
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import Plan
-from ..plans.select import MEMORY_MB, sending_tier
+from ..plans.select import MEMORY_MB, graded
 from ..runs.run import LARGE_SUFFIX
 from . import engines
 from .engines import Where
@@ -127,8 +127,8 @@ def forecast(
     try:
         from ..aws import stack as stacks
 
-        registry = engines.registry(template_file)
         found = stacks.find(stack, patient=False)
+        registry = engines.registry(template_file)
         functions = stacks.deployed(found, registry, function, concurrency, patient=False)
     except UsageError as error:
         notices.append(f"the stack {stack!r} could not be asked about memory and concurrency: {error}")
@@ -145,9 +145,7 @@ def forecast(
             concurrency=functions.concurrency,
             concurrency_source=functions.concurrency_source,
         )
-    memory_mb = conditions.memory_mb
-    graded = (replace(item, tier=sending_tier(item, memory_mb)) for item in plan)
-    made = estimate(graded, conditions)
+    made = estimate(graded(plan, conditions.memory_mb), conditions)
     if (wait_s := made.busy_seconds_high / conditions.concurrency) > age_s:
         notices.append(queue_notice(wait_s, age_s))
     return made, notices

@@ -15,13 +15,15 @@ from ..errors import UsageError
 DAY = 86_400.0
 _FILE = "cache.sqlite3"
 _BUSY_S = 60.0
+_EVERY_S = 1.0
 _KEYS = 500
 """Keys per query; SQLite allows 999 parameters at least."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entries (
     kind TEXT, key TEXT, value TEXT NOT NULL, expiry REAL NOT NULL, PRIMARY KEY (kind, key)
-) WITHOUT ROWID
+)
 """
+# Not WITHOUT ROWID: to find a key SQLite would then read values, and one of megabytes again and again.
 
 
 def default_folder() -> Path:
@@ -32,8 +34,9 @@ def default_folder() -> Path:
 class Cache:
     """On-disk cache of strings with per-entry expiry, in an SQLite file. Use it as a context manager.
 
-    Each put() is one transaction: entries survive kill -9, and several processes may write at once. For one
-    thread at a time. Raises UsageError if the file cannot be read or written.
+    Entries are written every second, each time in one transaction: kill -9 loses those of the last second,
+    and several processes may write at once. For one thread at a time. Raises UsageError if the file cannot be
+    read or written.
     """
 
     # SQLite's default journal, not WAL: caches are in home directories, which may be on a network.
@@ -42,6 +45,9 @@ class Cache:
         """`folder` defaults to default_folder(). With `refresh` nothing is read, but entries are written."""
         self.folder = folder or default_folder()
         self._refresh = refresh
+        self._waiting: list[tuple[str, str, str, float]] = []
+        self._written = -_EVERY_S
+        """Monotonic time of the last transaction: each waits for the disk."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,6 +68,7 @@ class Cache:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._write()
         with self._errors(), self._file:
             self._file.execute("DELETE FROM entries WHERE expiry < ?", [time.time()])
         self._file.close()
@@ -70,6 +77,7 @@ class Cache:
         """Values of those `keys` that are cached and have not expired."""
         if self._refresh:
             return {}
+        self._write()
         values: dict[str, str] = {}
         now = time.time()
         with self._errors():
@@ -82,9 +90,16 @@ class Cache:
     def put(self, kind: str, values: dict[str, str], lifetime_s: float) -> None:
         """Stores values, which expire after `lifetime_s` seconds."""
         expiry = time.time() + lifetime_s
-        rows = [(kind, key, value, expiry) for key, value in values.items()]
-        with self._errors(), self._file:
-            self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", rows)
+        self._waiting += [(kind, key, value, expiry) for key, value in values.items()]
+        if time.monotonic() - self._written >= _EVERY_S:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            with self._errors(), self._file:
+                self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", self._waiting)
+            self._waiting.clear()
+            self._written = time.monotonic()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

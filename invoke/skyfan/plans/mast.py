@@ -4,6 +4,7 @@ import time
 import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -72,7 +73,7 @@ class MastClient:
             (response,) = self._filtered("COUNT_BIG(*)", {}, arguments)
             rows = _rows(response)
             stated = next(iter(rows[0].values()), None) if rows else "no row"
-            number: int | None = _value(pa.int64(), stated)
+            number: int | None = _converter(pa.int64())(stated)
             if number is None:
                 raise NoAnswerError(f"MAST: the number of observations is {stated!r}")
             return number
@@ -117,7 +118,10 @@ class MastClient:
                     rights, size = row.get("dataRights"), row.get("size")
                     values = (obsid, uri, product_type, size, rights, provenance)
                     rows.append(
-                        {field.name: _value(field.type, v) for field, v in zip(PRODUCTS, values, strict=True)}
+                        {
+                            field.name: _converter(field.type)(value)
+                            for field, value in zip(PRODUCTS, values, strict=True)
+                        }
                     )
         return pa.Table.from_pylist(rows, PRODUCTS), {obsid: sorted(names) for obsid, names in types.items()}
 
@@ -268,24 +272,32 @@ def _tables(pages: list[requests.Response], schema: pa.Schema) -> Iterator[pa.Ta
     pages = list(pages)
     while pages:  # drops each page before the next: as JSON it takes ten times the memory of its table
         rows = _rows(pages.pop(0))
-        columns = [
-            pa.array([_value(field.type, row.get(field.name)) for row in rows], field.type)
-            for field in schema
-        ]
+        columns = [_column(rows, field) for field in schema]
         del rows
         yield pa.table(columns, schema=schema)
 
 
-def _value(kind: pa.DataType, value: Any) -> Any:
-    """The value of a column of this type; None if it is missing or invalid."""
-    if value is None or value == "":
-        return None
-    try:
-        if kind == pa.string():
-            return str(value)
-        if not pa.types.is_integer(kind):
-            return float(value)
-        number = int(value)
-        return number if number.bit_length() < kind.bit_width else None
-    except (TypeError, ValueError, OverflowError):
-        return None
+def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
+    name, convert = field.name, _converter(field.type)
+    return pa.array([convert(row.get(name)) for row in rows], field.type)
+
+
+@cache
+def _converter(kind: pa.DataType) -> Callable[[Any], Any]:
+    """A function from MAST's value to that of a column of this type; None if it is missing or invalid."""
+    if kind == pa.string():
+        return lambda value: None if value is None or value == "" else str(value)
+    bits = kind.bit_width if pa.types.is_integer(kind) else 0
+
+    def number(value: Any) -> float | None:
+        if value is None:
+            return None
+        try:
+            if not bits:
+                return float(value)
+            whole = int(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return whole if whole.bit_length() < bits else None
+
+    return number

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from skyfan_contract import BYTES_PER_PIXEL, memory_of
+from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, memory_of
 
 from .bucket import ObjectStatus
 from .plan import LARGE, SCHEMA, STANDARD, Item
@@ -277,7 +278,7 @@ def sending_tier(item: Item, memory_mb: Mapping[str, int]) -> str:
 def graded(items: Iterable[Item], memory_mb: Mapping[str, int]) -> Iterator[Item]:
     """The items with their sending_tier()."""
     for item in items:
-        yield replace(item, tier=sending_tier(item, memory_mb))
+        yield Item(item.uri, item.size, sending_tier(item, memory_mb), item.pixels)
 
 
 def _memory(name: str, size: int, pixels: int | None = None) -> tuple[int, int]:
@@ -286,15 +287,25 @@ def _memory(name: str, size: int, pixels: int | None = None) -> tuple[int, int]:
     `pixels` are those of its largest plane, if they are known; of an unknown product, its planes are not.
     """
     layout = LAYOUTS.get(product_type(name) or "", _UNKNOWN)
+    ending = name[-3:].lower()
     # SepExtract keeps all that a gzipped file holds in memory.
-    unzipped = size if name.lower().endswith(".gz") else 0
-    packed = _COMPRESSION if name.lower().endswith((".gz", ".fz")) else 1
+    unzipped = size if ending == ".gz" else 0
+    packed = _COMPRESSION if ending in (".gz", ".fz") else 1
     if pixels is None:
         least, most, planes = size // layout.most, packed * size // layout.least, layout.planes
     else:
         least = most = pixels
         planes = tuple(BYTES_PER_PIXEL) if layout is _UNKNOWN else layout.planes
-    return memory_of(least, layout.planes) + unzipped, memory_of(most, planes) + packed * unzipped
+    return (
+        least * _per_pixel(layout.planes) + BYTES_BASE + unzipped,
+        most * _per_pixel(planes) + BYTES_BASE + packed * unzipped,
+    )
+
+
+@cache
+def _per_pixel(planes: tuple[str, ...]) -> int:
+    """As memory_of(), which adds them up again for each file."""
+    return memory_of(1, planes) - BYTES_BASE
 
 
 def table(files: list[File], observations: pa.Table | None = None) -> pa.Table:

@@ -26,6 +26,22 @@ def test_entries_are_found_by_another_cache_on_the_same_folder(tmp_path: Path) -
         assert cache.get("size", ["0"]) == {}
 
 
+def test_entries_are_written_together_and_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("skyfan.plans.cache.time.monotonic", lambda: clock[0])
+    with Cache(tmp_path) as one, Cache(tmp_path) as other:
+        for number in range(3):  # the first is written, the others wait for a second to pass
+            one.put("path", {str(number): "x"}, 60)
+        assert list(other.get("path", "0123")) == ["0"]
+        clock[0] += 1.0
+        one.put("path", {"3": "x"}, 60)
+        assert list(other.get("path", "0123")) == ["0", "1", "2", "3"]
+        one.put("path", {"4": "x"}, 60)
+        assert one.get("path", "4") == {"4": "x"}
+
+
 def test_expired_entries_are_not_returned(tmp_path: Path) -> None:
     with Cache(tmp_path / "c") as cache:
         cache.put("path", {"old": "x"}, -1)
