@@ -7,6 +7,8 @@ tests/e2e       commands as a user runs them; loopback only
 """
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.disable_socket)
         else:
             item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1", "localhost"]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_child_is_kept() -> Iterator[None]:
+    """The process that detects sources stays for the next image, and would be a leak to tests that count."""
+    yield
+    if (ladder := sys.modules.get("sep_extract.ladder")) is not None:
+        while ladder._children:
+            ladder._children.popitem()[1].close()
 
 
 @pytest.fixture(scope="session")

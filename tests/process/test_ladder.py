@@ -27,8 +27,9 @@ PATIENT = {"deblend_seconds": 300.0}
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks() -> Iterator[None]:
+def nothing_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test leaves no process, no open file and no changed global setting of sep."""
+    monkeypatch.setattr(ladder, "_SHARED", 1)
     settings = sep.get_extract_pixstack(), sep.get_sub_object_limit()
     gc.collect()  # closes files of other tests before they are counted
     me = psutil.Process()
@@ -182,7 +183,7 @@ def test_a_child_that_cannot_begin(
     def refuse(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(f"sep_extract.ladder.{call}", refuse)
+    monkeypatch.setattr(f"sep_extract.child.{call}", refuse)
     with pytest.raises(error) as caught:
         run(np.zeros((20, 20), "f4"))
     assert isinstance(caught.value, OutOfMemoryError) == (number == errno.ENOMEM)

@@ -12,6 +12,7 @@ from .exposures import counts_at
 from .extract import measure
 from .fitsfile import OBSERVATION, to_fits
 from .image import open_image
+from .ladder import ready
 from .quality import Quality, doubts
 
 _SUFFIX = ".cat.fits"
@@ -22,6 +23,7 @@ def process(job: Job[Request]) -> Result:
     request, source = job.request, job.source
     if request.outputs and not job.output.endswith(_SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {_SUFFIX}; it gives {job.output}")
+    ready()
     tables, summaries, pictures = [], [], []
     with open_image(source, job.memory) as image:
         notes, quality = list(image.notes), Quality.NONE

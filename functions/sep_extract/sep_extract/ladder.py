@@ -2,18 +2,14 @@
 
 Detection runs in a forked child. A deblending that would take an hour is killed there, sep's process-wide
 settings are changed there and nowhere else, and a crash in compiled code costs one try instead of the image.
+For small images, where a fork would take longer than detection, the child is kept for the next image.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import math
 import mmap
-import multiprocessing
 import os
-import signal
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -22,8 +18,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from skyfan_function.errors import OutOfMemoryError
-
+from .child import Child, CrashError, OutOfTimeError
 from .errors import ExtractionError
 from .event import Config
 
@@ -31,7 +26,12 @@ from .event import Config
 # use.
 _PIXSTACK = 300_000
 _SUB_OBJECTS = 1024
+# Seconds that the process may take per second of CPU time: only for one that is stopped or starved.
 _WALL_PER_CPU = 20
+# Bytes for an image of up to 2 million pixels, its noise, mask and map, which the child that is kept shares.
+# Beyond, what is saved is less than a hundredth.
+_SHARED = 26 << 20
+_children: dict[int, Child] = {}
 
 
 class Step(IntEnum):
@@ -72,14 +72,6 @@ class _SubObjectsOverflowError(Exception):
     pass
 
 
-class _OutOfTimeError(Exception):
-    pass
-
-
-class _CrashError(Exception):
-    pass
-
-
 def detect(
     data: NDArray[np.float32], noise: float | NDArray[np.float32], mask: NDArray[np.bool_], config: Config
 ) -> tuple[NDArray[Any], NDArray[np.int32], Step]:
@@ -114,9 +106,9 @@ def detect(
                 now = replace(now, step=max(now.step, Step.MORE_SUB_OBJECTS), sub_objects=8 * now.sub_objects)
             else:
                 now = _coarser(now)
-        except _OutOfTimeError:
+        except OutOfTimeError:
             now = _coarser(now)
-        except _CrashError as exc:
+        except CrashError as exc:
             # Deblending of damaged pixels, of 1e30 and the like, can crash sep; detection alone does not.
             if now.step == Step.NO_DEBLENDING:
                 raise ExtractionError(str(exc)) from None
@@ -144,70 +136,65 @@ def _in_child(
     config: Config,
     now: _Try,
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """One try. The child inherits the arrays; the map comes back in shared memory, the objects in a pipe."""
-    with _enough_memory():
-        shared = mmap.mmap(-1, data.size * 4)
-    receive, send = multiprocessing.Pipe(duplex=False)
-    try:
-        with _enough_memory(), warnings.catch_warnings():
-            # The threads that Python warns of belong to the storage client; the child touches nothing but sep
-            # and these arrays.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
-    except BaseException:
-        receive.close()
-        send.close()
-        raise
+    """One try, in the child that is kept, with the arrays in shared memory, or in one that inherits them.
+
+    The map comes back in shared memory, the objects by the pipe.
+    """
     # Without deblending there is nothing further down the ladder, so that try may take the time it needs.
     limit = None if now.step == Step.NO_DEBLENDING else config.deblend_seconds
-    if child == 0:
-        status = 1
+    patience = None if limit is None else _WALL_PER_CPU * limit
+    arrays = [array for array in (data, noise, mask) if isinstance(array, np.ndarray)]
+    if 4 * data.size + sum(array.nbytes for array in arrays) <= _SHARED:
+        child = ready()
+        kinds = [array.dtype.str for array in arrays]
+        for there, array in zip(_arrays(child.shared, data.shape, kinds), arrays, strict=True):
+            there[:] = array
+        level = None if isinstance(noise, np.ndarray) else noise
+        outcome = child.answer((data.shape, kinds, level, config, now), limit, patience)
+        segmentation = _map(child.shared, data.shape).copy()
+    else:
+        child = Child(lambda shared, _: _extract(data, noise, mask, config, now, shared), 4 * data.size)
         try:
-            if limit is not None:
-                # CPU time: how busy the machine is must not decide what is in a catalog.
-                signal.signal(signal.SIGPROF, signal.SIG_DFL)
-                signal.setitimer(signal.ITIMER_PROF, limit)
-            receive.close()
-            send.send(_extract(data, noise, mask, config, now, shared))
-            status = 0
-        except MemoryError:
-            status = errno.ENOMEM
+            outcome = child.answer(None, limit, patience)
         finally:
-            os._exit(status)
-    send.close()
-    try:
-        # Far beyond the CPU time: only for a process that is stopped or starved.
-        if not receive.poll(None if limit is None else _WALL_PER_CPU * limit):
-            raise _OutOfTimeError
-        outcome = receive.recv()
-    except (EOFError, OSError):
-        outcome = None
-    finally:
-        receive.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    if outcome is None:
-        code = os.waitstatus_to_exitcode(status)
-        if code == -signal.SIGPROF:
-            raise _OutOfTimeError
-        # The kernel kills a process when memory runs out.
-        if code in (errno.ENOMEM, -signal.SIGKILL):
-            raise OutOfMemoryError("the process that ran sep ran out of memory")
-        raise _CrashError(f"the process that ran sep died: exit code {code}, negative for a signal")
+            child.close()
+        segmentation = _map(child.shared, data.shape)
     if isinstance(outcome, str):
         _raise_sep(outcome)
-    return outcome, np.frombuffer(shared, dtype=np.int32).reshape(data.shape)
+    return outcome, segmentation
 
 
-@contextlib.contextmanager
-def _enough_memory() -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno != errno.ENOMEM:
-            raise
-        raise OutOfMemoryError("no memory for the process that detects sources") from exc
+def ready() -> Child:
+    """The child of this process that is kept, forked if there is none.
+
+    Best before an image is read, for the child holds on to what this process has in memory then.
+    """
+    child = _children.get(os.getpid())
+    if child is None or not child.lives():
+        if child is not None:
+            child.close()
+        child = _children[os.getpid()] = Child(_shared_extract, _SHARED)
+    return child
+
+
+def _shared_extract(shared: mmap.mmap, request: Any) -> Any:
+    """In the child that is kept: what _extract() returns for the arrays in shared memory."""
+    shape, kinds, noise, config, now = request
+    data, *varying, mask = _arrays(shared, shape, kinds)
+    return _extract(data, varying[0] if varying else noise, mask, config, now, shared)
+
+
+def _arrays(shared: mmap.mmap, shape: tuple[int, ...], kinds: list[str]) -> list[NDArray[Any]]:
+    """Arrays of one ``shape`` behind the map in shared memory, by their types."""
+    found, start = [], 4 * math.prod(shape)
+    for kind in kinds:
+        found.append(np.frombuffer(shared, kind, math.prod(shape), start).reshape(shape))
+        start += found[-1].nbytes
+    return found
+
+
+def _map(shared: mmap.mmap, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    return np.frombuffer(shared, np.int32, math.prod(shape)).reshape(shape)
 
 
 def _extract(data: Any, noise: Any, mask: Any, config: Config, now: _Try, shared: mmap.mmap) -> Any:
@@ -234,7 +221,7 @@ def _extract(data: Any, noise: Any, mask: Any, config: Config, now: _Try, shared
         raise
     except Exception as exc:
         return str(exc)
-    np.frombuffer(shared, dtype=np.int32).reshape(data.shape)[:] = segmentation
+    _map(shared, data.shape)[:] = segmentation
     return objects
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import pytest
 import sep
 from astropy.table import Table
 
-from sep_extract import ladder
+from sep_extract import child, ladder
+from sep_extract.child import Child
 from sep_extract.errors import ExtractionError
 from sep_extract.event import Config
 from sep_extract.ladder import MEANING, Step, detect
@@ -21,6 +22,22 @@ from skyfan_function.errors import OutOfMemoryError, TooSlowError
 from skyfan_function.time_limit import in_time
 
 PATIENT = {"deblend_seconds": 300.0}
+
+
+@pytest.fixture(autouse=True)
+def one_child_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked for it, so that it has what a test changes."""
+    monkeypatch.setattr(ladder, "_SHARED", 1)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, Child]]:
+    """Children of small images are kept; none is at first."""
+    monkeypatch.setattr(ladder, "_SHARED", 1 << 18)
+    monkeypatch.setattr(ladder, "_children", {})
+    yield ladder._children
+    for one in ladder._children.values():
+        one.close()
 
 
 def peaks(side: int) -> np.ndarray:
@@ -239,9 +256,9 @@ def test_a_detection_that_outlasts_the_function_ends_with_a_name(
 
 
 def test_no_memory_for_the_child_has_a_name_and_other_errors_their_own() -> None:
-    with pytest.raises(OutOfMemoryError), ladder._enough_memory():
+    with pytest.raises(OutOfMemoryError), child._enough_memory():
         raise OSError(errno.ENOMEM, "no memory")
-    with pytest.raises(PermissionError), ladder._enough_memory():
+    with pytest.raises(PermissionError), child._enough_memory():
         raise PermissionError(errno.EPERM, "not allowed")
 
 
@@ -261,12 +278,12 @@ def test_a_child_that_never_answers_is_tried_with_less_deblending(monkeypatch: p
 
 
 def test_where_no_child_can_be_made_the_pipe_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe = ladder.multiprocessing.Pipe(duplex=False)
+    pipe = child.multiprocessing.Pipe()
 
     def no_memory() -> int:
         raise OSError(errno.ENOMEM, "no memory")
 
-    monkeypatch.setattr(ladder.multiprocessing, "Pipe", lambda **_: pipe)
+    monkeypatch.setattr(child.multiprocessing, "Pipe", lambda: pipe)
     monkeypatch.setattr(ladder.os, "fork", no_memory)
     with pytest.raises(OutOfMemoryError):
         run(np.zeros((20, 30), "f4"))
@@ -290,3 +307,75 @@ def test_the_cpu_time_of_a_child_ends_it_whatever_the_parent_does_with_the_signa
     finally:
         signal.signal(signal.SIGPROF, before)
     assert step == Step.COARSE_DEBLENDING
+
+
+def test_a_kept_child_gives_what_one_for_each_image_does(
+    kept: dict[int, Child], monkeypatch: pytest.MonkeyPatch, stars: Callable[..., np.ndarray]
+) -> None:
+    """Also where the next image is larger or smaller, its noise varies, and pixels are masked."""
+    image = stars(sky=0.0)
+    noise = np.linspace(1, 3, image.size, dtype="f4").reshape(image.shape)
+    mask = image > 40
+    cases = [(image[:40], 1.0, mask[:40] & False), (image, noise, mask), (image[:, :50], 2.0, mask[:, :50])]
+    cases = [(np.ascontiguousarray(data), level, np.ascontiguousarray(no)) for data, level, no in cases]
+    found = [detect(*case, Config(**PATIENT)) for case in cases]
+    assert len(kept) == 1
+    assert kept[os.getpid()].lives()
+    monkeypatch.setattr(ladder, "_SHARED", 1)
+    for mine, case in zip(found, cases, strict=True):
+        theirs = detect(*case, Config(**PATIENT))
+        assert len(mine[0]) > 0
+        np.testing.assert_array_equal(mine[0], theirs[0])
+        np.testing.assert_array_equal(mine[1], theirs[1])
+
+
+def test_a_child_is_kept_for_images_that_fit_and_replaced_when_it_has_died(
+    kept: dict[int, Child], stars: Callable[..., np.ndarray]
+) -> None:
+    image = stars(sky=0.0)  # of 96 x 96 pixels: 83 kB with its map and mask
+    children = []
+    for data in (image, image[:50].copy(), np.vstack([image, image, image, image]), image):
+        run(data)
+        children.append(kept[os.getpid()])
+    assert len(set(children)) == 1, "the larger image had one of its own"
+    os.kill(children[-1]._pid, signal.SIGKILL)
+    os.waitpid(children[-1]._pid, 0)
+    assert len(run(image)[0]) == 16
+    # A process that was forked from this one must not send requests through its pipe.
+    assert list(kept) == [os.getpid()]
+
+
+def test_a_kept_child_out_of_time_costs_one_try(kept: dict[int, Child]) -> None:
+    image = peaks(20)
+    assert run(image, deblend_seconds=1e-6)[2] == Step.NO_DEBLENDING
+    whole = run(image, deblend_mincont=1e-6)
+    assert (len(whole[0]), whole[2]) == (400, Step.AS_ASKED)
+
+
+def test_a_kept_child_ends_with_the_function_s_time(
+    kept: dict[int, Child], monkeypatch: pytest.MonkeyPatch, stars: Callable[..., np.ndarray]
+) -> None:
+    monkeypatch.setattr(ladder, "_extract", lambda *_: time.sleep(60))
+    context = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 300)
+    with pytest.raises(TooSlowError), in_time(context, 0.2, TooSlowError):
+        run(stars(sky=0.0))
+    assert not kept[os.getpid()].lives()
+
+
+def test_a_child_has_the_time_of_each_request() -> None:
+    one = Child(lambda shared, _: signal.getitimer(signal.ITIMER_PROF)[0], 1)
+    try:
+        times = [one.answer(None, seconds, 60.0) for seconds in (50.0, None, 20.0)]
+        assert times == [pytest.approx(50.0, abs=1), 0.0, pytest.approx(20.0, abs=1)]
+    finally:
+        assert one.close() == -signal.SIGKILL
+    assert not one.lives()
+
+
+def test_a_child_ends_with_its_pipe() -> None:
+    """As when the process that it works for is killed."""
+    one = Child(lambda *_: None, 1)
+    one._pipe.close()
+    _, status = os.waitpid(one._pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert one.close() == 0

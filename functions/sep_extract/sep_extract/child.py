@@ -1,0 +1,123 @@
+"""A forked process that works for this one: killed when its time is over, and its death costs one request."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import multiprocessing
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+from skyfan_function.errors import OutOfMemoryError
+
+Work = Callable[[mmap.mmap, Any], Any]
+
+
+class OutOfTimeError(Exception):
+    """The process used up its time."""
+
+
+class CrashError(Exception):
+    """The process died, and not for want of time or memory."""
+
+
+class Child:
+    """Requests go to ``work`` in the process, one at a time, and what it returns comes back, both by a pipe.
+
+    ``shared`` is memory of ``size`` bytes that both see. What this process has when it makes the child is
+    inherited. Raises OutOfMemoryError if there is no memory for the child.
+    """
+
+    def __init__(self, work: Work, size: int) -> None:
+        with _enough_memory():
+            self.shared = mmap.mmap(-1, size)
+        self._pipe, theirs = multiprocessing.Pipe()
+        try:
+            with _enough_memory(), warnings.catch_warnings():
+                # The threads that Python warns of belong to the storage client, which the child leaves alone.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._pid = os.fork()
+        except BaseException:
+            self._pipe.close()
+            theirs.close()
+            raise
+        if self._pid == 0:
+            self._pipe.close()
+            _serve(theirs, work, self.shared)
+        theirs.close()
+
+    def answer(self, request: Any, seconds: float | None, patience: float | None) -> Any:
+        """What ``work`` makes of the request in ``seconds`` of CPU time and ``patience`` seconds of any time.
+
+        After an error the process is gone. Raises OutOfTimeError, CrashError and OutOfMemoryError.
+        """
+        try:
+            self._pipe.send((request, seconds))
+            if self._pipe.poll(patience):
+                return self._pipe.recv()
+        except (EOFError, OSError):
+            code = self.close()
+        except BaseException:
+            self.close()
+            raise
+        else:
+            self.close()
+            code = -signal.SIGPROF
+        if code == -signal.SIGPROF:
+            raise OutOfTimeError
+        # The kernel kills a process when memory runs out.
+        if code in (errno.ENOMEM, -signal.SIGKILL):
+            raise OutOfMemoryError("the process that ran sep ran out of memory")
+        raise CrashError(f"the process that ran sep died: exit code {code}, negative for a signal")
+
+    def lives(self) -> bool:
+        """Whether the process is there; one that waits for requests may have been killed."""
+        try:
+            return os.waitpid(self._pid, os.WNOHANG) == (0, 0)
+        except ChildProcessError:
+            return False
+
+    def close(self) -> int:
+        """End the process if it is there; its exit code, negative for a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        self._pipe.close()
+        try:
+            _, status = os.waitpid(self._pid, 0)
+        except ChildProcessError:
+            return 0
+        return os.waitstatus_to_exitcode(status)
+
+
+def _serve(pipe: Connection, work: Work, shared: mmap.mmap) -> None:
+    """In the child, which never returns: it ends with the process that it works for, if not before."""
+    status = 1
+    try:
+        while True:
+            request, seconds = pipe.recv()
+            if seconds is not None:
+                # CPU time: how busy the machine is must not decide what is in a catalog.
+                signal.signal(signal.SIGPROF, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_PROF, seconds)
+            answer = work(shared, request)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            pipe.send(answer)
+    except MemoryError:
+        status = errno.ENOMEM
+    finally:
+        os._exit(status)
+
+
+@contextlib.contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno != errno.ENOMEM:
+            raise
+        raise OutOfMemoryError("no memory for the process that detects sources") from exc
