@@ -7,15 +7,15 @@ import math
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..events import OnProgress, ignore
 from .objects import DEPTH, GZIP, INSIGHTS, NO_MESSAGE, Event, decode, opened, pieces, unpacked
-from .report_lines import COLOUR, FIELD, NONE, TIME_LINE, WORTH, moment, seconds, stamp
+from .report_lines import COLOUR, FIELD, NONE, TIME_LINE, WORTH, seconds, stamp
 
 _STREAM = r"(?:\d{4}/\d\d/\d\d/\S+\s+)?"
 _PREFIXED = re.compile(
@@ -27,6 +27,9 @@ _NAME = r'"?@?[A-Za-z][\w.@ ]*"?'
 _HEADER = re.compile(rf"\s*{_NAME}([,;\t|]){_NAME}(?:\1{_NAME})*\s*")
 _LIMIT = 1 << 20
 _BLOCK = 1 << 16
+_ROWS = 128
+_STAMP = 13
+"""Digits of a time in ms; whatever WORTH finds in an event is longer."""
 _BYTE_ORDERS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -126,9 +129,12 @@ class _Lines:
                 line = raw.rstrip("\r\n")
                 lines.append(COLOUR.sub("", line) if "\x1b" in line else line)
                 size += len(line) + 1
-                depth += line.count("{") - line.count("}")
-                closed = depth <= 0 and not in_list and 2 * size > 3 * tried
-                if closed or size >= (tried + _BLOCK if in_list else 2 * tried):
+                if in_list:
+                    is_enough = size >= tried + _BLOCK
+                else:
+                    depth += line.count("{") - line.count("}")
+                    is_enough = size >= 2 * tried or (depth <= 0 and 2 * size > 3 * tried)
+                if is_enough:
                     at_end = False
                     break
             text, tried = "\n".join(lines), size
@@ -151,8 +157,13 @@ class _Lines:
                 )  # of a large document only the events are kept, one block at a time
             at = yield from pieces(text, time, whole=at_end)
             if at == len(text):
-                self.remaining = []
-                return
+                following = next(rows, None)
+                if following is None or following.strip() != "{":
+                    self.remaining = [] if following is None else [following]
+                    return
+                # The next of the list: the block has ended between two.
+                lines, size, tried = [following.rstrip("\r\n")], len(following), 0
+                continue
             if not at and size >= _LIMIT:
                 in_list = False
             lines, size = [text[at:]], len(text) - at
@@ -175,16 +186,15 @@ def _rows(names: list[str], separator: str, rows: Iterator[str]) -> Iterator[Eve
     """The events in rows, a block at a time; a block that does not fit the header is read line by line."""
     message, when = names.index("message"), names.index("timestamp")
     block: list[str] = []
-    size = quotes = 0
-    for line in chain(rows, [""]):
-        # An object of JSON is no row, although its commas may be as many as the header's.
-        if line[:1] == "{" and line.rstrip()[-1] == "}" and quotes % 2 == 0:
-            yield from events([line])
-            continue
-        block.append(line)
-        size += len(line)
-        quotes += line.count('"')
-        if line and (size < _BLOCK or (quotes % 2 and size < _LIMIT)):
+    quotes, at_end = 0, False
+    while not at_end:
+        lines = list(islice(rows, _ROWS))
+        at_end = len(lines) < _ROWS
+        if any(line[:1] == "{" for line in lines):
+            lines = yield from _apart(lines, quotes)
+        quotes += "".join(lines).count('"')
+        block += lines
+        if quotes % 2 and not at_end and sum(map(len, block)) < _LIMIT:
             continue
         try:
             table = [row for row in csv.reader(block, delimiter=separator) if row]
@@ -194,12 +204,27 @@ def _rows(names: list[str], separator: str, rows: Iterator[str]) -> Iterator[Eve
             yield from events(block)
         else:
             for row in table:
-                time = moment({"timestamp": row[when].strip()}, NONE)
+                time = seconds(row[when].strip())
                 yield row.pop(message).rstrip("\n"), time
                 for cell in row:
-                    if WORTH.search(cell):
+                    if len(cell) > _STAMP and WORTH.search(cell):
                         yield cell, time
-        block, size, quotes = [], 0, 0
+        block, quotes = [], 0
+
+
+def _apart(lines: list[str], quotes: int) -> Generator[Event, None, list[str]]:
+    """The events of objects between rows; returns the rows. `quotes` are those before them in their block.
+
+    An object of JSON is no row, although its commas may be as many as the header's.
+    """
+    kept: list[str] = []
+    for line in lines:
+        if line[:1] == "{" and line.rstrip()[-1] == "}" and quotes % 2 == 0:
+            yield from events([line])
+        else:
+            kept.append(line)
+            quotes += line.count('"')
+    return kept
 
 
 def _without_message(rows: Iterator[str]) -> Iterator[Event]:

@@ -38,6 +38,8 @@ NO_MESSAGE = (
     "a result of Logs Insights without @message: add this column to the query (fields @timestamp, @message)"
 )
 _LEAST_PATIENCE = 1 << 20
+_LEAST = 13
+"""Characters of a time in ms; a text beside an object that is shorter is no event, either."""
 GZIP = b"\x1f\x8b"
 DEPTH = 5
 """How often data may be packed."""
@@ -124,9 +126,12 @@ def pieces(text: str, time: float, *, whole: bool = True) -> Generator[Event, No
         found = decode(text, at)
         if isinstance(found, tuple):
             value, end = found
-            between = text[done:at]
-            yield from _worth(between, time)
-            yield from opened(value, text[at:end], stamp(between) if math.isnan(time) else time)
+            when = time
+            if at - done >= _LEAST:
+                between = text[done:at]
+                yield from _worth(between, time)
+                when = stamp(between) if math.isnan(time) else time
+            yield from opened(value, text[at:end], when)
             at = done = end
         elif found < len(text) or whole:
             patience -= found - at
@@ -134,7 +139,10 @@ def pieces(text: str, time: float, *, whole: bool = True) -> Generator[Event, No
         else:
             yield from _worth(text[done:at], time)
             return at
-    yield from _worth(text[done:], time) if done else unpacked(text, time)
+    if not done:
+        yield from unpacked(text, time)
+    elif len(text) - done >= _LEAST:
+        yield from _worth(text[done:], time)
     return len(text)
 
 
@@ -146,14 +154,17 @@ def _worth(text: str, time: float) -> Iterator[Event]:
 
 def opened(value: dict[str, Any], text: str, time: float) -> Iterator[Event]:
     """The events in an object; itself if it holds none, or is a line of a function."""
-    inner = False
-    try:
-        for event in _inside(value, time):
+    inner = (message := _exported(value)) is not None
+    if message is not None:
+        yield message.rstrip("\n"), moment(value, time)
+    else:
+        try:
+            for event in _inside(value, time):
+                inner = True
+                yield event
+        except RecursionError:
             inner = True
-            yield event
-    except RecursionError:
-        inner = True
-        yield Damaged("an object in a thousand others"), time
+            yield Damaged("an object in a thousand others"), time
     if not inner or "sources" in value or "errorType" in value:
         is_plain = text[1:2] == '"' != text[2:3] and "\n" not in text
         yield text if is_plain else json.dumps(value), moment(value, time)
@@ -174,15 +185,22 @@ def _inside(value: Any, time: float) -> Iterator[Event]:
             yield json.dumps(value), time
             return
         time = moment(value, time)
-        message = value.get("@message", value.get("message"))
-        exported = "@message" in value or isinstance(value.get("timestamp"), int | float)
-        if exported and isinstance(message, str):
+        if (message := _exported(value)) is not None:
             yield message.rstrip("\n"), time
         elif INSIGHTS & value.keys():
             yield Damaged(NO_MESSAGE), time
         else:
             for item in value.values():
                 yield from _inside(item, time)
+
+
+def _exported(value: dict[str, Any]) -> str | None:
+    """The message of an event in an export; None for any other object."""
+    message = value.get("@message", value.get("message"))
+    if not isinstance(message, str) or value.get("type") in TYPES:
+        return None
+    is_event = "@message" in value or isinstance(value.get("timestamp"), int | float)
+    return message if is_event else None
 
 
 def _row(item: Any) -> Any:

@@ -7,6 +7,7 @@ import io
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,27 @@ def test_a_document_larger_than_a_piece_and_one_cut_off(
     made = collect([logs.events(cut.splitlines())])
     assert answer(made) == expected(reports[:4])
     assert made.unparsed == 1
+
+
+def test_a_large_export_is_read_in_blocks_wherever_these_end(
+    monkeypatch: pytest.MonkeyPatch, reports: list[Report]
+) -> None:
+    tries: list[int] = []
+    decode = logs.decode
+
+    def counted(text: str, at: int) -> Any:
+        tries.append(at)
+        return decode(text, at)
+
+    monkeypatch.setattr(logs, "decode", counted)
+    monkeypatch.setattr(logs, "_LIMIT", 10_000)
+    monkeypatch.setattr(logs, "_BLOCK", 390)  # an event has a few more, so that blocks end behind events
+    many = [reports[n % 5]._replace(request_id=f"id-{n}") for n in range(2000)]
+    lines = [*pretty(many).splitlines(), "", "in plain text:", tabs(reports[0], random.Random(1))]
+    found = collect([logs.events(lines)])
+    assert len(found) == 2001
+    assert found.unparsed == 0
+    assert len(tries) < 100, "not one by one"
 
 
 @pytest.mark.parametrize("limit", [200, 300, 400, 700, 1500])
