@@ -43,6 +43,14 @@ def pip(python: Path | str, *words: object) -> None:
     _run(own, "-m", "pip", "--python", python, *options, *words)
 
 
+def uv(python: Path | str, *words: object) -> None:
+    """Run uv, which `make` brings, for the environment of `python`: what is large is there in seconds."""
+    program = Path(sys.executable).with_name("uv")
+    if not program.exists():
+        raise RuntimeError(f"{program} is not there: make {program.parents[1].name}/.uv")
+    _run(program, "--no-config", "pip", *words, "--python", python)
+
+
 def _run(*command: object) -> None:
     words = [str(part) for part in command]
     done = subprocess.run(words, cwd=REPO, capture_output=True, text=True, timeout=900, check=False)

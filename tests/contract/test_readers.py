@@ -154,7 +154,7 @@ def lsdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment that holds LSDB alone: it is too large for everybody's."""
     python = wheels.environment(tmp_path_factory.mktemp("lsdb") / "environment")
     try:
-        wheels.pip(python, "install", "--only-binary", ":all:", "lsdb")
+        wheels.uv(python, "install", "--only-binary", ":all:", "lsdb")
     except RuntimeError as error:
         pytest.skip(f"LSDB cannot be installed: {error}")
     return python
