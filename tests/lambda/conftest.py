@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -34,21 +36,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stand_in() -> str:
+def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One worker after another: the first makes what the others find."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stand_in(common: Path) -> str:
     """Name of an image with Python 3.13 and Lambda's runtime. Skips without Docker; in CI that fails."""
     if reason := containers.missing():
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    return containers.make_stand_in()
+    with _alone(common):
+        return containers.make_stand_in()
 
 
 @pytest.fixture(scope="session")
-def built(stand_in: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(stand_in: str, common: Path) -> Path:
     """Folder of what `sam build` made."""
     if there := os.environ.get("SKYFAN_BUILT"):  # while writing these tests
         return Path(there)
-    return containers.build(tmp_path_factory.mktemp("sam") / "build")
+    with _alone(common):
+        folder = common / "sam-build"
+        return folder if (folder / "template.yaml").exists() else containers.build(folder)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +99,7 @@ def reaching(stand_in: str, s3: boto3.client) -> Callable[[Path], Path]:
             if resource["Type"] == "AWS::Serverless::Function":
                 variables = resource["Properties"]["Environment"]["Variables"]
                 variables["AWS_ENDPOINT_URL_S3"] = s3.meta.endpoint_url.replace("127.0.0.1", host)
-        path = built / "local.yaml"
+        path = built / f"local-{os.getpid()}.yaml"
         path.write_text(yaml.safe_dump(content))
         return path
 

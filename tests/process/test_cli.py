@@ -175,7 +175,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Waits until `condition` returns a true value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -200,7 +200,7 @@ def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
     until(lambda: len(list(results.rglob("*.txt"))) == 2)
     workers = children(process)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=10)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "2 done" in stdout
     assert "Traceback" not in stderr
