@@ -5,6 +5,7 @@ import os
 import sys
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from skyfan.runs import receipts

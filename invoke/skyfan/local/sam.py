@@ -4,6 +4,7 @@ A local S3 server stands beside it: an image is put there, its container reads f
 what the container wrote is copied into the folder of the run, as if the function had run in a worker process.
 """
 
+import ipaddress
 import json
 import logging
 import os
@@ -157,13 +158,26 @@ def _addresses() -> tuple[str, str]:
     """
     if sys.platform == "darwin":
         return "127.0.0.1", "host.docker.internal"
-    command = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}"]
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    if not found:
+    if not (address := gateway(found)):
         raise UsageError(
             f"Docker's network `bridge` has no gateway, which containers need: see `{' '.join(command)}`"
         )
-    return found, found
+    return address, address
+
+
+def gateway(ipam: str) -> str | None:
+    """This machine's address in one of Docker's networks, of whose IPAM configuration `ipam` is the JSON.
+
+    A daemon that has just made its bridge does not say; it takes the first address, as Docker does without
+    one. IPv4 only: so are the names in SAM's containers.
+    """
+    for config in json.loads(ipam or "null") or []:
+        network = ipaddress.ip_network(config["Subnet"], strict=False)
+        if network.version == 4:
+            return str(config.get("Gateway") or network[1]).split("/")[0]
+    return None
 
 
 @dataclass

@@ -186,3 +186,22 @@ def test_what_is_missing_is_named_with_how_to_get_it(
     engine = sam.SamEngine(template.read(REPO / "template.yaml"), SamOptions(tmp_path), lambda: tmp_path)
     with pytest.raises(UsageError, match=words):
         engine.send(Task("r"), Selection())
+
+
+@pytest.mark.parametrize(
+    ("configuration", "address"),
+    [
+        ([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.9"}], "172.17.0.9"),
+        ([{"Subnet": "172.17.0.0/16"}], "172.17.0.1"),
+        ([{"Subnet": "172.17.0.0/16", "Gateway": ""}], "172.17.0.1"),
+        ([{"Subnet": "fd00::/64"}, {"Subnet": "10.5.4.0/24"}], "10.5.4.1"),
+        ([{"Subnet": "fd00::/64"}], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_address_of_a_network_is_the_first_of_its_subnet_unless_it_is_named(
+    configuration: Any, address: str | None
+) -> None:
+    assert sam.gateway(json.dumps(configuration)) == address
+    assert sam.gateway("") is None
