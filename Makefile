@@ -47,7 +47,7 @@ mutants: $(VENV)/.dev  ## changes in the code that no test notices: a sample of 
 sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
 
 lambda: $(VENV)/.dev $(VENV)/sam/.made  ## the stack built and run by SAM, and the science on what was built (needs Docker)
-	@$(BIN)/pytest -m lambda --numprocesses 2 --dist loadfile -p no:logging -rP --durations=10
+	@$(BIN)/pytest -m lambda --numprocesses 2 --dist loadfile --durations=10
 
 docs: $(VENV)/.dev  ## the generated parts of the documentation
 	@$(BIN)/python build/docs.py

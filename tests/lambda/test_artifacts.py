@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from containers import REPO, run
@@ -22,12 +23,13 @@ sys.exit(status)
 """
 
 
-def _pytest(image: str, built: Path, *arguments: str) -> str:
+def _passed(image: str, built: Path, *arguments: str) -> int:
+    """How many tests pass in the container; raises RuntimeError with what pytest said if one fails."""
     shared = Path(os.environ.get("SKYFAN_SHARED_DATA", REPO.parent / "shared" / "data"))
     mounts = {REPO: "/repo", built / "AstroLayer": "/opt", built / "SepExtract": "/var/task"}
     if shared.is_dir():
         mounts[shared] = "/shared"
-    return run(
+    said = run(
         *("docker", "run", "--rm", "--network", "none", "--workdir", "/repo"),
         *(part for host, inside in mounts.items() for part in ("--volume", f"{host}:{inside}:ro")),
         *("--env", "SKYFAN_SHARED_DATA=/shared", "--env", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis"),
@@ -36,18 +38,17 @@ def _pytest(image: str, built: Path, *arguments: str) -> str:
         *("-p", "no:cacheprovider", "--override-ini", "pythonpath=benchmarks", "-q", *arguments),
         timeout=480,
     )
+    assert "tested /var/task/sep_extract" in said
+    (passed,) = re.findall(r"(\d+) passed", said)
+    return int(passed)
 
 
 def test_units_and_bad_input(stand_in: str, built: Path) -> None:
     runtime = [
         f"tests/unit/skyfan_function/test_{name}.py" for name in ("batch", "fits_input", "handler", "storage")
     ]
-    said = _pytest(stand_in, built, "tests/unit/sep_extract", *runtime, "tests/e2e/test_sky.py")
-    print(f"{said.strip().splitlines()[-1]}; {said.strip().splitlines()[-2]}")
-    assert "tested /var/task/sep_extract" in said
+    assert _passed(stand_in, built, "tests/unit/sep_extract", *runtime, "tests/e2e/test_sky.py") > 1000
 
 
 def test_against_sextractor_and_truth(stand_in: str, built: Path) -> None:
-    said = _pytest(stand_in, built, "tests/e2e/test_sextractor.py", "tests/e2e/test_truth.py")
-    print(f"{said.strip().splitlines()[-1]}; {said.strip().splitlines()[-2]}")
-    assert "tested /var/task/sep_extract" in said
+    assert _passed(stand_in, built, "tests/e2e/test_sextractor.py", "tests/e2e/test_truth.py") > 20
