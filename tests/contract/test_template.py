@@ -28,12 +28,13 @@ each_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda functi
 
 INVOKE = """
 import importlib, json, os, sys
-folders, handler, event = sys.argv[1:]
+folders, handler, events = sys.argv[1:]
 sys.path[:0] = folders.split(os.pathsep)
 module, _, name = handler.rpartition(".")
 function = getattr(importlib.import_module(module), name)
 assert "skyfan" not in sys.modules
-print("RESULT" + json.dumps(function(json.loads(event), None)))
+for event in json.loads(events):
+    print("RESULT" + json.dumps(function(event, None)))
 """
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
@@ -62,8 +63,9 @@ def put(s3: Any, uri: str, body: bytes, acl: str = "public-read") -> None:
 
 
 def invoke(
-    function: template.Function, event: dict[str, Any], endpoint: str
+    function: template.Function, events: list[dict[str, Any]], endpoint: str
 ) -> subprocess.CompletedProcess[str]:
+    """Runs the events one after another in a process; what it prints after RESULT is what one returned."""
     places = {
         name: text.replace("s3://OutputBucket", "s3://output-bucket")
         for name, text in function.environment.items()
@@ -79,7 +81,7 @@ def invoke(
         "AWS_ENDPOINT_URL_S3": endpoint,
     }
     folders = os.pathsep.join(map(str, function.folders))
-    command = [sys.executable, "-P", "-c", INVOKE, folders, function.handler, json.dumps(event)]
+    command = [sys.executable, "-P", "-c", INVOKE, folders, function.handler, json.dumps(events)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -122,7 +124,7 @@ def test_the_event_runs_and_its_result_is_in_the_bucket(
     event = json.loads((function.code / "event.json").read_text())
     put(s3, event["input"], (demo_data / "j8bt06nyq_drz.fits").read_bytes())
     s3.create_bucket(Bucket="output-bucket")
-    done = invoke(function, event, endpoint)
+    done = invoke(function, [event], endpoint)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.partition("RESULT")[2])
     assert result["input"] == event["input"]
@@ -136,38 +138,39 @@ def test_the_event_runs_and_its_result_is_in_the_bucket(
     assert [type(json.loads(line)) for line in lines] == [dict], "a function logs one JSON line"
 
 
+PERMANENT: list[tuple[dict[str, Any], str]] = [
+    ({"input": "s3://stpubdata/no/such.fits"}, "InputNotFoundError"),
+    ({"input": "s3://no-such-bucket/x.fits"}, "InputNotFoundError"),
+    ({"input": "s3://stpubdata/no/such #1?.fits", "colour": "red"}, "EventError"),
+    ({"input": "s3://stpubdata/proprietary.fits"}, "AccessDeniedError"),
+    ({"input": "s3://stpubdata/words.fits", "access": "signed"}, "NotFitsError"),
+]
+
+
 @each_function
-@pytest.mark.parametrize(
-    ("event", "error"),
-    [
-        ({"input": "s3://stpubdata/no/such.fits"}, "InputNotFoundError"),
-        ({"input": "s3://no-such-bucket/x.fits"}, "InputNotFoundError"),
-        ({"input": "s3://stpubdata/no/such #1?.fits", "colour": "red"}, "EventError"),
-        ({"input": "s3://stpubdata/proprietary.fits"}, "AccessDeniedError"),
-        ({"input": "s3://stpubdata/words.fits", "access": "signed"}, "NotFitsError"),
-    ],
-)
 def test_a_permanent_failure_is_a_result_with_a_record_in_the_bucket(
-    function: template.Function, endpoint: str, s3: Any, event: dict[str, Any], error: str
+    function: template.Function, endpoint: str, s3: Any
 ) -> None:
     put(s3, "s3://stpubdata/proprietary.fits", b"secret", acl="private")
     put(s3, "s3://stpubdata/words.fits", b"no stars here" * 1000, acl="private")
     s3.create_bucket(Bucket="output-bucket")
-    done = invoke(function, event, endpoint)
+    done = invoke(function, [event for event, _ in PERMANENT], endpoint)
     assert done.returncode == 0, done.stderr
-    line, result = map(json.loads, done.stdout.split("RESULT"))
-    assert (result["errorType"], result["permanent"], "output" in result) == (error, True, False)
-    assert (line["level"], line["errorType"], line["record"]) == ("ERROR", error, result["record"])
-    key = f"runs/default/failures/{event['input'].removeprefix('s3://')}.json"
-    assert result["record"] == f"s3://output-bucket/{key}"
-    record = json.loads(s3.get_object(Bucket="output-bucket", Key=key)["Body"].read())
-    assert record["requestPayload"] == event
-    assert record["responsePayload"]["errorType"] == error
+    # each event logs a line, then its result follows RESULT on a line of its own
+    printed = [json.loads(line.removeprefix("RESULT")) for line in done.stdout.splitlines()]
+    for (event, error), line, result in zip(PERMANENT, printed[::2], printed[1::2], strict=True):
+        assert (result["errorType"], result["permanent"], "output" in result) == (error, True, False)
+        assert (line["level"], line["errorType"], line["record"]) == ("ERROR", error, result["record"])
+        key = f"runs/default/failures/{event['input'].removeprefix('s3://')}.json"
+        assert result["record"] == f"s3://output-bucket/{key}"
+        record = json.loads(s3.get_object(Bucket="output-bucket", Key=key)["Body"].read())
+        assert record["requestPayload"] == event
+        assert record["responsePayload"]["errorType"] == error
 
 
 @each_function
 def test_an_event_without_a_place_for_its_record_raises(function: template.Function, endpoint: str) -> None:
-    done = invoke(function, {}, endpoint)
+    done = invoke(function, [{}], endpoint)
     assert done.returncode == 1
     assert ".errors.EventError: " in done.stderr.splitlines()[-1]
 

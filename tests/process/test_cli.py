@@ -15,7 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from standins.processes import SKYFAN
+
+from skyfan.cli import main
 
 TOY = Path(__file__).parent / "toy" / "template.yaml"
 
@@ -104,16 +107,20 @@ def test_failures_are_1_and_all_are_printed(skyfan: Skyfan, toy: Callable[..., l
     ],
 )
 def test_wrong_use_is_2_and_names_the_culprit(
-    skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: Path, words: list[str], culprit: str
+    toy: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    culprit: str,
 ) -> None:
     toy("ok")
     (tmp_path / "file.txt").touch()
-    if "--template" not in words and words[0] == "run":
-        words = [*words, "--template", str(TOY)]
-    result = (
-        skyfan(*words) if "--function" in words or words[0] != "run" else skyfan(*words, "--function", "Toy")
-    )
-    assert result.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "run":
+        words = [*words, *("--template", str(TOY)) * ("--template" not in words)]
+        words = [*words, *("--function", "Toy") * ("--function" not in words)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
     assert culprit in result.stderr
     assert "Traceback" not in result.stderr
     assert not result.stdout
