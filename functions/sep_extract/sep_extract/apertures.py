@@ -27,7 +27,7 @@ Map = NDArray[np.int32]
 _ROWS, _PIXELS = 1 << 15, 1 << 16
 # Circles up to this radius are summed over stamps, which is faster where most pixels are spoiled; of so many
 # pixels at once.
-_LARGEST, _STAMPS = 64.0, 1 << 15
+_LARGEST, _STAMPS = 64.0, 1 << 17
 
 
 @dataclass(frozen=True)

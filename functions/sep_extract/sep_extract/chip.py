@@ -326,7 +326,9 @@ class _Reader:
             error *= np.float32(factor)
             positive = np.isfinite(error) & (error > 0)
             if positive.any():
-                error[~positive] = np.median(error[positive])
+                # Of these only saturated pixels are used.
+                used = (saturated & ~positive).any()
+                error[~positive] = np.median(error[positive]) if used else 0
                 return error, weight, none | (~positive & ~saturated)
             self._say(
                 "ERR holds no positive value: errors come from the measured background",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Mapping
+from functools import cache
 from urllib.parse import quote
 
 import astropy
@@ -72,10 +73,9 @@ def to_fits(
         ("TFIELDS", len(columns)),
         ("EXTNAME", "SOURCES"),
         _LONG_STRINGS,
-        *(card for i, c in enumerate(columns, start=1) for card in _column_cards(i, c, apertures)),
-        ("DATASUM", str(_datasum(body))),
     ]
-    below = "".join(_image(*card) for card in cards) + f"{'END':80}"
+    below = "".join(_image(*card) for card in cards) + _column_images(columns, apertures)
+    below += _image("DATASUM", str(_datasum(body))) + f"{'END':80}"
     return _padded(top.tostring().encode(), b" ") + _padded(below.encode(), b" ") + body
 
 
@@ -86,6 +86,13 @@ def _image(key: str, value: str | int, comment: str = "") -> str:
     if len(value) > 68 or "'" in value or comment:
         return str(fits.Card(key, value, comment).image)
     return f"{key:8}= '{value:8}'".ljust(80)
+
+
+@cache
+def _column_images(columns: tuple[Column, ...], apertures: int) -> str:
+    """The cards of all columns as they stand in the file."""
+    cards = (card for i, c in enumerate(columns, start=1) for card in _column_cards(i, c, apertures))
+    return "".join(_image(*card) for card in cards)
 
 
 def _column_cards(i: int, column: Column, apertures: int) -> list[tuple[str, str]]:
