@@ -28,9 +28,9 @@ _PIXSTACK = 300_000
 _SUB_OBJECTS = 1024
 # Seconds that the process may take per second of CPU time: only for one that is stopped or starved.
 _WALL_PER_CPU = 20
-# Bytes for an image of up to 2 million pixels, its noise, mask and map, which the child that is kept shares.
-# Beyond, what is saved is less than a hundredth.
-_SHARED = 26 << 20
+# Bytes for an image of up to 1.3 million pixels, its noise, mask and map, shared with the child that is kept.
+# Beyond, both processes together would take more than BYTES_PER_PIXEL says.
+_SHARED = 17 << 20
 _children: dict[int, Child] = {}
 
 
