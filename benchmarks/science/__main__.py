@@ -1,4 +1,6 @@
-"""How good the catalog of one image is, beside SExtractor's: python benchmarks/science [--json] [--mincont C]
+"""How good the catalog of one image is, beside SExtractor's.
+
+    python benchmarks/science [--json] [--mincont C] [--plot FILE]
 
 Stars are planted on a shaken grid all over real images, in two shapes: a Gaussian of FWHM 3 pixels, and 80
 % in a Gaussian of FWHM 2 pixels with 20 % in a Moffat halo. S/N is that of a background-limited star in a
@@ -10,8 +12,9 @@ a circle holds. Positions are judged by the truth, not by repeated exposures. Ne
 mirrored image; the limits of the bit FAINT of CLASS are applied to SExtractor's, too. SExtractor gets the
 same pixels, mask and settings; its time includes the writing of these.
 
---mincont is the contrast of deblending (default: that of the kind of image). Images: cut-outs that ship, and
-whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
+--mincont is the contrast of deblending (default: that of the kind of image). --plot draws completeness, bias
+and pull into a picture, the total flux being FLUX_TOTAL, or SExtractor's FLUX_AUTO. Images: cut-outs that
+ship, and whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import sep  # noqa: E402
 import sextractor  # noqa: E402
 from fields import CORE_AND_HALO, negative, one_sigma, planted, read, rows_of, shares_within, stars  # noqa: E402
 from planting import Floats, Planted, grown, star  # noqa: E402
+from plot import draw  # noqa: E402
 from recovery import table, width  # noqa: E402
 
 from sep_extract.chip import Chip  # noqa: E402
@@ -217,6 +221,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--mincont", type=float, metavar="C")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture, such as an .svg")
     options = parser.parse_args()
     base = Config(deblend_mincont=options.mincont)
     document: dict[str, Any] = {"deblend_mincont": options.mincont, "images": {}}
@@ -241,6 +246,8 @@ def main() -> None:
         if not options.json:
             show(image, entry)
     document["summary"] = summary
+    if options.plot:
+        draw(document, options.plot)
     if options.json:
         print(json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None), indent=1))
         return
