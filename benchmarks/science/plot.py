@@ -8,12 +8,13 @@ from typing import Any
 # Of one colour for a program: full for stars of a Gaussian, dashed for those with a halo.
 _COLOURS = {"SepExtract": "#0b6e8a", "SExtractor": "#c2571a"}
 _DASHES = {"gaussian": "-", "core + halo": "--"}
+_TICKS = (0.3, 1, 3, 10, 30)
 # Rows of panels: what is drawn of each program, the label of the axis, its range, and what would be right.
 _PANELS: tuple[tuple[dict[str, str], str, tuple[float, float], float], ...] = (
     ({"SepExtract": "complete", "SExtractor": "complete"}, "completeness", (0, 1.05), 1),
-    ({"SepExtract": "TOTAL bias", "SExtractor": "AUTO bias"}, "bias of the total flux", (-0.3, 0.3), 0),
-    ({"SepExtract": "TOTAL pull", "SExtractor": "AUTO pull"}, "pull of the total flux", (0.5, 30), 1),
-    ({"SepExtract": "XWIN pull", "SExtractor": "XWIN pull"}, "pull of XWIN_IMAGE", (0.5, 30), 1),
+    ({"SepExtract": "TOTAL bias", "SExtractor": "AUTO bias"}, "bias of the total flux", (-0.5, 0.3), 0),
+    ({"SepExtract": "TOTAL pull", "SExtractor": "AUTO pull"}, "pull of the total flux", (0.2, 40), 1),
+    ({"SepExtract": "XWIN pull", "SExtractor": "XWIN pull"}, "pull of XWIN_IMAGE", (0.3, 6), 1),
 )
 
 
@@ -52,10 +53,12 @@ def draw(document: dict[str, Any], path: Path) -> None:
                             label=f"{program}, {shape}",
                         )
             panel.set_xscale("log")
-            if limits[1] / max(limits[0], 0.1) > 20:
+            if "pull" in label:
                 panel.set_yscale("log")
+                panel.set_yticks([tick for tick in _TICKS if limits[0] <= tick <= limits[1]])
+                panel.yaxis.set_major_formatter("{x:g}")
             panel.set_ylim(*limits)
-            panel.set_xticks([5, 10, 20, 50, 100, 200, 400], ["5", "10", "20", "50", "100", "200", "400"])
+            panel.set_xticks(at, [f"{value:g}" for value in at])
             panel.minorticks_off()
             panel.grid(alpha=0.25, linewidth=0.5)
             for side in ("top", "right"):
