@@ -253,12 +253,16 @@ def aws_of(options: Mapping[str, Any], bucket: str | None = None) -> AwsOptions:
     return AwsOptions(options["stack"], **{name: options[name] for name in AWS}, bucket=bucket)
 
 
+def folder_of(output: str | None) -> str | None:
+    """The folder that --output names; None for a bucket, or without the option."""
+    return None if output is None or output.startswith("s3://") else output
+
+
 def where_of(output: str | None, stack: str) -> AwsOptions | str:
     """Where runs are kept, from the options of `where`."""
     from ..engine import AwsOptions
 
-    is_local = output is not None and not output.startswith("s3://")
-    return output if output and is_local else AwsOptions(stack, bucket=output)
+    return folder_of(output) or AwsOptions(stack, bucket=output)
 
 
 def send(call: Callable[[OnEvent], Outcome]) -> Outcome:

@@ -17,6 +17,7 @@ from .common import (
     aws_options,
     console,
     exit_code,
+    folder_of,
     local_of,
     local_options,
     refuse,
@@ -78,18 +79,19 @@ def retry(
     from ..engine import Selection
     from ..runs import show_outcome
 
-    is_local = output is not None and not output.startswith("s3://")
+    folder = folder_of(output)
+    is_local = folder is not None
     refuse(ctx, *((AWS, "is for runs in a bucket") if is_local else (LOCAL, "is for runs on this machine")))
     if engine and (engine == "aws") == is_local:
-        kept = f"the folder {output}" if is_local else "a bucket"
+        kept = f"the folder {folder}" if is_local else "a bucket"
         raise UsageError(f"--engine {engine} has no runs in {kept}: --output names the place of the run")
     selection = Selection(everything=everything, late=late)
     where: AwsOptions | LocalOptions = aws_of(options, output)
-    if output and is_local:
-        recorded = engines.engine_of(run, output)
+    if folder:
+        recorded = engines.engine_of(run, folder)
         if not recorded and not engine:
             click.echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
-        where = local_of(output, options, sam=(engine or recorded) == "sam")
+        where = local_of(folder, options, sam=(engine or recorded) == "sam")
     file = template_file(template) if is_local else template
     if dry_run:
         preview = engines.preview_retry(run, where, selection, template_file=file)

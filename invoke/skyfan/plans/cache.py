@@ -34,9 +34,9 @@ def default_folder() -> Path:
 class Cache:
     """On-disk cache of strings with per-entry expiry, in an SQLite file. Use it as a context manager.
 
-    Entries are written every second, each time in one transaction: kill -9 loses those of the last second,
-    and several processes may write at once. For one thread at a time. Raises UsageError if the file cannot be
-    read or written.
+    put() writes at most once per second, in one transaction; what waits is written by a later put(), or at
+    the end, and kill -9 loses it. Several processes may write at once. For one thread at a time. Raises
+    UsageError if the file cannot be read or written.
     """
 
     # SQLite's default journal, not WAL: caches are in home directories, which may be on a network.
