@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
 _READ_AHEAD = 1 << 20
+_OF_CLIENT = re.compile(r"AWS_|SSL_|.*_proxy$", re.IGNORECASE)
 _proven: set[str] = set()
 # Name of the metadata of an object that says what it was made from.
 _ORIGIN = "skyfan-origin"
@@ -210,9 +212,19 @@ def _endpoint() -> str:
 
 
 def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    variables = tuple((name, value) for name, value in os.environ.items() if _OF_CLIENT.match(name))
+    return _store(bucket, access, variables), key
+
+
+@lru_cache(maxsize=8)
+def _store(bucket: str, access: Access, variables: tuple[tuple[str, str], ...]) -> S3Store:
+    """The client of a bucket, kept while the ``variables`` of the environment that it reads stay the same.
+
+    A new one parses all certificates of the machine, 15 ms, and opens new connections.
+    """
     from obstore.store import S3Store
 
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
     options: dict[str, Any] = {"region": _BUCKET_REGION.get(bucket, _own_region())}
     if access == "anonymous":
         options["skip_signature"] = True
@@ -228,13 +240,7 @@ def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
     }
     if certificates := os.environ.get("AWS_CA_BUNDLE"):  # as the local engine sets it
         client["root_certificate"] = _certificates(certificates)
-    store = S3Store(
-        bucket,
-        client_options=client,
-        retry_config={"max_retries": 5},
-        **options,
-    )
-    return store, key
+    return S3Store(bucket, client_options=client, retry_config={"max_retries": 5}, **options)
 
 
 def _certificates(path: str) -> str:
