@@ -23,13 +23,13 @@ def bright_level(data: Image, missing: Mask) -> float:
     return middle + _BRIGHT * sigma
 
 
-def deep(data: Image, mask: Mask) -> Mask:
-    """Pixels (ny, nx) far below the sky, which are dead; none where most are equal, as counts are."""
+def deep_level(data: Image, mask: Mask) -> float:
+    """What pixels (ny, nx) far below the sky, which are dead, are less than.
+
+    Below all where most are equal, as counts are.
+    """
     middle, sigma = _scatter(data, mask)
-    if not sigma > 0:
-        return np.zeros(data.shape, dtype=bool)
-    found: Mask = (data < middle + _DEEP * sigma) & ~mask
-    return found
+    return middle + _DEEP * sigma if sigma > 0 else -np.inf
 
 
 def _scatter(data: Image, missing: Mask) -> tuple[float, float]:

@@ -38,7 +38,7 @@ def uncovered(
     for fill in np.array(_FILLS, np.float32):
         if float(fill) not in values and np.count_nonzero(data == fill) > 1:
             values.append(float(fill))
-    mask = _equal(data, values)
+    mask = equal(data, values)
     if counting or weighted:
         return mask, values
     seen = sample(data, mask)
@@ -62,7 +62,8 @@ def cut_off(data: NDArray[np.float32], missing: NDArray[np.bool_]) -> str:
     )
 
 
-def _equal(data: NDArray[np.float32], values: list[float]) -> NDArray[np.bool_]:
+def equal(data: NDArray[np.float32], values: Sequence[float]) -> NDArray[np.bool_]:
+    """Pixels (ny, nx) that hold one of the values."""
     mask = np.zeros(data.shape, dtype=bool)
     for value in values:
         mask |= data == np.float32(value)
@@ -119,11 +120,13 @@ def _solid(data: NDArray[np.float32]) -> list[float]:
     return list(solid)
 
 
-def outside(box: Sequence[float | None], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """True outside the first and last column and row, from 1, of an image (ny, nx)."""
+def outside(
+    box: Sequence[float | None], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """True outside the first and last column and row, from 1, of the pixels of ``rows`` and ``columns``."""
     left, right, bottom, top = (round(value) for value in box if value is not None)
-    mask = np.ones(shape, dtype=bool)
-    mask[bottom - 1 : top, left - 1 : right] = False
+    across, along = (columns >= left - 1) & (columns < right), (rows >= bottom - 1) & (rows < top)
+    mask: NDArray[np.bool_] = ~(along[:, None] & across)
     return mask
 
 

@@ -1,0 +1,302 @@
+"""The pixels of one science plane: which may be used, which are saturated, how they scatter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyfan_function.fits_input import readable
+
+from .brightness import deep_level, masked_light
+from .calibrate import Calibration, linearised
+from .cards import Cards
+from .coverage import cut_off, equal, is_constant, masked_share, outside, uncovered
+from .errors import NoValidPixelsError
+from .image import Image
+from .instruments import Instrument
+from .parts import Part, PartReader
+from .planes import Plane, shape_of
+from .quality import Quality
+from .saturation import fill, plateau
+
+# Below this side a background and its scatter cannot be told from the sources.
+LEAST_SIDE = 8
+# A larger masked share of the covered pixels makes an image doubtful.
+_MASKED_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What all pixels of an image together say of each of them, in the image's units.
+
+    ``gaps``: values that stand for no measurement. ``saturated``: what is as bright is saturated, before
+    pixels are calibrated; None if nothing is. ``deep``: what is below is no light. ``error`` and ``area``:
+    those of pixels without one; None if the plane is not used.
+    """
+
+    gaps: tuple[float, ...] = ()
+    saturated: float | None = None
+    deep: float = -math.inf
+    error: float | None = None
+    area: float | None = None
+
+
+@dataclass
+class Readout:
+    """The planes of an image or of a part of it, (ny, nx) each; Chip says what they mean."""
+
+    data: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
+    error: NDArray[np.float32] | None
+    weight: NDArray[np.float32] | None
+    dq: NDArray[np.uint32] | None
+    levels: Levels
+
+
+class PixelReader:
+    """Reads the pixels of one plane and gathers notes and quality bits on the way."""
+
+    def __init__(
+        self, image: Image, plane: Plane, cards: Cards, row: Instrument, good_bits: int | None
+    ) -> None:
+        self._image, self._plane, self._cards, self._row = image, plane, cards, row
+        self._good_bits = good_bits
+        self._label = f"{image.name} HDU {plane.science}"
+        self.shape = shape_of(image.hdus[plane.science])
+        self.parts = PartReader(image)
+        self._part: Part | None = None
+        self.notes: list[str] = []
+        self.quality = Quality.NONE
+        self.counted: Counter[str] = Counter()
+        """How many pixels of parts with known levels have been changed, by what to say of them."""
+
+    def read(self, calibrated: Calibration, part: Part | None = None, known: Levels | None = None) -> Readout:
+        """Read all of the image, or a ``part`` of it: a sample, if its levels are not ``known``.
+
+        Raises NoValidPixelsError if there are too few pixels to tell the levels.
+        """
+        self._part = part
+        shape = self.shape if part is None else part.shape
+        data = self._array(self._plane.science, np.float32)
+        assert data is not None
+        missing, gaps = self._missing(data, known)
+        level = known.saturated if known else self.saturation(data, missing)
+        with np.errstate(invalid="ignore"):
+            saturated = np.zeros(shape, dtype=bool) if level is None else data >= level
+        if scaling := linearised(self._cards):
+            offset, softening = scaling
+            data = (offset + 2 * softening * np.sinh(data * (math.log(10) / 2.5))).astype(np.float32)
+            if known is None:
+                self.say("pixels are asinh-scaled (BSOFTEN): made linear")
+        if calibrated.factor != 1.0:
+            data *= np.float32(calibrated.factor)
+        dq, flagged = self._flags(saturated, known)
+        missing &= ~self._filled(data, saturated)
+        saturated &= ~missing
+        error, weight, unweighted, stand_in = self._noise(calibrated.factor, saturated, known)
+        mask = missing | unweighted | (flagged & ~saturated)
+        deep = known.deep if known else deep_level(data, mask)
+        below = (data < deep) & ~mask
+        self._count(below, "pixels are more than 50 sigma below the sky: masked")
+        mask |= below
+        if known is None:
+            self._check(data, mask, missing, saturated)
+        data[mask] = 0
+        if known is None and part is None:
+            self.refuse_useless(above_zero=bool((data > 0).any()), varies=not is_constant(data, mask))
+        area = self._areas(known) if calibrated.surface else None
+        middle = None
+        if area is not None:
+            plane, middle = area
+            data *= plane
+            if error is not None:
+                error *= plane
+        levels = known or Levels(tuple(gaps), level, deep, stand_in, middle)
+        return Readout(data, mask, saturated, error, weight, dq, levels)
+
+    def refuse_useless(self, *, above_zero: bool, varies: bool) -> None:
+        """Raise NoValidPixelsError for an image without a pixel above zero, or of one value alone."""
+        if not above_zero:
+            raise NoValidPixelsError(f"{self._label}: no pixel is above zero")
+        if not varies:
+            raise NoValidPixelsError(f"{self._label}: all usable pixels hold the same value")
+
+    def refuse_masked(self, usable: int) -> None:
+        """Raise NoValidPixelsError for an image with too few usable pixels."""
+        if usable < LEAST_SIDE**2:
+            which = f"all but {usable} pixels are" if usable else "every pixel is"
+            raise NoValidPixelsError(f"{self._label}: {which} NaN, uncovered, saturated or flagged")
+
+    def _array(self, index: int | None, kind: Any) -> NDArray[Any] | None:
+        """A contiguous native copy of an extension's pixels; the file's own bytes are let go."""
+        if index is None:
+            return None
+        if self._part is not None:
+            return self.parts.read(index, kind, self._part)
+        hdu = self._image.hdus[index]
+        with readable(self._image.name):
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    return np.array(hdu.data, dtype=kind, order="C").reshape(self.shape)
+            finally:
+                del hdu.data
+
+    def _areas(self, known: Levels | None) -> tuple[NDArray[np.float32], float] | None:
+        """The pixels' areas relative to PIXAR_SR and their median; None if the file does not tell them."""
+        if known and known.area is None:
+            return None
+        area = self._array(self._plane.area, np.float32)
+        if area is None:
+            return None
+        good = np.isfinite(area) & (area > 0)
+        middle = known.area if known else float(np.median(area[good])) if good.any() else 0.0
+        assert middle is not None
+        if not 0.5 < middle < 2:
+            self.say(f"AREA is {middle:g} in the middle, not near 1: not used", Quality.ASSUMED)
+            return None
+        area[~good] = middle
+        return area, middle
+
+    def _missing(
+        self, data: NDArray[np.float32], known: Levels | None
+    ) -> tuple[NDArray[np.bool_], list[float]]:
+        """Pixels that hold no measurement, and values that say so; ``data`` is still in the file's unit."""
+        missing: NDArray[np.bool_] = ~np.isfinite(data)
+        values: list[float] = []
+        if known:
+            missing |= equal(data, known.gaps)
+        elif self.is_drizzled and self._plane.error is None and self._plane.weight is None:
+            values = [0.0]
+            missing |= data == 0
+        else:
+            weighted = self._plane.weight is not None
+            gaps, values = uncovered(data, counting=self._row.counting, weighted=weighted)
+            if values:
+                share = np.count_nonzero(gaps & ~missing) / data.size
+                named = " and ".join(f"{value:g}" for value in values)
+                self.say(
+                    f"{100 * share:.1f} % of the pixels are {named}: taken for uncovered", Quality.UNCOVERED
+                )
+                missing |= gaps
+            if said := cut_off(data, missing):
+                self.say(said, Quality.CUT_OFF)
+        if box := [self._cards.number(key) for key in self._row.box]:
+            if None not in box:
+                ny, nx = self.shape
+                rows, columns = (np.arange(ny), np.arange(nx)) if self._part is None else self._part.where()
+                missing |= outside(box, rows, columns)
+            elif not known:
+                named = ", ".join(self._row.box)
+                self.say(f"{named} are not all there: all columns and rows are used", Quality.ASSUMED)
+        return missing, values
+
+    @property
+    def is_drizzled(self) -> bool:
+        """Whether it is a drizzled Hubble product, which is exactly 0 where no exposure covers."""
+        cards = self._cards
+        return cards.text("TELESCOP").upper() == "HST" and (
+            cards.text("DRIZCORR").upper() == "COMPLETE" or cards.number("NDRIZIM") is not None
+        )
+
+    def saturation(self, data: NDArray[np.float32], missing: NDArray[np.bool_]) -> float | None:
+        """The value from which on pixels are saturated, in the file's unit; None if nothing tells it."""
+        level = self._cards.positive("SATURATE") or self._row.level
+        if level is None and self._plane.dq is None and not self._row.counting:
+            level = plateau(data, missing)
+            if level is not None:
+                self.say(f"stars end in a plateau of {level:g}: taken for saturation", Quality.ASSUMED)
+        return level
+
+    def _filled(self, data: NDArray[np.float32], saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Saturated pixels without a value, which get one, so that their star stays in one piece."""
+        holes = saturated & ~np.isfinite(data)
+        if holes.any():
+            fill(data, holes)
+            holes &= np.isfinite(data)
+            self._count(holes, "saturated pixels hold no value: their brightest neighbour's is used")
+        return holes
+
+    def _flags(
+        self, saturated: NDArray[np.bool_], known: Levels | None
+    ) -> tuple[NDArray[np.uint32] | None, NDArray[np.bool_]]:
+        """DQ bits, and where they forbid the use of a pixel; adds to ``saturated``."""
+        index = self._plane.dq
+        if index is None:
+            return None, np.zeros(saturated.shape, dtype=bool)
+        raw = self._array(index, None)
+        assert raw is not None
+        # Of 16 bits the highest is a flag, not a sign.
+        dq = raw.astype(np.dtype(f"u{raw.dtype.itemsize}") if raw.dtype.kind == "i" else np.uint32)
+        dq = dq.astype(np.uint32)
+        good = self._row.good if self._good_bits is None else self._good_bits
+        unsure = self._row.name and not self._row.flags_known and self._good_bits is None
+        if unsure and not known and dq.any():
+            self.say(
+                "no table of good DQ bits for this instrument: every flagged pixel is masked",
+                Quality.UNKNOWN_INSTRUMENT,
+            )
+        bad = np.uint32(~good & 0xFFFFFFFF)
+        wanted = self._row.saturated & ~(self._good_bits or 0)
+        saturated |= (dq & np.uint32(wanted)) != 0
+        return dq, (dq & bad) != 0
+
+    def _noise(
+        self, factor: float, saturated: NDArray[np.bool_], known: Levels | None
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.bool_], float | None]:
+        """ERR and WHT, where they say that a pixel has no value, and ERR's level; None if it is not used."""
+        weight = self._array(self._plane.weight, np.float32)
+        none = (
+            np.zeros(saturated.shape, dtype=bool) if weight is None else ~(np.isfinite(weight) & (weight > 0))
+        )
+        error = None if known and known.error is None else self._array(self._plane.error, np.float32)
+        if error is not None:
+            error *= np.float32(factor)
+            positive = np.isfinite(error) & (error > 0)
+            if known and known.error is not None:
+                error[~positive] = known.error
+                return error, weight, none | (~positive & ~saturated), known.error
+            if positive.any():
+                # Of these only saturated pixels are used.
+                used = self._part is not None or (saturated & ~positive).any()
+                middle = float(np.median(error[positive])) if used else 0.0
+                error[~positive] = middle
+                return error, weight, none | (~positive & ~saturated), middle
+            self.say(
+                "ERR holds no positive value: errors come from the measured background",
+                Quality.NOISE_FALLBACK,
+            )
+        return None, weight, none, None
+
+    def _check(
+        self,
+        data: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        missing: NDArray[np.bool_],
+        saturated: NDArray[np.bool_],
+    ) -> None:
+        self.refuse_masked(mask.size - int(np.count_nonzero(mask | saturated)))
+        # Where a value is taken for uncovered, that has been said.
+        share = masked_share(mask, missing, scattered=not self.quality & Quality.UNCOVERED)
+        if share > _MASKED_SHARE:
+            self.say(f"{100 * share:.0f} % of the covered pixels are masked", Quality.MASKED)
+        elif share > 0 and (lost := masked_light(data, mask, missing)) > 0.5:
+            self.say(f"{100 * lost:.0f} % of the brightest areas are masked", Quality.MASKED)
+
+    def say(self, note: str, bit: Quality = Quality.NONE) -> None:
+        """Note something about the plane, and set a quality bit."""
+        self.notes.append(note)
+        self.quality |= bit
+
+    def _count(self, pixels: NDArray[np.bool_], what: str) -> None:
+        """Note how many pixels are True, or, of parts, add it up."""
+        if number := np.count_nonzero(pixels):
+            if self._part is None:
+                self.say(f"{number} {what}")
+            else:
+                self.counted[what] += int(number)
