@@ -80,16 +80,18 @@ def measure(folder: Path) -> None:
     found = follower.read()
     groups = found.groups()
     first, busy = time.perf_counter() - began, time.process_time() - busy
-    again = time.perf_counter()
+    again, busy_again = time.perf_counter(), time.process_time()
     follower.read()
-    again = time.perf_counter() - again
+    again, busy_again = time.perf_counter() - again, time.process_time() - busy_again
     began, processed = time.perf_counter(), time.process_time()
     doubtful = len(found.doubts() or ())
     doubts, processed = time.perf_counter() - began, time.process_time() - processed
     counts = found.counts
     print(f"{counts['planned']:,} files: {counts['done']:,} done, {counts['failed']:,} failed")
     speed = counts["planned"] / first
-    print(f"  first look {first:.2f} s ({busy:.2f} s of CPU), {speed:,.0f} files/s; the next {again:.2f} s")
+    print(f"  first look {first:.2f} s ({busy:.2f} s of CPU), {speed:,.0f} files/s")
+    share = busy_again / busy
+    print(f"  the next look {again:.2f} s ({busy_again:.2f} s of CPU, {share:.2f} of the first's)")
     print(f"  {doubtful:,} doubtful files in {doubts:.2f} s more ({processed:.2f} s of CPU)")
     print(f"  peak memory {max_rss_mb():.0f} MB, of which {before:.0f} MB before it began")
     assert counts["failed"] == sum(group.count for group in groups)

@@ -22,7 +22,8 @@ from ..events import OnProgress, ignore
 from ..runs import run as runs
 from ..runs import state
 from ..runs.judge import STATES
-from ..storage.place import Object, Place
+from ..storage.listing import Object
+from ..storage.place import Place
 from ..storage.uris import Results
 from . import dataset, fitstable, images, partitions, schema
 from .dataset import DataSet

@@ -3,7 +3,6 @@
 import click
 from click.shell_completion import get_completion_class
 
-from .cancel import cancel
 from .collect import collect
 from .common import Group
 from .costs import costs
@@ -13,7 +12,7 @@ from .retry import retry
 from .run import run
 from .search import search
 from .stack import deploy, new_function, stack
-from .status import runs, status
+from .status import cancel, runs, status
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,12 +1,17 @@
-"""skyfan status and skyfan runs."""
+"""skyfan status, runs and cancel."""
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
+from ..formatting import count
 from .common import as_json, console, run_argument, strict, where, where_of
+
+if TYPE_CHECKING:
+    from ..aws.cancel import Cancelled
 
 
 @click.command()
@@ -83,3 +88,91 @@ def runs(*, output: str | None, stack: str, as_json: bool) -> None:
         click.echo(json.dumps([show.overview_document(one) for one in found], indent=1))
     else:
         show.show_overview(console(), found)
+
+
+@click.command()
+@run_argument
+@where
+@click.option(
+    "--patience",
+    type=float,
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time without any change after which files in flight count as running.",
+)
+@click.option("--restore", is_flag=True, help="Only withdraw a cancel that is open.")
+@as_json
+def cancel(
+    *, run: str, output: str | None, stack: str, patience: float, restore: bool, as_json: bool
+) -> None:
+    """Stop the files of RUN that have not begun on AWS.
+
+    Stops the command that sends the run, on any machine. Files that are being processed finish; the functions
+    skip all others. Waits until no file is in flight, and prints how many were stopped. Until then the cancel
+    is open, and no file of RUN can be sent; other runs are not affected. `skyfan retry` sends the stopped
+    files again.
+
+    Exit code: 0 no file is in flight any more, 1 some are, 2 wrong use, 130 Ctrl-C.
+    """
+    from ..api import monitor
+    from ..errors import Interrupted
+    from ..progress import Stages
+    from ..runs import show
+
+    place = where_of(output, stack)
+    if restore:
+        reserved = monitor.restore(run, place)
+        click.echo(
+            json.dumps({"run": run, "reserved": reserved}) if as_json else _restored_text(run, reserved)
+        )
+        return
+    try:
+        with Stages() as stages:
+            done = monitor.cancel(run, place, patience=patience, on_state=show.on_state(stages))
+    except Interrupted:
+        where = f"--output {output}" if output else f"--stack {stack}"
+        click.echo(
+            "\nskyfan: interrupted. The cancel stays open: no file of the run begins. Withdraw it with\n"
+            f"  skyfan cancel {run} {where} --restore\nor continue with the same command without --restore.",
+            err=True,
+        )
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(_cancelled_document(done), indent=1))
+    else:
+        click.echo(_cancelled_text(run, done))
+    sys.exit(1 if done.running else 0)
+
+
+def _cancelled_text(run: str, done: "Cancelled") -> str:
+    counts = done.after.counts
+    stopped = f"{count(done.stopped)} stopped before they ran"
+    lines = [f"{stopped}; {counts['done']:,} done, {counts['failed']:,} failed."]
+    if counts["unsent"]:
+        lines.append(f"{count(counts['unsent'])} not sent.")
+    if done.running:
+        lines.append(
+            f"{count(done.running)} still in flight, and the cancel stays open: Lambda processes or skips "
+            f"them. "
+            f"`skyfan cancel {run}` waits for them, with --restore it withdraws the cancel."
+        )
+    elif done.stopped:
+        lines.append(f"`skyfan retry {run}` sends the stopped files again.")
+    return "\n".join(lines)
+
+
+def _restored_text(run: str, reserved: dict[str, int | None]) -> str:
+    if not reserved:
+        return f"The cancel of run {run} is withdrawn."
+    values = [f"{name}: {'none' if number is None else number}" for name, number in reserved.items()]
+    return f"Reserved concurrency was restored: {', '.join(values)}."
+
+
+def _cancelled_document(done: "Cancelled") -> dict[str, Any]:
+    return {
+        "run": done.after.run,
+        "stopped": done.stopped,
+        "running": done.running,
+        "after": done.after.counts,
+    }

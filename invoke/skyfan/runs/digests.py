@@ -1,15 +1,21 @@
 """64-bit digests of a run's files, so that a set of a million files takes 8 MB."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concurrency import chunks
 from ..storage import uris
+
+if TYPE_CHECKING:
+    from ..storage.place import Place
 
 Digests = NDArray[np.uint64]
 """(n,) uint64, sorted, without duplicates."""
+_CHUNK = 1 << 16
 
 
 def digest(key: str) -> int:
@@ -45,3 +51,40 @@ def find(existing: Digests, wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
         return np.full(len(wanted), -1, np.intp)
     at = np.minimum(np.searchsorted(existing, wanted), len(existing) - 1)
     return np.where(existing[at] == wanted, at, -1)
+
+
+class Watched:
+    """The digests of a listing's keys: only groups of it that may have changed are read again."""
+
+    def __init__(self, place: "Place", prefix: str, key: Callable[[str], str | None]) -> None:
+        """`key` gives the key of an input, or None for an object that does not count."""
+        self._changes, self._key = place.watch(prefix), key
+        self._group = np.empty(0, np.int64)
+        self.digests = np.empty(0, np.uint64)
+        """(n,), in no particular order."""
+        self.modified = np.empty(0)
+        """(n,) Unix times in seconds."""
+
+    def update(self) -> None:
+        """Reads what has changed; if that fails, all is as before."""
+        changed: list[int] = []
+        groups, names, times = [self._group[:0]], [self.digests[:0]], [self.modified[:0]]
+        for chunk in chunks(self._rows(changed), _CHUNK):
+            numbers, keys, modified = zip(*chunk, strict=True)
+            groups.append(np.array(numbers))
+            names.append(each(keys).astype(np.uint64))
+            times.append(np.array(modified))
+        if not changed:
+            return
+        kept = ~np.isin(self._group, changed)
+        self._group = np.concatenate([self._group[kept], *groups])
+        self.digests = np.concatenate([self.digests[kept], *names])
+        self.modified = np.concatenate([self.modified[kept], *times])
+
+    def _rows(self, changed: list[int]) -> Iterator[tuple[int, str, float]]:
+        """Group, key and time of each object in a group that may have changed; notes these groups."""
+        for number, objects in self._changes():
+            changed.append(number)
+            for item in objects:
+                if (key := self._key(item.key)) is not None:
+                    yield number, key, item.modified

@@ -12,7 +12,8 @@ from typing import Any
 import skyfan_contract as contract
 from skyfan_contract import CURES, LARGER, NEVER, RETRY
 
-from ..storage.place import Object, Place
+from ..storage.listing import Object
+from ..storage.place import Place
 
 LAMBDA = "aws/lambda/async"
 CANCELLED = (contract.CANCELLED, "ZeroReservedConcurrency")

@@ -117,7 +117,7 @@ def _newest(
     sent[at[last]] = receipts.sent[order][last]
     request[at[last]] = receipts.request[order][last]
     pairs = _pairs(files[at], receipts.request[order])
-    return sent, request, np.setdiff1d(pairs, pairs[last])
+    return sent, request, np.setdiff1d(pairs[~last], pairs[last])  # sorts few: most have one receipt
 
 
 def _decisive(

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from skyfan_contract import NO_DOUBTS
 
 from ..errors import UsageError
-from ..storage.place import Object, Place
+from ..storage.listing import Object
+from ..storage.place import Place
 from ..storage.uris import Results
 from . import run as runs
 

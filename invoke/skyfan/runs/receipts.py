@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..storage.place import Object, Place
+from ..storage.listing import Object
+from ..storage.place import Place
 from . import digests
 
 SCHEMA = pa.schema(

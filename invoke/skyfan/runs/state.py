@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concurrency import chunks
 from ..errors import InputError
 from ..storage import uris
-from ..storage.place import Object, Place
+from ..storage.listing import Object
+from ..storage.place import Place
 from ..storage.uris import Results
 from . import cancels, digests, doubts, failures, planned, receipts
 from . import run as runs
@@ -25,7 +25,6 @@ PAUSE_S = 900.0
 """Nothing runs when no result came for longer than this, the time that Lambda lets an invocation run."""
 UNSUCCESSFUL = ("failed", "missing", "cancelled")
 """Final states without a result."""
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -206,6 +205,8 @@ class Follower:
         self._receipts = receipts.NONE
         self._read_keys: set[str] = set()
         """Receipts and Lambda's records that were read; they never change."""
+        results = Results.of(self.about["results"], run)
+        self._results = digests.Watched(place, results.prefix, results.key)
         self._lambda_records: list[tuple[Failure, NDArray[np.uint64]]] = []
         self._file_records: dict[str, tuple[float, Failure]] = {}
 
@@ -286,16 +287,11 @@ class Follower:
 
     def _done(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
         """Which planned files have results, the times of these, and the number of other results."""
-        results = Results.of(self.about["results"], self.run)
+        self._results.update()
         done = np.zeros(len(self._planned), bool)
-        number = 0
-        ended = [np.empty(0)]
-        for chunk in chunks(results.list(self.place), _CHUNK):
-            at = digests.find(self._planned.digests, digests.each(key for key, _ in chunk))
-            done[at[at >= 0]] = True
-            number += len(chunk)
-            ended.append(np.array([item.modified for _, item in chunk])[at >= 0])
-        return done, np.concatenate(ended), number - int(done.sum())
+        at = digests.find(self._planned.digests, self._results.digests)
+        done[at[at >= 0]] = True
+        return done, self._results.modified[at >= 0], len(at) - int(done.sum())
 
     def _records(self) -> tuple[FailureRows, list[Failure]]:
         """All failure records as judge() takes them, and the failures that its result refers to."""

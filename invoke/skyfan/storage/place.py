@@ -15,7 +15,7 @@ Lambda's own failure records are in a separate bucket: aws/lambda/async/<functio
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,24 +27,13 @@ from obstore.store import LocalStore, ObjectStore
 
 from ..errors import InputError
 from . import s3
+from .listing import Listing, Object
 from .s3 import ERRORS, storage_error
 
 CONCURRENT_GETS = 32
 """Enough to hide the latency of S3, few enough for a laptop's sockets."""
 READ_AHEAD = 64 << 20
 """Maximum bytes that `Place.fetch` holds; a larger object is fetched alone."""
-
-
-@dataclass(frozen=True)
-class Object:
-    """One object of a listing."""
-
-    key: str
-    size: int
-    modified: float
-    """Unix time in seconds."""
-    etag: str = ""
-    """Differs between versions of an object, also if size and time do not."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +68,10 @@ class Place:
 
         A bucket lists in the order of keys, without those up to and including `after`; a folder does neither.
         """
+        if self.folder:
+            for _, files in Listing(self.folder, prefix).changes():
+                yield from files
+            return
         try:
             for page in obstore.list(self.store, prefix, offset=after, chunk_size=1000):
                 for item in page:
@@ -87,6 +80,14 @@ class Place:
                         yield Object(item["path"], item["size"], modified, item["e_tag"] or "")
         except ERRORS as error:
             raise storage_error(f"{self.name}/{prefix}", error) from error
+
+    def watch(self, prefix: str) -> Callable[[], Iterator[tuple[int, Iterable[Object]]]]:
+        """A function that lists the objects under a prefix in numbered groups: at first all, later those in
+        which objects may have come or gone since its last call that came to its end. A bucket is one group.
+        """
+        if self.folder:
+            return Listing(self.folder, prefix).changes
+        return lambda: iter([(0, self.list(prefix))])
 
     def prefixes(self, prefix: str) -> tuple[str, ...]:
         """The folders directly under a prefix that ends with a slash, without a slash at their end."""

@@ -12,7 +12,8 @@ from skyfan_contract import key_of
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .place import Object, Place
+    from .listing import Object
+    from .place import Place
 
 
 def from_path(path: str | os.PathLike[str]) -> str:

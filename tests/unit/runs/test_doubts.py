@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ from click.testing import CliRunner, Result
 from skyfan.cli import main
 from skyfan.runs import state
 from skyfan.storage import uris
-from skyfan.storage.place import Object, Place
+from skyfan.storage.listing import Object
+from skyfan.storage.place import Place
 from skyfan_contract import NO_DOUBTS
 
 from .conftest import Handmade
@@ -67,7 +67,7 @@ def test_of_marks_of_one_second_the_doubt_counts(three: Handmade, monkeypatch: p
 
         def in_one_second(place: Place, prefix: str, *, turned: bool = backwards) -> Iterator[Object]:
             items = sorted(listed(place, prefix), key=lambda item: item.key, reverse=turned)
-            return (replace(item, modified=1.0) for item in items)
+            return (item._replace(modified=1.0) for item in items)
 
         with monkeypatch.context() as patch:
             patch.setattr(Place, "list", in_one_second)

@@ -1,14 +1,19 @@
 """A state that is read repeatedly while the storage fails now and then."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
+
+import pytest
 
 from skyfan.errors import InputError
 from skyfan.runs import state
 from skyfan.runs.state import Follower
-from skyfan.storage.place import Object, Place
+from skyfan.storage import listing
+from skyfan.storage.listing import Object
+from skyfan.storage.place import Place
 
 from .conftest import Handmade
 
@@ -44,6 +49,16 @@ class Failing(Place):
         for item in super().list(prefix, after):
             self._step(item.key)
             yield item
+
+    def watch(self, prefix: str) -> Callable[[], Iterator[tuple[int, Iterable[Object]]]]:
+        changes = super().watch(prefix)
+
+        def stepped() -> Iterator[tuple[int, Iterable[Object]]]:
+            for number, items in changes():
+                self._step(prefix)
+                yield number, items
+
+        return stepped
 
 
 def failing(place: Place, countdown: list[int]) -> Failing:
@@ -82,3 +97,23 @@ def test_a_read_that_fails_loses_nothing(handmade: Handmade) -> None:
             group.document() for group in expected.groups()
         ]
     assert 15 < failures < len(followers), "not every operation of a read has failed"
+
+
+def test_results_that_come_and_go_are_seen(handmade: Handmade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_SETTLED_NS", 0)
+    handmade.plan(FILES[:3])
+    handmade.done(FILES[0])
+    handmade.done(FILES[5])
+    follower = Follower(handmade.place, "r", handmade.lambdas)
+    found = follower.read(now=NOW)
+    assert (found.counts["done"], found.unplanned) == (1, 1)
+    time.sleep(0.02)
+    handmade.done(FILES[1])
+    assert follower.read(now=NOW).counts["done"] == 2
+    time.sleep(0.02)
+    for path in Path(handmade.place.name, "runs/r/catalogs").rglob("[af].fits.cat.fits"):
+        path.unlink()
+    found = follower.read(now=NOW)
+    assert (found.counts["done"], found.unplanned) == (1, 0)
+    assert [file.uri for file in found.files("done")] == [FILES[1]]
+    assert found.times.first_done == found.times.last_done

@@ -12,8 +12,8 @@ import pytest
 from skyfan.engine import Selection
 from skyfan.errors import UsageError
 from skyfan.plans import plan as plans
+from skyfan.runs import digests, show, state
 from skyfan.runs import run as runs
-from skyfan.runs import show, state
 from skyfan.runs.judge import STATES, Limits
 from skyfan.storage.place import Place
 from skyfan.task import Task
@@ -326,7 +326,7 @@ def test_an_event_that_expired_at_the_very_end_of_a_cancel_is_cancelled(handmade
 
 
 def test_results_of_many_pages_are_counted_once(handmade: Handmade, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "_CHUNK", 2)
+    monkeypatch.setattr(digests, "_CHUNK", 2)
     handmade.plan([A, B, C])
     for number, uri in enumerate((A, B, C, D, E)):
         handmade.done(uri)

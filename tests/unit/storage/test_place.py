@@ -8,7 +8,8 @@ from obstore.store import MemoryStore
 
 from skyfan.errors import InputError
 from skyfan.storage import place as places
-from skyfan.storage.place import Object, Place
+from skyfan.storage.listing import Object
+from skyfan.storage.place import Place
 
 
 @pytest.fixture
