@@ -19,6 +19,12 @@ _IMAGE_NAME = """
 from samcli.local.docker.lambda_image import LambdaImage, Runtime
 print(f"{LambdaImage._INVOKE_REPO_PREFIX}/{Runtime.get_image_name_tag('python3.13', 'x86_64')}")
 """
+# What a container calls the machine it runs on; `docker network inspect` does not always say.
+_GATEWAY = """
+import socket, struct
+route = next(line.split() for line in open("/proc/net/route") if line.split()[1] == "00000000")
+print(socket.inet_ntoa(struct.pack("<L", int(route[2], 16))))
+"""
 # Nobody's account: what SAM and boto3 want to find.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -89,6 +95,11 @@ def make_stand_in() -> str:
     if found.returncode or found.stdout.strip():  # missing, or a stand-in that may be an older one
         run("docker", "tag", STAND_IN, name, timeout=60)
     return STAND_IN
+
+
+def gateway() -> str:
+    """What a container calls the machine that it runs on; needs the stand-in."""
+    return run("docker", "run", "--rm", STAND_IN, "python3.13", "-c", _GATEWAY, timeout=60).strip()
 
 
 def build(folder: Path, stack: Path = REPO) -> Path:

@@ -14,6 +14,7 @@ import budget
 import compile as compiler
 import interpreter
 import prune
+import replace
 import resolve
 import seal
 import strip
@@ -31,6 +32,7 @@ def build(folder: Path, architecture: str, output: Path) -> str:
         folder / "requirements.txt", tree, settings["python"], settings["platforms"][architecture]
     )
     prune.prune(tree, settings["prune"]["remove"], settings["prune"]["keep"])
+    replace.replace(tree, settings["replace"])
     strip.strip(tree)
     version = compiler.compile_tree(tree, settings["python"], _MOUNT)
     digest = seal.seal(tree)
@@ -57,6 +59,7 @@ def main(arguments: list[str]) -> int | str:
         compiler.CompileError,
         interpreter.InterpreterError,
         prune.PruneError,
+        replace.ReplaceError,
         resolve.ResolveError,
     ) as exc:
         return f"layer: {exc}"

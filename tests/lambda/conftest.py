@@ -19,12 +19,6 @@ import yaml
 from standins import aws as stand_in_aws
 
 HERE = Path(__file__).parent
-# What a container calls the machine it runs on; `docker network inspect` does not always say.
-_GATEWAY = """
-import socket, struct
-route = next(line.split() for line in open("/proc/net/route") if line.split()[1] == "00000000")
-print(socket.inet_ntoa(struct.pack("<L", int(route[2], 16))))
-"""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,7 +85,7 @@ def s3() -> Iterator[boto3.client]:
 @pytest.fixture(scope="session")
 def reaching(stand_in: str, s3: boto3.client) -> Callable[[Path], Path]:
     """Gives a built template the S3 server's URL: SAM passes on only variables that a template names."""
-    host = containers.run("docker", "run", "--rm", stand_in, "python3.13", "-c", _GATEWAY, timeout=60).strip()
+    host = containers.gateway()
 
     def written(built: Path) -> Path:
         content = yaml.safe_load((built / "template.yaml").read_text())

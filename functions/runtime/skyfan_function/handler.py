@@ -29,6 +29,7 @@ from .errors import (
 )
 from .event import Request, checked_run
 from .failures import described, record, record_uri
+from .s3_client import prepare
 from .storage import Source, open_input, origin_of, output_uri, prove_writable, read_own, replaces, write
 from .time_limit import SPARE_S, in_time
 
@@ -89,6 +90,7 @@ def lambda_handler(
         # Logged with the result or failure of this invocation; a batch has several.
         return one(event, requestId=getattr(context, "aws_request_id", None))
 
+    prepare()
     return handler
 
 

@@ -9,9 +9,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, key_of
@@ -23,20 +22,14 @@ from .errors import (
     OutputRefusedError,
     StorageError,
 )
+from .s3_client import client_of, endpoint_url, own_region
 from .s3_object import S3Object
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Store
 
 _KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
 _READ_AHEAD = 1 << 20
-_OF_CLIENT = re.compile(r"AWS_|SSL_|.*_proxy$", re.IGNORECASE)
 _proven: set[str] = set()
 # Name of the metadata of an object that says what it was made from.
 _ORIGIN = "skyfan-origin"
-
-# An anonymous request must go to the bucket's own region, wherever the caller is configured to be.
-_BUCKET_REGION = {"stpubdata": "us-east-1"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
         return
     import obstore
 
-    store, key = _s3(uri, access)
+    store, key = client_of(uri, access)
     with _s3_errors(uri, access):
         meta = obstore.head(store, key)
         raw = S3Object(store, key, meta["size"], meta["e_tag"])
@@ -104,7 +97,7 @@ def write(uri: str, body: bytes, origin: str = "") -> None:
     import obstore
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    store, key = _s3(uri, "signed")
+    store, key = client_of(uri, "signed")
     try:
         obstore.put(store, key, body, use_multipart=False, attributes=_attributes(origin))
     except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError) as exc:
@@ -129,7 +122,7 @@ def replaces(uri: str, body: bytes, origin: str = "") -> bool:
         return existed
     import obstore
 
-    store, key = _s3(uri, "signed")
+    store, key = client_of(uri, "signed")
     with suppress(Exception):  # there is one, or an error that write() gets past or explains
         obstore.put(store, key, body, use_multipart=False, mode="create", attributes=_attributes(origin))
         return False
@@ -143,7 +136,7 @@ def origin_of(uri: str) -> str:
         return ""
     import obstore
 
-    store, key = _s3(uri, "signed")
+    store, key = client_of(uri, "signed")
     try:
         return obstore.get(store, key, options={"head": True}).attributes.get(_ORIGIN, "")
     except Exception:  # no such object, for one: its input is processed
@@ -157,7 +150,7 @@ def read_own(uri: str) -> bytes | None:
     """
     import obstore
 
-    store, key = _s3(uri, "signed")
+    store, key = client_of(uri, "signed")
     try:
         with _s3_errors(uri, "signed"):
             return bytes(obstore.get(store, key).bytes())
@@ -203,69 +196,6 @@ def _path(uri: str) -> Path:
     return Path(unquote(uri.removeprefix("file://")))
 
 
-def _own_region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-
-
-def _s3(uri: str, access: Access) -> tuple[S3Store, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    variables = tuple((name, value) for name, value in os.environ.items() if _OF_CLIENT.match(name))
-    return _store(bucket, access, variables), key
-
-
-@lru_cache(maxsize=8)
-def _store(bucket: str, access: Access, variables: tuple[tuple[str, str], ...]) -> S3Store:
-    """The client of a bucket, kept while the ``variables`` of the environment that it reads stay the same.
-
-    A new one parses all certificates of the machine, 15 ms, and opens new connections.
-    """
-    from obstore.store import S3Store
-
-    options: dict[str, Any] = {"region": _BUCKET_REGION.get(bucket, _own_region())}
-    if access == "anonymous":
-        options["skip_signature"] = True
-    elif not os.environ.get("AWS_ACCESS_KEY_ID"):
-        options["credential_provider"] = _profile_credentials()
-    if access == "requester-pays":
-        options["request_payer"] = True
-    if endpoint := _endpoint():
-        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    client: ClientConfig = {
-        "allow_http": bool(endpoint and endpoint.startswith("http://")),
-        "timeout": "60s",
-    }
-    if certificates := os.environ.get("AWS_CA_BUNDLE"):  # as the local engine sets it
-        client["root_certificate"] = _certificates(certificates)
-    return S3Store(bucket, client_options=client, retry_config={"max_retries": 5}, **options)
-
-
-def _certificates(path: str) -> str:
-    try:
-        text = Path(path).read_text()
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"the certificates that AWS_CA_BUNDLE names cannot be read: {exc}") from exc
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ConfigurationError(f"AWS_CA_BUNDLE names {path}, which has no certificate in PEM form")
-    return text
-
-
-def _profile_credentials() -> Any:
-    """Credentials of a profile or of single sign-on, which only boto3 reads; Lambda sets the environment."""
-    try:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        return Boto3CredentialProvider()
-    except (ImportError, ValueError) as exc:
-        raise AccessDeniedError(
-            "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or install boto3 (pip install 'skyfan[aws]') and configure a profile"
-        ) from exc
-
-
 @contextmanager
 def _file_errors(uri: str) -> Iterator[None]:
     try:
@@ -308,7 +238,7 @@ def _elsewhere(uri: str, exc: BaseException) -> str:
         return ""
     found = re.search("expecting '([-a-z0-9]+)'|<Region>([-a-z0-9]+)<", text)
     region = (found[1] or found[2]) if found else _region_of(uri.split("/")[2])
-    return f"the bucket is in {region or 'another region'}, and this function in {_own_region()}"
+    return f"the bucket is in {region or 'another region'}, and this function in {own_region()}"
 
 
 def _region_of(bucket: str) -> str:
@@ -316,7 +246,7 @@ def _region_of(bucket: str) -> str:
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
     from urllib.parse import urlsplit
 
-    endpoint = urlsplit(_endpoint() or f"https://s3.{_own_region()}.amazonaws.com")
+    endpoint = urlsplit(endpoint_url() or f"https://s3.{own_region()}.amazonaws.com")
     kind = HTTPConnection if endpoint.scheme == "http" else HTTPSConnection
     with suppress(OSError, HTTPException), closing(kind(endpoint.netloc, timeout=5)) as connection:
         connection.request("HEAD", f"/{bucket}")

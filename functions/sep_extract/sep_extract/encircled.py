@@ -29,7 +29,8 @@ class Encircled:
 
 
 @cache
-def _tables() -> dict[str, dict[str, Any]]:
+def tables() -> dict[str, dict[str, Any]]:
+    """All tables by the name of their instrument."""
     import tomllib
 
     document = tomllib.loads(_FILE.read_text(encoding="utf-8"))
@@ -41,7 +42,7 @@ def encircled(instrument: str, wavelength: float | None, scale: float | None) ->
 
     ``scale`` in arcsec per pixel. None without a table, or outside of its wavelengths.
     """
-    table = _tables().get(instrument)
+    table = tables().get(instrument)
     if table is None or wavelength is None or scale is None:
         return None
     known, shares = np.array(table["wavelengths"], float), np.array(table["shares"])
@@ -54,5 +55,5 @@ def encircled(instrument: str, wavelength: float | None, scale: float | None) ->
 
 def vega(instrument: str, filter_name: str) -> float | None:
     """The AB magnitude of Vega in a filter; None if no table has it."""
-    magnitude: float | None = _tables().get(instrument, {}).get("vega", {}).get(filter_name.upper())
+    magnitude: float | None = tables().get(instrument, {}).get("vega", {}).get(filter_name.upper())
     return magnitude

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import numpy as np
+
 from skyfan_function.errors import EventError
 from skyfan_function.handler import Job, Result, lambda_handler
 
+from . import encircled, instruments, plain_wcs
 from .catalog import join, summary_of, table_of
 from .chip import chips
 from .event import Request
@@ -84,4 +89,14 @@ def process(job: Job[Request]) -> Result:
     return Result(body, summary, beside)
 
 
+def prepare() -> None:
+    """Load what the first image would load: while Lambda imports this module, it gives a full CPU."""
+    np.median([0.0])  # imports numpy.ma
+    with suppress(ImportError):  # of another astropy; its public class is imported when it is needed
+        plain_wcs.core()
+    instruments.table()
+    encircled.tables()
+
+
+prepare()
 handler = lambda_handler(process, Request)

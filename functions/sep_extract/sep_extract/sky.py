@@ -10,7 +10,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from . import wcs_cards
+from . import plain_wcs, wcs_cards
 
 Floats = NDArray[np.float64]
 
@@ -90,9 +90,11 @@ class Sky:
 
 def _validated(cards: fits.Header, hdus: fits.HDUList | None, shape: tuple[int, ...]) -> tuple[Any, float]:
     """The WCS and its scale at the centre, in arcsec. Raises if it gives no place, or no plausible scale."""
-    from astropy.wcs import WCS
+    wcs: Any = plain_wcs.read(cards)
+    if wcs is None:
+        from astropy.wcs import WCS
 
-    wcs = WCS(cards, fobj=hdus, naxis=2)
+        wcs = WCS(cards, fobj=hdus, naxis=2)
     if not wcs.has_celestial:
         raise ValueError("it has no celestial axes")
     sky = Sky(wcs, None)

@@ -14,7 +14,7 @@ from skyfan_function.errors import (
     InputNotFoundError,
     StorageError,
 )
-from skyfan_function.storage import _s3, open_input, output_uri, write
+from skyfan_function.storage import open_input, output_uri, write
 
 NAMES = [
     "plain.fits",
@@ -201,20 +201,3 @@ def test_certificates_that_cannot_be_read_are_named(
         open_input("s3://stpubdata/a.fits", "anonymous"),
     ):
         pass
-
-
-def test_the_client_of_a_bucket_is_kept_while_its_settings_are_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "one")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    store, key = _s3("s3://bucket/a/b.fits", "signed")
-    assert key == "a/b.fits"
-    monkeypatch.setenv("_X_AMZN_TRACE_ID", "new in each invocation")
-    assert _s3("s3://bucket/c.fits", "signed")[0] is store
-    assert _s3("s3://bucket/c.fits", "anonymous")[0] is not store
-    assert _s3("s3://other/c.fits", "signed")[0] is not store
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "HTTPS_PROXY"):
-        with monkeypatch.context() as patch:
-            patch.setenv(name, "http://127.0.0.1:9")
-            assert _s3("s3://bucket/c.fits", "signed")[0] is not store
