@@ -60,17 +60,21 @@ class Proxy:
                 proxy.seen.append(Seen(self.command, self.path, self.headers))
                 connection = http.client.HTTPConnection(upstream)
                 connection.request(self.command, self.path, body, dict(self.headers))
-                reply = connection.getresponse()
-                content = reply.read()
+                self.reply = connection.getresponse()
+                content = self.reply.read()
                 connection.close()
                 if proxy.spoil and proxy.spoil(self, content):
                     return
-                self.send_response_only(reply.status, reply.reason)
-                for key, value in reply.getheaders():
+                self.send_reply()
+                self.wfile.write(content)
+
+            def send_reply(self) -> None:
+                """Status and headers of the server's reply."""
+                self.send_response_only(self.reply.status, self.reply.reason)
+                for key, value in self.reply.getheaders():
                     if key.lower() not in {"connection", "transfer-encoding"}:
                         self.send_header(key, value)
                 self.end_headers()
-                self.wfile.write(content)
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815
 
@@ -146,7 +150,7 @@ def test_anonymous_requests_are_not_signed(s3: Any, proxy: Proxy, account: None)
     """Not even where there are credentials: the archive's bucket refuses those of other accounts."""
     s3.put_object(Bucket="sky", Key="a.fits", Body=b"light", ACL="public-read")
     assert get("s3://sky/a.fits") == b"light"
-    assert [request.command for request in proxy.seen] == ["HEAD", "GET"]
+    assert [request.command for request in proxy.seen] == ["GET"]
     for request in proxy.seen:
         assert "authorization" not in request.headers
         assert "x-amz-request-payer" not in request.headers
@@ -163,7 +167,7 @@ def test_signed_requests_are_signed(s3: Any, proxy: Proxy, account: None) -> Non
 def test_the_requester_pays_when_told_to(s3: Any, proxy: Proxy, account: None) -> None:
     s3.put_object(Bucket="sky", Key="paid.fits", Body=b"light", ACL="private")
     assert get("s3://sky/paid.fits", "requester-pays") == b"light"
-    assert {request.command for request in proxy.seen} == {"HEAD", "GET"}
+    assert [request.command for request in proxy.seen] == ["GET"]
     for request in proxy.seen:
         assert request.headers["x-amz-request-payer"] == "requester"
         assert "authorization" in request.headers
@@ -235,9 +239,10 @@ def test_a_read_of_any_size_is_exact(s3: Any, proxy: Proxy, size: int) -> None:
         assert source.size == size
         assert source.file.read(size) == body
         assert source.file.read(1) == b""
-    covered = sorted(proxy.ranges())
+    covered = [(first, min(last, size - 1)) for first, last in proxy.ranges()]
     assert sum(last - first + 1 for first, last in covered) == size, "no byte is fetched twice"
-    assert all(last - first < 8 << 20 for first, last in covered)
+    assert all(last - first < 12 << 20 for first, last in covered)
+    assert len(proxy.seen) <= 3
 
 
 def test_reads_in_any_order_are_exact(s3: Any, proxy: Proxy) -> None:
@@ -252,9 +257,8 @@ def test_reads_in_any_order_are_exact(s3: Any, proxy: Proxy) -> None:
             assert source.file.read(count) == body[at : at + count]
             assert source.file.tell() == min(at + count, len(body))
         source.file.seek(0)
-        before = len(proxy.seen)
         assert source.file.read() == body
-        assert len(proxy.seen) - before <= 4, "without a size, too, in parts of megabytes"
+        assert sum(last - first + 1 for first, last in proxy.ranges()) == len(body), "no byte twice"
         source.file.seek(-5, 2)
         assert source.file.read() == body[-5:]
         source.file.seek(10 << 20, 1)
@@ -308,10 +312,7 @@ def broken(times: float) -> Callable[[Any, bytes], bool]:
         if request.command != "GET" or left[0] <= 0 or request.path.endswith("/cancel.json"):
             return False
         left[0] -= 1
-        request.send_response_only(206)
-        request.send_header("content-length", str(len(reply)))
-        request.send_header("content-range", f"bytes 0-{len(reply) - 1}/{len(reply)}")
-        request.end_headers()
+        request.send_reply()
         request.wfile.write(reply[: len(reply) // 2])
         request.wfile.flush()
         request.connection.shutdown(socket.SHUT_RDWR)
@@ -352,7 +353,7 @@ def test_a_server_in_trouble_is_asked_again(s3: Any, proxy: Proxy, status: int) 
 
     proxy.spoil = spoil
     assert get("s3://sky/a.fits") == b"light"
-    assert [request.command for request in proxy.seen] == ["HEAD", "HEAD", "HEAD", "GET"]
+    assert [request.command for request in proxy.seen] == ["GET", "GET", "GET"]
 
 
 def test_a_catalog_is_one_put(s3: Any, proxy: Proxy, account: None) -> None:

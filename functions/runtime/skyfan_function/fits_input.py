@@ -7,9 +7,9 @@ import gzip
 import io
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from astropy.io import fits
 from astropy.io.fits.hdu.base import ExtensionHDU
@@ -22,26 +22,41 @@ GZIP = b"\x1f\x8b"
 _BLOCK = 2880
 # Errors of astropy itself have no number; these are what seeking to an absurd place gives.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW)
+_STANDARD = fits.PrimaryHDU | ExtensionHDU
 # What astropy's reader raises for damage; while it parses headers, almost anything.
 _READING = (OSError, fits.VerifyError)
 _PARSING = (*_READING, ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
 @contextmanager
-def open_fits(source: Source) -> Iterator[fits.HDUList]:
+def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -> Iterator[fits.HDUList]:
     """Open a FITS file, gzipped or not. Headers are read and checked, pixels only when they are used.
 
-    A gzipped file is unpacked while it is read; reading backwards unpacks it from the start again. Raises
-    NotFitsError, TruncatedError or UnreadableError, also if astropy's reader fails inside the ``with``.
+    Data of ``wanted`` HDUs are announced to the source as soon as their header is known. A gzipped file is
+    unpacked while it is read; reading backwards unpacks it from the start again. Raises NotFitsError,
+    TruncatedError or UnreadableError, also if astropy's reader fails inside the ``with``.
     """
     with warnings.catch_warnings(), ExitStack() as opened:
         warnings.simplefilter("ignore", AstropyWarning)
         with readable(source.name):
             file = _plain(source.name, source.file)
+            if file is not source.file:
+                source.prefetch([(0, source.size)])
             hdus = opened.enter_context(fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True))
+            coming = []
+            for hdu in hdus:  # reads one header after another
+                if file is source.file and isinstance(hdu, _STANDARD) and wanted(hdu):
+                    coming.append(data_range(hdu))
+                    source.prefetch(coming)
             _refuse_damaged(source.name, hdus, file, source.size if file is source.file else None)
         with readable(source.name, _READING):
             yield hdus
+
+
+def data_range(hdu: Any) -> tuple[int, int]:
+    """First byte of an HDU's data in its file, and the first after them."""
+    info = hdu.fileinfo()
+    return info["datLoc"], info["datLoc"] + info["datSpan"]
 
 
 @contextmanager
@@ -80,7 +95,7 @@ def _plain(name: str, file: BinaryIO) -> BinaryIO:
 def _refuse_damaged(name: str, hdus: fits.HDUList, file: BinaryIO, size: int | None) -> None:
     """Raise for a file that ends early; ``size`` in bytes, None if only reading to the end tells it."""
     for index in range(len(hdus)):
-        if not isinstance(hdus[index], fits.PrimaryHDU | ExtensionHDU):
+        if not isinstance(hdus[index], _STANDARD):
             raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
     last = hdus[-1].fileinfo()
     file.seek(last["datLoc"] + last["datSpan"])

@@ -6,9 +6,10 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
@@ -23,10 +24,9 @@ from .errors import (
     StorageError,
 )
 from .s3_client import client_of, endpoint_url, own_region
-from .s3_object import S3Object
+from .s3_object import BLOCK, Range, S3Object, version
 
 _KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
-_READ_AHEAD = 1 << 20
 _proven: set[str] = set()
 # Name of the metadata of an object that says what it was made from.
 _ORIGIN = "skyfan-origin"
@@ -48,12 +48,22 @@ class Source:
         """The file's own name, without bucket or folders."""
         return key_of(self.uri).rsplit("/", 1)[-1]
 
+    def prefetch(self, ranges: Iterable[Range], memory: int | None = None) -> None:
+        """Announce bytes [start, stop) that will be read, in the order of need.
+
+        Of an object of S3 they are fetched in the background, several ranges at a time, with at most
+        ``memory`` bytes held that have not been read; what was announced before and has not begun is
+        forgotten. Of any other file nothing is done.
+        """
+        if isinstance(raw := getattr(self.file, "raw", None), S3Object):
+            raw.prefetch(ranges, memory)
+
 
 @contextmanager
 def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     """Open an input for reading.
 
-    An object of S3 is fetched in ranges as it is read, and only while it is the version that was opened.
+    An object of S3 is fetched in ranges as it is read or announced, while it is the version that was opened.
     Raises InputNotFoundError, AccessDeniedError or StorageError, also while it is read.
     """
     if uri.startswith("file://"):
@@ -63,18 +73,10 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
             stat = os.fstat(file.fileno())
             yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
         return
-    import obstore
-
     store, key = client_of(uri, access)
-    with _s3_errors(uri, access):
-        meta = obstore.head(store, key)
-        raw = S3Object(store, key, meta["size"], meta["e_tag"])
-        yield Source(
-            uri,
-            io.BufferedReader(raw, _READ_AHEAD),
-            meta["size"],
-            f"etag={(meta['e_tag'] or '').strip(chr(34))}",
-        )
+    raw = S3Object(store, key, partial(_s3_errors, uri, access))
+    with io.BufferedReader(raw, BLOCK) as buffered:
+        yield Source(uri, buffered, raw.size, version(raw.meta))
 
 
 def write(uri: str, body: bytes, origin: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import mmap
 import multiprocessing
 import os
@@ -97,6 +98,7 @@ class Child:
 def _serve(pipe: Connection, work: Work, shared: mmap.mmap) -> None:
     """In the child, which never returns: it ends with the process that it works for, if not before."""
     status = 1
+    gc.freeze()  # what the storage client left behind is not ended here: its threads are not in this process
     try:
         while True:
             request, seconds = pipe.recv()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,14 +12,20 @@ import numpy as np
 from astropy.io import fits
 
 from skyfan_contract import memory_of
-from skyfan_function.fits_input import GZIP, open_fits, readable
+from skyfan_function.fits_input import GZIP, data_range, open_fits, readable
 from skyfan_function.storage import Source
 
 from .cards import Cards
 from .errors import ImageTooLargeError
-from .planes import Plane, passed_over, planes, shape_of
+from .planes import SCIENCE, Plane, kind_of, name_of, passed_over, planes, shape_of
 
 _UNZIP = 8 << 20
+# A file up to this size is fetched whole from S3: planes that nobody reads take less time than requests for
+# one header after another.
+_WHOLE = 32 << 20
+# Bytes that may be fetched ahead of their use: a chip of WFC3/UVIS while the one before it is measured.
+_AHEAD = 128 << 20
+_LEAST_AHEAD = 16 << 20
 
 
 @dataclass
@@ -32,6 +38,12 @@ class Image:
     passed_over: list[int]
     """Extensions with images that are in no plane, though nothing says what else they are."""
     notes: list[str]
+    _announce: Callable[[list[tuple[int, int]]], None] = lambda _: None
+
+    def prefetch(self, plane: Plane) -> None:
+        """Announce that all pixels of a plane will be read, and after them those of the planes behind it."""
+        coming = self.planes[self.planes.index(plane) :]
+        self._announce([data_range(self.hdus[i]) for one in coming for i in one.in_order])
 
     @property
     def header(self) -> fits.Header:
@@ -61,12 +73,16 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
     name = source.name
     with readable(name):
         plain = _plain(source, memory)
-    with open_fits(plain) as hdus:
+    if plain.size <= _WHOLE:
+        plain.prefetch([(0, plain.size)])
+    with open_fits(plain, lambda hdu: name_of(hdu) == SCIENCE or kind_of(hdu) is not None) as hdus:
         with readable(name):
             found = planes(name, hdus)
-            _refuse_too_large(name, hdus, found, memory, 0 if plain is source else plain.size)
+            need = _refuse_too_large(name, hdus, found, memory, 0 if plain is source else plain.size)
             notes = _missing_extensions(hdus)
-        yield Image(name, hdus, found, passed_over(hdus, found), notes)
+            spare = _AHEAD if memory is None else min(_AHEAD, max(memory - need, _LEAST_AHEAD))
+            plain.prefetch((), spare)
+        yield Image(name, hdus, found, passed_over(hdus, found), notes, plain.prefetch)
 
 
 def _plain(source: Source, memory: int | None) -> Source:
@@ -75,6 +91,7 @@ def _plain(source: Source, memory: int | None) -> Source:
     source.file.seek(0)
     if not packed:
         return source
+    source.prefetch([(0, source.size)])
     body = io.BytesIO()
     with gzip.GzipFile(fileobj=source.file) as unzipped:
         while part := unzipped.read(_UNZIP):
@@ -100,7 +117,8 @@ def _missing_extensions(hdus: fits.HDUList) -> list[str]:
 
 def _refuse_too_large(
     name: str, hdus: fits.HDUList, found: list[Plane], memory: int | None, unzipped: int
-) -> None:
+) -> int:
+    """Bytes of memory that the largest chip needs."""
     sizes = [(int(np.prod(shape_of(hdus[plane.science]))), plane.kinds) for plane in found]
     need, pixels = max((memory_of(pixels, kinds) + unzipped, pixels) for pixels, kinds in sizes)
     if memory is not None and need > memory:
@@ -108,3 +126,4 @@ def _refuse_too_large(
             f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory "
             f"and there are {memory >> 20} MB; send it to a function with more memory"
         )
+    return need

@@ -50,6 +50,12 @@ class Plane:
         """The names of the fields that there are, of those whose pixels are measured."""
         return [name for name, index in vars(self).items() if index is not None and name not in COUNTS]
 
+    @property
+    def in_order(self) -> list[int]:
+        """The extensions in the order in which their pixels are read."""
+        order = (self.science, self.dq, self.weight, self.error, self.area, self.context, self.samples)
+        return [index for index in order if index is not None]
+
 
 def name_of(hdu: Any) -> str:
     """The last word of EXTNAME in capitals, which says what it is: UNCERT of TESS's CAMERA.CCD 4.3 uncert."""

@@ -82,6 +82,8 @@ class PixelReader:
         Raises NoValidPixelsError if there are too few pixels to tell the levels.
         """
         self._part = part
+        if part is None:
+            self._image.prefetch(self._plane)
         shape = self.shape if part is None else part.shape
         data = self._array(self._plane.science, np.float32)
         assert data is not None

@@ -1,0 +1,192 @@
+"""S3 for reading: the files of a folder as one public bucket behind a line of a latency and a rate.
+
+    python -m standins.bucket FOLDER --latency 0.03 --rate 78e6
+
+Answers HEAD and GET with ranges, ETag and If-Match as S3 does. The latency is added to each request, the rate
+is shared by all. Its first line of output is its URL; GET /requests returns what was asked since the last
+time, as a JSON list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from email.utils import formatdate
+from pathlib import Path
+from urllib.parse import unquote
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_PIECE = 1 << 16
+_SLACK_S = 0.005
+_REASON = {200: "OK", 206: "Partial Content", 404: "Not Found", 412: "Precondition Failed", 416: "No Range"}
+
+
+@dataclass
+class Request:
+    """One request for a file; ``sent`` are the bytes of its body, times are seconds of one clock."""
+
+    method: str
+    key: str
+    start: int = 0
+    sent: int = 0
+    status: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+
+
+def chain(requests: list[Request]) -> int:
+    """The longest chain of requests that each began when the one before had ended."""
+    length, end = 0, 0.0
+    for request in sorted(requests, key=lambda one: one.ended):
+        if request.began >= end:
+            length, end = length + 1, request.ended
+    return length
+
+
+def waits(requests: list[Request]) -> int:
+    """Requests that began while no other was under way: each costs a latency in which nothing is sent."""
+    count, end = 0, 0.0
+    for request in sorted(requests, key=lambda one: one.began):
+        count += request.began >= end
+        end = max(end, request.ended)
+    return count
+
+
+@dataclass
+class Bucket:
+    """The server and what it was asked for.
+
+    ``spoil`` may change a reply before it is sent: it gets the request and the headers, and returns the body
+    to send, or None to send the reply as it is.
+    """
+
+    folder: Path
+    latency: float = 0.0
+    """Seconds."""
+    rate: float = 0.0
+    """Bytes per second; 0: no limit."""
+    requests: list[Request] = field(default_factory=list)
+    spoil: Callable[[Request, dict[str, str], bytes], bytes | None] | None = None
+    _free: float = 0.0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client's connection."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                method, path, _ = head[0].split(" ")
+                headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
+                if path == "/requests":
+                    body = json.dumps([asdict(request) for request in self.requests]).encode()
+                    self.requests.clear()
+                    await self._write(writer, 200, {"Content-Length": str(len(body))}, body)
+                    continue
+                await self._answer(writer, Request(method, unquote(path), began=time.monotonic()), headers)
+        writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, request: Request, wanted: dict[str, str]) -> None:
+        self.requests.append(request)
+        request.key = request.key.lstrip("/").partition("/")[2]
+        status, headers, body = self._reply(request, wanted)
+        request.status = status
+        if self.spoil and (spoiled := self.spoil(request, headers, body)) is not None:
+            body = spoiled
+        await asyncio.sleep(self.latency)
+        if request.method == "HEAD":
+            body = b""
+        try:
+            request.sent = len(body)
+            await self._write(writer, status, headers, body)
+        finally:
+            request.ended = time.monotonic()
+        if len(body) < int(headers["Content-Length"]) and request.method != "HEAD":
+            raise ConnectionError("spoiled: the body ends early")
+
+    def _reply(self, request: Request, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        path = self.folder / request.key
+        if not path.is_file():
+            return 404, {"Content-Length": "0"}, b""
+        stat = path.stat()
+        headers = {
+            "ETag": f'"{stat.st_size:x}-{stat.st_mtime_ns:x}"',
+            "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
+        if wanted.get("if-match", headers["ETag"]) != headers["ETag"]:
+            return 412, {"Content-Length": "0"}, b""
+        start, stop, status = 0, stat.st_size, 200
+        if match := _RANGE.fullmatch(wanted.get("range", "")):
+            start, status = int(match[1]), 206
+            stop = min(int(match[2]) + 1, stop) if match[2] else stop
+            if start >= stat.st_size:
+                return 416, {"Content-Length": "0"}, b""
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stat.st_size}"
+        request.start = start
+        headers["Content-Length"] = str(stop - start)
+        if request.method == "HEAD":
+            return status, headers, b""
+        with path.open("rb") as file:
+            file.seek(start)
+            return status, headers, file.read(stop - start)
+
+    async def _write(
+        self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str], body: bytes
+    ) -> None:
+        lines = [f"HTTP/1.1 {status} {_REASON.get(status, '')}", *(f"{k}: {v}" for k, v in headers.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        for at in range(0, len(body), _PIECE):
+            piece = memoryview(body)[at : at + _PIECE]
+            if self.rate:
+                # Sleeps are too long by a millisecond or so, which the next pieces make up for.
+                self._free = max(self._free, time.monotonic() - _SLACK_S) + len(piece) / self.rate
+                await asyncio.sleep(self._free - time.monotonic())
+            writer.write(piece)
+            await writer.drain()
+
+
+@contextlib.contextmanager
+def serving(bucket: Bucket) -> Iterator[str]:
+    """Serves on a free port of 127.0.0.1 in a thread; gives the URL."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(bucket.serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.close()
+
+
+async def run(options: argparse.Namespace) -> None:
+    bucket = Bucket(options.folder, options.latency, options.rate)
+    server = await asyncio.start_server(bucket.serve, "127.0.0.1", options.port)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per request")
+    parser.add_argument("--rate", type=float, default=0.0, help="bytes per second, shared; 0: no limit")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
