@@ -2,13 +2,15 @@
 
     python benchmarks/bytes [--repeat N] [--latency S] [--rate B] [--json] [NAME ...]
 
-A stand-in for S3 answers each request after 30 ms and sends 78 MB/s in all, what a small environment of Lambda
-gets. Each image is handled in one process: from a local disk (compute alone), fetched whole in parallel
-(transfer alone), and from the stand-in to the catalog. They take turns, and the ratio is the median of those
-within a turn. A request is sequential if it begins when the one before it in a chain has ended; of the
-longest chain there are so many. It waits if none other is under way. Bytes are used if the function reads
-them. Whole files come from $SKYFAN_SHARED_DATA (or ../shared/data); the two chips of WFC3/UVIS are tiled from
-the WFC3/IR exposure.
+A stand-in for S3 answers each request after 30 ms and sends 78 MB/s in all, what a small environment of
+Lambda gets. Each image is handled in one process: from a local disk (compute alone), fetched whole in
+parallel (transfer alone), and from the stand-in to the catalog. They take turns, and the ratio, of the last
+to the larger of the others, is the median of those within a turn. Sequential is the length of the longest
+chain of requests that each began when the one before had ended; waits are requests that began while no other
+was under way. Bytes are used if the function reads them.
+
+Whole files come from $SKYFAN_SHARED_DATA (or ../shared/data); the two chips of WFC3/UVIS are tiled from the
+WFC3/IR exposure.
 """
 
 from __future__ import annotations
@@ -34,9 +36,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), *(str(ROOT / "functions" / n) for n in ("runtime", "sep_extract"))]
 
 from costs.speeds import tiled  # noqa: E402
-from sep_extract.handler import handler  # noqa: E402
 from standins.bucket import Request, chain, waits  # noqa: E402
 
+from sep_extract.handler import handler  # noqa: E402
 from skyfan_function.s3_object import S3Object  # noqa: E402
 from skyfan_function.storage import open_input  # noqa: E402
 

@@ -17,15 +17,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from standins.bucket import Bucket, serving  # noqa: E402
+
 DEMO = (
     "ib4606c6q_flc.fits",
     "abell2744_f105w_drz.fits",
@@ -94,40 +96,6 @@ def images(folder: Path) -> Iterator[Path]:
             large.unlink()
 
 
-class Bucket(BaseHTTPRequestHandler):
-    """One object, read as from S3: HEAD and ranged GETs, counted."""
-
-    protocol_version = "HTTP/1.1"
-    path_on_disk = Path()
-    requests = read = 0
-
-    def do_HEAD(self) -> None:
-        self._answer(200, 0, self.path_on_disk.stat().st_size, b"")
-
-    def do_GET(self) -> None:
-        size = self.path_on_disk.stat().st_size
-        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
-        with self.path_on_disk.open("rb") as file:
-            file.seek(int(first))
-            body = file.read(int(last) + 1 - int(first))
-        type(self).read += len(body)
-        self._answer(206, int(first), size, body)
-
-    def _answer(self, status: int, first: int, size: int, body: bytes) -> None:
-        type(self).requests += 1
-        self.send_response(status)
-        self.send_header("ETag", '"1"')
-        self.send_header("Last-Modified", "Sun, 22 Nov 2026 00:00:00 GMT")
-        self.send_header("Content-Length", str(len(body) if status == 206 else size))
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {first}-{first + len(body) - 1}/{size}")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def handle(uri: str, **environment: str) -> tuple[float, int, int]:
     """CPU seconds of a warm call, sources found, bytes of its log line."""
     folders = [str(ROOT / "functions" / name) for name in ("runtime", "sep_extract")]
@@ -139,12 +107,11 @@ def handle(uri: str, **environment: str) -> tuple[float, int, int]:
 
 def requests(path: Path) -> tuple[int, int]:
     """Requests and bytes of one reading over HTTP."""
-    Bucket.path_on_disk, Bucket.requests, Bucket.read = path, 0, 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        handle(f"s3://bucket/{path.name}", AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-    return Bucket.requests // 2, Bucket.read // 2  # it was handled twice
+    bucket = Bucket(path.parent)
+    with serving(bucket) as url:
+        handle(f"s3://bucket/{path.name}", AWS_ENDPOINT_URL=url)
+    # It was handled twice.
+    return len(bucket.requests) // 2, sum(request.sent for request in bucket.requests) // 2
 
 
 def main() -> None:

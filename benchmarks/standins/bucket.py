@@ -63,8 +63,8 @@ def waits(requests: list[Request]) -> int:
 class Bucket:
     """The server and what it was asked for.
 
-    ``spoil`` may change a reply before it is sent: it gets the request and the headers, and returns the body
-    to send, or None to send the reply as it is.
+    ``spoil`` may change a reply before it is sent: the request's status, the headers, and the body, which it
+    returns.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Bucket:
     rate: float = 0.0
     """Bytes per second; 0: no limit."""
     requests: list[Request] = field(default_factory=list)
-    spoil: Callable[[Request, dict[str, str], bytes], bytes | None] | None = None
+    spoil: Callable[[Request, dict[str, str], bytes], bytes] | None = None
     _free: float = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,16 +94,15 @@ class Bucket:
     async def _answer(self, writer: asyncio.StreamWriter, request: Request, wanted: dict[str, str]) -> None:
         self.requests.append(request)
         request.key = request.key.lstrip("/").partition("/")[2]
-        status, headers, body = self._reply(request, wanted)
-        request.status = status
-        if self.spoil and (spoiled := self.spoil(request, headers, body)) is not None:
-            body = spoiled
+        request.status, headers, body = self._reply(request, wanted)
+        if self.spoil:
+            body = self.spoil(request, headers, body)
         await asyncio.sleep(self.latency)
         if request.method == "HEAD":
             body = b""
         try:
             request.sent = len(body)
-            await self._write(writer, status, headers, body)
+            await self._write(writer, request.status, headers, body)
         finally:
             request.ended = time.monotonic()
         if len(body) < int(headers["Content-Length"]) and request.method != "HEAD":
@@ -163,12 +162,17 @@ def serving(bucket: Bucket) -> Iterator[str]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        server.close()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(_end(server))
         loop.close()
+
+
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    connections = asyncio.all_tasks() - {asyncio.current_task()}
+    for connection in connections:
+        connection.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
+    await asyncio.sleep(0)  # for their sockets to be closed
 
 
 async def run(options: argparse.Namespace) -> None:

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .errors import StorageError
-
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import S3Store
@@ -75,7 +73,7 @@ class S3Object(io.RawIOBase):
         self._ahead: list[_Part] = []
         if self.size:
             part = _Part(0, min(_FIRST, self.size))
-            part.body = self._pool.submit(self._get, part, first)
+            self._begin(part, first)
             self._parts.append(part)
             self._ahead.append(part)
 
@@ -172,20 +170,14 @@ class S3Object(io.RawIOBase):
                 self._begin(part)
             body = part.body
         assert body is not None
-        try:
-            fetched: memoryview = self._result(body)
-            return fetched
-        except BaseException:
-            self._let_go([part])  # another read is another request
-            raise
+        fetched: memoryview = self._result(body)
+        return fetched
 
     def _result(self, future: Future[Any]) -> Any:
         try:
             return future.result(_PATIENCE_S)
         except TimeoutError:
-            raise StorageError(
-                f"cannot read {self._key}: a range did not come within {_PATIENCE_S:g} s; try again"
-            ) from None
+            raise TimeoutError(f"a range did not come within {_PATIENCE_S:g} s; try again") from None
 
     def _make_room(self, part: _Part) -> None:
         """Let go of what was announced before ``part`` and has not been read."""
@@ -218,8 +210,8 @@ class S3Object(io.RawIOBase):
                     break
                 self._begin(part)
 
-    def _begin(self, part: _Part) -> None:
-        part.body = self._pool.submit(self._get, part)
+    def _begin(self, part: _Part, reply: GetResult | None = None) -> None:
+        part.body = self._pool.submit(self._get, part, reply)
         part.body.add_done_callback(self._begin_next)
 
     def _open(self) -> GetResult:
@@ -244,7 +236,7 @@ class S3Object(io.RawIOBase):
             if reply is None:
                 options: GetOptions = {"range": (part.start, part.stop), **self._match}
                 reply = obstore.get(self._store, self._key, options=options)
-                if version(reply.meta) != version(self.meta):
+                if (version(reply.meta), reply.meta["size"]) != (version(self.meta), self.size):
                     raise PreconditionError(f"{self._key}: a reply is of another version")
             try:
                 return memoryview(reply.bytes())

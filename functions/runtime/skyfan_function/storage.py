@@ -227,6 +227,8 @@ def _s3_errors(uri: str, access: Access) -> Iterator[None]:
         ) from exc
     except s3.PreconditionError as exc:
         raise StorageError(f"{uri} changed while it was being read; try again") from exc
+    except TimeoutError as exc:
+        raise StorageError(f"cannot read {uri}: {exc}") from exc
     except s3.BaseError as exc:
         if elsewhere := _elsewhere(uri, exc):
             raise AccessDeniedError(f"cannot read {uri}: {elsewhere}") from exc

@@ -59,9 +59,9 @@ def test_what_the_log_of_a_local_run_does_not_show(place: Place, tmp_path: Path)
     place.put("runs/r/doubtful/mine/b.fits", b"")
     log = local(place, report("1"), report("2"), result(FREE), result(OURS))
     assert (log.sent, len(log.records), len(log.files)) == (False, 2, 3)
-    # Of speeds.toml, for our two files, of 42 MB and of none: 3 + 5 to 17 + 10, and 3 to 17; and a look for a
-    # cancel for each image that is done.
-    assert log.unlogged.gets == pytest.approx((8 + 27) / 2 + (3 + 17) / 2 + 2)
+    # Of speeds.toml, for our two files, of 42 MB and of none: 1 + 5 to 10 + 6.5625, and 1 to 10; and a look
+    # for a cancel for each image that is done.
+    assert log.unlogged.gets == pytest.approx((6 + 16.5625) / 2 + (1 + 10) / 2 + 2)
     assert log.unlogged.puts == 2 * 2 + 1, "catalog and preview of each, and a mark"
     assert (log.unlogged.images, log.unlogged.lists) == (2, 1)
     assert [item.uri for item in log.items()] == [OURS, UNKNOWN, FREE], "in the order of the plan"
@@ -70,8 +70,8 @@ def test_what_the_log_of_a_local_run_does_not_show(place: Place, tmp_path: Path)
 def test_who_pays_requests_pays_those_of_the_archive_too(place: Place, tmp_path: Path) -> None:
     begin(place, tmp_path, access="requester-pays")
     log = local(place, report("1"), result(FREE))
-    more = (3 + 10 / 8.4 + 17 + 10 / 4.2) / 2
-    assert log.unlogged.gets == pytest.approx(17.5 + 10 + more + 1)
+    more = (1 + 10 / 8.4 + 10 + 10 / 6.4) / 2
+    assert log.unlogged.gets == pytest.approx(11.28125 + 5.5 + more + 1)
 
 
 @pytest.mark.parametrize(("files", "lists"), [(999, 1), (1000, 2)])
