@@ -2,7 +2,6 @@
 
 import json
 import re
-from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..runs.digests import digest
-from ..storage.uris import key
 from .objects import Damaged, Event, pieces
-from .records import NUMBERS, Floats, Kind, Records, Results, id_hashes
+from .records import NUMBERS, Floats, Kind, Records, ResultLines, id_hashes
 from .report_lines import (
     COLOUR,
     GOOD,
@@ -57,18 +53,22 @@ class Collector:
         self._timed_out: dict[str, list[float]] = defaultdict(list)
         self._killed: dict[str, list[float]] = defaultdict(list)
         self._recorded: dict[str, dict[str, Kind]] = defaultdict(dict)
-        self._files, self._sources, self._seconds = array("Q"), array("q"), array("d")
-        self._requests = array("Q")  # of request and image, in turn
+        self._results = ResultLines()
 
     def add(self, events: Iterable[Event]) -> None:
         """Adds the events of one page or file."""
         count = size = 0
         match, match_json, usual = USUAL.match, USUAL_JSON.match, self._usual
         times, stamps = self._times, self._stamps
+        run_mark, add_result = self._run_mark, self._results.add
         for text, time in events:
             count += 1
             size += len(text) if text.isascii() else len(text.encode(errors="replace"))
             if text[:1] == "{":
+                if '"sources"' in text and not _is_marked(text):
+                    if run_mark in text:
+                        add_result(text)
+                    continue
                 if not (found := match_json(text)):
                     self._parse(text, time)
                     continue
@@ -112,13 +112,13 @@ class Collector:
             unparsed=self.unparsed,
             examples=tuple(self._examples),
             repeated=len(repeated),
-            results=Results.of(self._files, self._sources, self._seconds, self._requests),
+            results=self._results.finish(),
         )
 
     def _parse(self, text: str, time: float) -> None:
         if isinstance(text, Damaged):
             self._lose(text, "")
-        elif "REPORT" in text or "platform." in text or _PACKED in text or _TAIL in text:
+        elif _is_marked(text):
             if "\x1b" in text:
                 text = COLOUR.sub("", text)
             # A text without objects is read as it is.
@@ -150,7 +150,7 @@ class Collector:
         """Other lines: results and failures of the function, and ends that old reports do not state."""
         if '"sources"' in text:
             if text.startswith("{") and self._run_mark in text:
-                self._add_result(text)
+                self._results.add(text)
         elif '"errorType"' in text:
             if text.startswith("{") and '"record"' in text:
                 self._add_failure(text)
@@ -162,24 +162,6 @@ class Collector:
                 known = self._killed[ended[1]]
                 if not any(abs(one - time) <= _SAME_S for one in known):
                     known.append(time)
-
-    def _add_result(self, text: str) -> None:
-        """The result of one image, as SepExtract prints it; other lines are ignored."""
-        try:
-            result = json.loads(text)
-            file, sources = digest(key(result["input"])), int(result["sources"])
-            took = result.get("seconds")
-            seconds = NONE if took is None else float(took)
-            if not 0 <= sources < 1 << 62:
-                return
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, InputError):
-            return
-        request = result.get("requestId")
-        if isinstance(request, str) and request.isascii():
-            self._requests.extend((digest(request), file))
-        self._files.append(file)
-        self._sources.append(sources)
-        self._seconds.append(seconds)
 
     def _add_failure(self, text: str) -> None:
         """A failure that the function recorded: the invocation succeeded, but counts as failed."""
@@ -269,6 +251,11 @@ class Collector:
         return kinds
 
 
+def _is_marked(text: str) -> bool:
+    """Whether a text may hold a report."""
+    return "REPORT" in text or "platform." in text or _PACKED in text or _TAIL in text
+
+
 def _repeated(columns: list[NDArray[Any]]) -> NDArray[np.intp]:
     """Rows that repeat another: all is equal, and so is the time, or it is unknown.
 
@@ -300,9 +287,12 @@ def _repeated(columns: list[NDArray[Any]]) -> NDArray[np.intp]:
 
 
 def _floats(column: tuple[str | None, ...]) -> Floats:
-    if None not in column:
-        return np.array(list(map(float, column)), np.float64)  # type: ignore[arg-type]
-    return np.array([NONE if text is None else float(text) for text in column], np.float64)
+    if len(different := set(column)) < len(column) // 4:  # memory sizes, and columns of mostly missing fields
+        values = {text: NONE if text is None else float(text) for text in different}
+        return np.fromiter(map(values.__getitem__, column), np.float64, len(column))
+    if None in different:
+        return np.array([NONE if text is None else float(text) for text in column], np.float64)
+    return np.fromiter(map(float, column), np.float64, len(column))  # type: ignore[arg-type]
 
 
 def _moments(stamps: list[str]) -> Floats:

@@ -56,16 +56,18 @@ def events(lines: Iterable[str]) -> Iterator[Event]:
             line = raw.rstrip("\r\n")
             if not line:
                 continue
+            first = line[0]
             if pending:
-                if _continues(pending, line):
+                if first != "{" and _continues(pending, line):
                     pending.append(line)
                     continue
                 yield "\n".join(pending), began
                 pending = []
             when = NONE
-            if line[0].isdigit() and (prefix := _PREFIXED.match(line)):
+            if first.isdigit() and (prefix := _PREFIXED.match(line)):
                 line, when = line[prefix.end() :], seconds(prefix[1])
-            if line[0] == "{" and line[-1] == "}" and "\\" not in line and '"message"' not in line:
+                first = line[0]
+            if first == "{" and line[-1] == "}" and "\\" not in line and '"message"' not in line:
                 yield line, when
                 continue
             line = COLOUR.sub("", line) if "\x1b" in line else line

@@ -1,14 +1,21 @@
 """Reports in columns, so that a million of them take little memory, and their statistics."""
 
-from collections.abc import Iterator
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
+from operator import contains
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
 from ..runs import digests
-from .report_lines import GOOD, Report
+from ..storage import uris
+from .report_lines import GOOD, NONE, Report
 
 Floats = NDArray[np.float64]
 Kind = tuple[str, str]
@@ -28,6 +35,9 @@ NUMBERS = (
 QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99, "most": 1.0}
 _POINTS = 60
 _ROWS = 1 << 14
+_BATCH = 1 << 11
+_DECODER = json.JSONDecoder()
+_MOST_SOURCES = 1 << 62
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -56,6 +66,93 @@ class Results:
 
 
 NO_RESULTS = Results.of([], [], [])
+
+
+class ResultLines:
+    """Collects results of images from the lines that SepExtract prints, each an object of JSON."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, Any, Any, Any]] = []
+        self._files, self._sources, self._seconds = array("Q"), array("q"), array("d")
+        self._requests = array("Q")
+        """Digests of request and image, in turn."""
+
+    def add(self, text: str) -> None:
+        """Adds the result in a line; other lines are ignored."""
+        try:
+            result, end = _DECODER.raw_decode(text)
+            row = result["input"], result["sources"], result.get("seconds"), result.get("requestId")
+        except (ValueError, KeyError, RecursionError):
+            return
+        if end == len(text) or not text[end:].strip(" \t\r\n"):
+            self._rows.append(row)
+            if len(self._rows) >= _BATCH:
+                self._pack()
+
+    def finish(self) -> Results:
+        """All results that were added."""
+        self._pack()
+        return Results.of(self._files, self._sources, self._seconds, self._requests)
+
+    def _pack(self) -> None:
+        """Adds a batch of rows column by column, or row by row if a value is unusual."""
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        inputs, sources, seconds, requests = zip(*rows, strict=True)
+        named = _types(requests)
+        if (
+            (names := _plain_keys(inputs)) is not None
+            and (named == {NoneType} or (named == {str} and "".join(requests).isascii()))
+            and _types(seconds) <= {float, NoneType}
+            and _types(sources) == {int}
+            and min(sources) >= 0
+            and max(sources) < _MOST_SOURCES
+        ):
+            files = digests.each(names).astype(np.uint64)
+            self._files.frombytes(files.tobytes())
+            self._sources.extend(sources)
+            self._seconds.extend([NONE if one is None else one for one in seconds])
+            if named == {str}:
+                self._requests.frombytes(
+                    np.stack([digests.each(requests).astype(np.uint64), files], 1).tobytes()
+                )
+        else:
+            for row in rows:
+                self._add_row(*row)
+
+    def _add_row(self, uri: Any, sources: Any, seconds: Any, request: Any) -> None:
+        try:
+            file, sources = digests.digest(uris.key(uri)), int(sources)
+            took = NONE if seconds is None else float(seconds)
+        except (ValueError, TypeError, AttributeError, OverflowError, InputError):
+            return
+        if not 0 <= sources < _MOST_SOURCES:
+            return
+        if isinstance(request, str) and request.isascii():
+            self._requests.extend((digests.digest(request), file))
+        self._files.append(file)
+        self._sources.append(sources)
+        self._seconds.append(took)
+
+
+def _types(values: Iterable[Any]) -> set[type]:
+    return set(map(type, values))
+
+
+def _plain_keys(inputs: Sequence[Any]) -> list[str] | None:
+    """The keys of inputs in a fifth of the time of uris.key(); None unless each is plainly one of S3."""
+    if _types(inputs) != {str}:
+        return None
+    names = [uri[5:] for uri in inputs]
+    text, lines = "\n" + "\n".join(inputs), "\n" + "\n".join(names) + "\n"
+    is_plain = (
+        text.count("\ns3://") == text.count("\n") == len(inputs)
+        and "".join(names).isprintable()
+        and not any(mark in lines for mark in ("//", "\n/", "/\n", "/.", "\n."))
+        and all(map(contains, names, repeat("/")))
+    )
+    return names if is_plain else None
 
 
 def id_hashes(ids: NDArray[np.bytes_]) -> NDArray[np.uint64]:

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from skyfan.bill import logs, report_lines
 from skyfan.bill.collector import Collector
 from skyfan.bill.logs import Event
+from skyfan.bill.records import Results
 from skyfan.bill.report_lines import NONE, Report, seconds
 from skyfan.runs.digests import digest
 
@@ -301,3 +303,53 @@ def test_results_that_name_their_request_tell_the_image_of_a_report() -> None:
     assert images == {b"x": digest("b/one.fits"), b"y": 0, b"z": digest("b/two.fits")}
     twice = found + found
     assert sorted(twice.images().tolist()) == sorted([*images.values()] * 2)
+
+
+ODD_RESULTS = [
+    {"input": "s3://bucket/a//b.fits", "sources": 1},
+    {"input": "s3://bucket/./b.fits", "sources": 1},
+    {"input": "s3://bucket", "sources": 1},
+    {"input": "s3:///key", "sources": 1},
+    {"input": "s3://bucket/", "sources": 1},
+    {"input": "s3://b/a\ns3://b/b", "sources": 1},
+    {"input": "s3://bucket/\x7f", "sources": 1},
+    {"input": "s3://bucket/\ud800", "sources": 1},
+    {"input": "file:///a%20b.fits", "sources": 1},
+    {"input": "s3://bucket/.hidden", "sources": 1},
+    {"input": 5, "sources": 1},
+    {"input": "s3://bucket/a", "sources": -1},
+    {"input": "s3://bucket/a", "sources": 1 << 62},
+    {"input": "s3://bucket/a", "sources": True},
+    {"input": "s3://bucket/a", "sources": "7"},
+    {"input": "s3://bucket/a", "sources": None},
+    {"input": "s3://bucket/a", "sources": 1, "seconds": 3},
+    {"input": "s3://bucket/a", "sources": 1, "seconds": "x"},
+    {"input": "s3://bucket/a", "sources": 1, "seconds": 10**400},
+    {"input": "s3://bucket/a", "sources": 1, "requestId": "é"},
+    {"input": "s3://bucket/a", "sources": 1, "requestId": ""},
+    {"input": "s3://bucket/a", "sources": 1, "requestId": 0},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_RESULTS)
+def test_an_unusual_result_is_read_among_usual_ones_as_alone(odd: dict[str, object]) -> None:
+    usual = [
+        {"input": f"s3://bucket/é {n}.fits", "sources": n, "seconds": None if n % 3 else n / 7}
+        for n in range(5)
+    ]
+    if odd.get("requestId"):
+        usual = [{**row, "requestId": f"request-{n}"} for n, row in enumerate(usual)]
+    lines = [(json.dumps(row), 0.0) for row in (*usual, odd)]
+
+    def results(*pages: list[tuple[str, float]]) -> Results:
+        parts = []
+        for page in pages:
+            collector = Collector()
+            collector.add(page)
+            parts.append(collector.finish())
+        return sum(parts[1:], parts[0]).results
+
+    together, alone = results(lines), results(*([line] for line in lines))
+    assert len(together.file) in (5, 6)
+    for name in ("file", "sources", "seconds", "requests"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
