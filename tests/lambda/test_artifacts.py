@@ -52,3 +52,28 @@ def test_units_and_bad_input(stand_in: str, built: Path) -> None:
 
 def test_against_sextractor_and_truth(stand_in: str, built: Path) -> None:
     assert _passed(stand_in, built, "tests/e2e/test_sextractor.py", "tests/e2e/test_truth.py") > 20
+
+
+_LOADED = """
+import sys
+from sep_extract.handler import handler
+before = set(sys.modules)
+handler({"input": "file:///repo/tests/data/demo/ib6o23rsq_flt.fits"}, None)
+assert set(sys.modules) == before, set(sys.modules) - before
+print("loaded", *sorted(before))
+"""
+
+
+def test_the_layer_spares_units_and_the_public_wcs(stand_in: str, built: Path) -> None:
+    mounts = {REPO: "/repo", built / "AstroLayer": "/opt", built / "SepExtract": "/var/task"}
+    said = run(
+        *("docker", "run", "--rm", "--network", "none"),
+        *(part for host, inside in mounts.items() for part in ("--volume", f"{host}:{inside}:ro")),
+        *("--env", "PYTHONPATH=/var/task:/opt/python", "--env", "PYTHONDONTWRITEBYTECODE=1"),
+        *("--env", "SKYFAN_OUTPUT=file:///tmp/out/{run}/{key}.cat.fits"),
+        *(stand_in, "python3.13", "-c", _LOADED),
+        timeout=120,
+    )
+    loaded = set(said.splitlines()[-1].split())
+    assert "astropy.wcs._wcs" in loaded
+    assert not loaded & {"astropy.units", "astropy.constants", "astropy.wcs", "astropy.coordinates"}
