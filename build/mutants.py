@@ -40,7 +40,7 @@ _SCIENCE, _SKYFAN = "functions/sep_extract/sep_extract", "invoke/skyfan"
 _AWS = " ".join(f"contract/test_{name}.py" for name in ("sender", "connection", "deployed"))
 # Folder and names of modules, and patterns of their tests. What show*.py print is words, and is left out.
 GROUPS = {
-    "extraction": (_SCIENCE, "extract background ladder coverage", "unit/sep_extract/test_{}*.py"),
+    "extraction": (_SCIENCE, "extract segments background ladder coverage", "unit/sep_extract/test_{}*.py"),
     "photometry": (_SCIENCE, "photometry apertures windowed", "unit/sep_extract/test_{}*.py"),
     "noise": (_SCIENCE, "noise", "unit/sep_extract/test_{}*.py"),
     "catalog": (_SCIENCE, "catalog parquet calibrate units", "unit/sep_extract/test_{}*.py"),

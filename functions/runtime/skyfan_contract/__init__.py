@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import isqrt
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
@@ -44,6 +45,11 @@ BYTES_PER_PIXEL: Mapping[str, int] = {"science": 44, "error": 6, "dq": 4, "weigh
 ``benchmarks/extract --memory`` measures it. AREA is let go before anything is measured.
 """
 
+TILED_ABOVE = 24 << 20
+"""Pixels of a plane that SepExtract measures as one; a larger one is measured in tiles."""
+TILE, TILE_MARGINS = 2048, (256, 1024)
+"""Side of a tile in pixels, and how far around it SepExtract reads: at first, and where a source is large."""
+
 Cure = Literal["retry", "larger", "never"]
 RETRY: Cure = "retry"
 """The same event may succeed."""
@@ -59,9 +65,20 @@ RETRIED = "RetriesExhausted"
 """The condition that Lambda records."""
 
 
-def memory_of(pixels: int, planes: Iterable[str]) -> int:
-    """Bytes that SepExtract takes for a chip with these planes, by their names in BYTES_PER_PIXEL."""
-    return pixels * sum(BYTES_PER_PIXEL[plane] for plane in planes) + BYTES_BASE
+def memory_of(pixels: int, planes: Iterable[str], width: int | None = None) -> int:
+    """Bytes that SepExtract takes for a chip with these planes, by their names in BYTES_PER_PIXEL.
+
+    ``width`` is that of an image that is measured in tiles; that of a square if it is not known.
+    """
+    planes = list(planes)
+    each = sum(BYTES_PER_PIXEL[plane] for plane in planes)
+    if pixels <= TILED_ABOVE:
+        return pixels * each + BYTES_BASE
+    width = width or isqrt(pixels)
+    tile, widest = (TILE + 2 * margin for margin in TILE_MARGINS)
+    # A strip of four bytes per pixel, from which tiles are cut, and the largest tile.
+    strip = min(tile, pixels // width) * width * 4 * len(planes)
+    return strip + min(widest**2, pixels) * each + BYTES_BASE
 
 
 def key_of(uri: str) -> str:

@@ -65,7 +65,7 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
     rms = float(model.globalrms)
     # sep says 1 where it has measured 0, and a level of 0 with it where no mesh is half usable.
     flat = rms == 1.0 and not model.rms().any()
-    if not flat and (step := _step(inside, hidden, rms)):
+    if not flat and (step := step_of(inside, hidden, rms)):
         # The mode of whole numbers is off by up to 0.7 of their step; spread over it, they have a true one.
         spread = np.random.default_rng(0).random(inside.shape, np.float32) - np.float32(0.5)
         inside = inside + np.float32(step) * spread
@@ -82,7 +82,7 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
     return Background(image, level, rms, model, box)
 
 
-def _step(data: Image, mask: Mask, rms: float) -> float:
+def step_of(data: Image, mask: Mask, rms: float) -> float:
     """What pixels (ny, nx) differ by, where all do by multiples of it and the noise is not far above it.
 
     0 for others, and where most hold the same value.

@@ -115,7 +115,7 @@ def _quality_of(found: Measurement) -> Quality:
 
 
 def _corners(chip: Chip) -> NDArray[np.float64]:
-    ny, nx = chip.data.shape
+    ny, nx = chip.shape
     right, top = nx - 0.5, ny - 0.5
     return chip.sky.world(np.array([-0.5, right, right, -0.5]), np.array([-0.5, -0.5, top, top]))
 

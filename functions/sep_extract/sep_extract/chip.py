@@ -19,11 +19,13 @@ from .event import CONTRASTS, DIRECT, DISPERSED, Config
 from .exposures import Exposure, Exposures
 from .image import Image
 from .instruments import Instrument, instrument
+from .mosaic import Mosaic
 from .pixels import Pixels
 from .planes import SCIENCE, Plane, name_of, version_of
 from .quality import Quality
 from .readout import LEAST_SIDE, PixelReader
 from .sky import Sky
+from .whole import TILING, Tiling
 
 
 @dataclass
@@ -50,6 +52,13 @@ class Chip:
     notes: list[str] = field(default_factory=list)
     quality: Quality = Quality.NONE
     exposure: Exposure = field(default_factory=Exposure)
+    parts: Mosaic | None = None
+    """The pixels instead of all planes here, which are empty, of an image that is measured in tiles."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(ny, nx)."""
+        return self.parts.shape if self.parts else self.data.shape
 
     @property
     def pixels(self) -> Pixels:
@@ -87,7 +96,7 @@ class Chip:
         return replace(config, phot_apertures=tuple(round(d * self.sky.scale, 3) for d in own))
 
 
-def chips(image: Image, good_bits: int | None = None) -> Iterator[Chip | str]:
+def chips(image: Image, good_bits: int | None = None, tiling: Tiling = TILING) -> Iterator[Chip | str]:
     """Read the science planes one after another, each a Chip, or a note that says why there is none.
 
     ``good_bits`` overrides the table of acceptable DQ bits. A plane that cannot be used is skipped when
@@ -102,14 +111,14 @@ def chips(image: Image, good_bits: int | None = None) -> Iterator[Chip | str]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                chip = _Reader(image, plane, good_bits).read()
+                chip = _Reader(image, plane, good_bits).read(tiling if image.in_tiles(plane) else None)
         except (NoValidPixelsError, NoScienceDataError, ImageTooSmallError) as exc:
             first = first or exc
             yield f"HDU {plane.science} skipped: {exc}"
             continue
         found = True
         own, primary = (Cards(header) for header in (image.hdus[plane.science].header, image.header))
-        chip.exposure = exposures.of(own, primary, chip.sky, chip.data.shape)
+        chip.exposure = exposures.of(own, primary, chip.sky, chip.shape)
         yield chip
         del chip
     if not found and first is not None:
@@ -133,7 +142,7 @@ class _Reader:
         if stack:
             self._say("pixels are asinh-scaled (BSOFTEN): read as a Pan-STARRS stack", Quality.ASSUMED)
 
-    def read(self) -> Chip:
+    def read(self, tiling: Tiling | None) -> Chip:
         if min(self._shape) < LEAST_SIDE:
             raise ImageTooSmallError(
                 f"{self._image.name} HDU {self._plane.science}: {self._shape[1]} x {self._shape[0]} pixels; "
@@ -147,8 +156,25 @@ class _Reader:
         # Products combined of several exposures keep cards of one of them.
         is_read = name_of(self._hdu) == SCIENCE and not self._pixels.is_drizzled
         calibrated = calibration(self._cards, self._row, is_read=is_read)
-        pixels = self._pixels.read(calibrated)
         sky = Sky.read(self._hdu.header, self._image.hdus, self._shape)
+        chip = Chip(
+            self._plane.science,
+            version_of(self._hdu),
+            np.zeros((0, 0), np.float32),
+            np.zeros((0, 0), dtype=bool),
+            np.zeros((0, 0), dtype=bool),
+            calibrated,
+            sky,
+            self._row,
+        )
+        if tiling:
+            chip.parts = Mosaic(self._pixels, calibrated, chip.pixels, tiling)
+            has_error = chip.parts.has_error
+        else:
+            pixels = self._pixels.read(calibrated)
+            chip.data, chip.mask, chip.saturated = pixels.data, pixels.mask, pixels.saturated
+            chip.error, chip.weight, chip.dq = pixels.error, pixels.weight, pixels.dq
+            has_error = pixels.error is not None
         quality = self._pixels.quality | calibrated.quality
         quality |= Quality.SKY_LOST if sky.lost else Quality.NONE
         quality |= Quality.SKY_FALLBACK if sky.fallback else Quality.NONE
@@ -158,21 +184,8 @@ class _Reader:
         if self._row.cosmic_rays and single:
             quality |= Quality.SINGLE_EXPOSURE
             notes.append("a single exposure: cosmic rays are among the sources")
-        if pixels.error is None and calibrated.gain is None:
+        if not has_error and calibrated.gain is None:
             quality |= Quality.NO_POISSON
             notes.append("no ERR, and no electrons to count: errors leave out the Poisson noise of sources")
-        return Chip(
-            self._plane.science,
-            version_of(self._hdu),
-            pixels.data,
-            pixels.mask,
-            pixels.saturated,
-            calibrated,
-            sky,
-            self._row,
-            error=pixels.error,
-            weight=pixels.weight,
-            dq=pixels.dq,
-            notes=notes,
-            quality=quality,
-        )
+        chip.notes, chip.quality = notes, quality
+        return chip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import sep
 from numpy.typing import NDArray
 
 from .apertures import Floats
@@ -14,17 +14,15 @@ from .background import measure_background, sparse_noise
 from .event import Config
 from .faint import Fainter, detect_fainter
 from .flags import Flag
-from .isophote import moved_isophote
 from .ladder import MEANING, Step, detect
-from .noise import NoiseModel, SharedNoise, noise_of
+from .noise import NoiseModel, SharedNoise, noise_like, noise_of
 from .photometry import photometry
 from .pixels import Image, Mask, Pixels
 from .pointsource import PointSource, point_source
 from .quality import Quality
+from .segments import isophotal_of
 from .sources import Isophotal, Photometry, Sources, empty, joined
 
-# How many pixels a source's segment is continued over those that may not be used, such as a saturated core.
-_REACH = 8
 _LEAST_RADIUS = 0.5
 
 
@@ -36,7 +34,8 @@ class Measurement:
     light are in units of ``unit``, which is about one sigma. ``background``, the typical level, and ``rms``,
     the noise of a pixel that detection took for one sigma, are in the image's own unit. ``shared``: the noise
     that neighbouring pixels share. ``poisson``: variance that a source adds per unit of its flux.
-    ``point``: what a point source looks like.
+    ``scale`` and ``emptied``: as in NoiseModel. ``point``: what a point source looks like. ``binned``: the
+    side of squares of which ``image`` has the means, where it was measured in tiles.
     """
 
     sources: Sources
@@ -50,6 +49,9 @@ class Measurement:
     poisson: float = 0.0
     point: PointSource = field(default_factory=PointSource)
     quality: Quality = Quality.NONE
+    scale: float = 1.0
+    emptied: bool = False
+    binned: int = 1
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -79,7 +81,7 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
     if not rms > 0:
         notes = ["the image is constant: no sources"]
         return Measurement(
-            _nothing(config),
+            no_sources(config),
             image,
             1.0,
             background.level,
@@ -89,33 +91,84 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
             quality=Quality.NOISE_FALLBACK,
         )
 
-    unit = 2.0 ** round(math.log2(rms))
+    unit = unit_of(rms)
     image /= np.float32(unit)
     sigma: float | Image = rms / unit
     if pixels.weight is not None:
         local = background.local_rms() / np.float32(unit)
         sigma = _sigma_from_weight(local, pixels.weight, mask, config.back_size)
         rms = float(np.median(sigma[~mask])) * unit
+
+    def local_rms() -> Image:
+        # Where a weight says how the noise varies, that is known pixel by pixel, else mesh by mesh.
+        return background.local_rms() / np.float32(unit) if isinstance(sigma, float) else sigma
+
+    plane = Plane(image, sigma, background.image, local_rms, unit)
+    found = measure_plane(plane, pixels, config)
+    return replace(
+        found,
+        background=background.level,
+        rms=rms,
+        notes=notes + found.notes,
+        quality=quality | found.quality,
+    )
+
+
+def unit_of(rms: float) -> float:
+    """The unit in which an image with this noise is measured."""
+    return 2.0 ** round(math.log2(rms))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """An image without its background, in units of ``unit``, which is about one sigma; 0 where masked.
+
+    ``sigma``: what detection takes for one sigma of a pixel, a number or (ny, nx). ``level`` (ny, nx): the
+    background, in the image's own unit. ``rms`` gives the noise around each pixel, (ny, nx).
+    """
+
+    image: Image
+    sigma: float | Image
+    level: Image
+    rms: Callable[[], Image]
+    unit: float
+
+
+def measure_plane(
+    plane: Plane,
+    pixels: Pixels,
+    config: Config,
+    whole: tuple[NoiseModel, PointSource] | None = None,
+    seen: Callable[[NDArray[np.int32]], None] | None = None,
+) -> Measurement:
+    """Find and measure the sources of a plane. Raises ExtractionError.
+
+    Of a part of an image, the noise and the point source are those of the ``whole``. ``seen`` gets the map of
+    the sources.
+    """
+    image, sigma, unit, mask = plane.image, plane.sigma, plane.unit, pixels.mask
+    notes: list[str] = []
+    quality = Quality.NONE
     objects, segmentation, step = detect(image, sigma, mask, config)
     if step > Step.AS_ASKED:
         notes.append(f"detection ran {MEANING[step]}")
     objects, owner = _drop_shapeless(objects, segmentation)
     owner[mask] = -1
     error = None if pixels.error is None else pixels.error / np.float32(unit)
-    noise = noise_of(image, owner, sigma, error, pixels.gain and pixels.gain * unit)
+    if whole is None:
+        noise = noise_of(image, owner, sigma, error, pixels.gain and pixels.gain * unit)
+    else:
+        noise = noise_like(whole[0], image, owner, sigma, error)
     if not noise.shared.measured:
         notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
         quality |= Quality.NOISE_FALLBACK
-    # Where a weight says how the noise varies, that is known pixel by pixel, else mesh by mesh.
-    local_rms = background.local_rms() / np.float32(unit) if isinstance(sigma, float) else sigma
-    sources = _nothing(config)
+    sources = no_sources(config)
     if len(objects):
-        notes += _small_apertures(pixels, config)
+        notes += small_apertures(pixels, config)
         sources = _sources(objects, owner, image, noise, pixels, config)
-        sources = replace(
-            sources, background=_at(sources, background.image) / unit, rms=_at(sources, local_rms)
-        )
-    point = point_source(sources, image, owner, noise, pixels)
+        level, rms = _at(sources, plane.level) / unit, _at(sources, plane.rms())
+        sources = replace(sources, background=level, rms=rms)
+    point = whole[1] if whole else point_source(sources, image, owner, noise, pixels)
     notes += point.notes if len(objects) and not pixels.dispersed else []
     if len(objects) and config.faint_size is not None:
         faint = detect_fainter(image, sigma, mask, objects, owner, config)
@@ -125,19 +178,24 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
             f"{len(faint.objects)} sources more, FLAGS {Flag.SECOND:d}"
         )
         if len(faint.objects):
-            sources = joined(sources, _fainter(faint, background.image / unit, noise, pixels, config))
-    return Measurement(
-        sources, image, unit, background.level, rms, step, notes, noise.shared, noise.poisson, point, quality
+            sources = joined(sources, _fainter(faint, plane.level / unit, noise, pixels, config))
+    if seen is not None:
+        seen(owner)
+    found = Measurement(sources, image, unit, math.nan, math.nan, step, notes, point=point, quality=quality)
+    return replace(
+        found, shared=noise.shared, poisson=noise.poisson, scale=noise.scale, emptied=noise.emptied
     )
 
 
-def _small_apertures(pixels: Pixels, config: Config) -> list[str]:
+def small_apertures(pixels: Pixels, config: Config) -> list[str]:
+    """What to say of apertures that are smaller than a pixel."""
     small = [d for d in config.phot_apertures if pixels.scale and d / 2 / pixels.scale < _LEAST_RADIUS]
     named = ", ".join(f"{diameter:g}" for diameter in small)
     return [f"apertures of {named} arcsec are smaller than a pixel: their fluxes are unknown"] * bool(small)
 
 
-def _nothing(config: Config) -> Sources:
+def no_sources(config: Config) -> Sources:
+    """Those of an image without any."""
     apertures = len(config.phot_apertures)
     isophotal = empty(Isophotal, apertures)
     return Sources(isophotal, empty(Photometry, apertures), isophotal.flags, isophotal.flux, isophotal.flux)
@@ -152,7 +210,7 @@ def _sources(
     config: Config,
 ) -> Sources:
     """Sources of at least one object, without what the background was."""
-    isophotal = _isophotal(objects, owner, image, noise, pixels, config)
+    isophotal = isophotal_of(objects, owner, image, noise, pixels, config)
     radii = [d / 2 / pixels.scale for d in config.phot_apertures] if pixels.scale else []
     in_apertures = photometry(isophotal, image, owner, noise, config, radii, pixels.pair)
     unknown = np.full(len(objects), np.nan)
@@ -208,121 +266,3 @@ def _drop_shapeless(
     number = np.zeros(len(objects) + 1, dtype=np.int32)
     number[1:][keep] = np.arange(1, keep.sum() + 1)
     return objects[keep], number[segmentation]
-
-
-def _isophotal(
-    objects: NDArray[np.void],
-    owner: NDArray[np.int32],
-    image: Image,
-    noise: NoiseModel,
-    pixels: Pixels,
-    config: Config,
-) -> Isophotal:
-    """What comes from the pixels of each source's own segment; ``owner`` is -1 where masked."""
-    n, nx = len(objects), image.shape[1]
-    x, y = objects["x"].astype(np.float64), objects["y"].astype(np.float64)
-    pixel = np.flatnonzero(owner > 0)
-    source = owner.ravel()[pixel] - 1
-    row, column = np.divmod(pixel, nx)
-    dx, dy = column - x[source], row - y[source]
-    light, background = image.ravel()[pixel], noise.background.ravel()[pixel]
-    variance = noise.of_pixels(light, background).astype(np.float64)
-    flux, area = objects["flux"].astype(np.float64), objects["npix"].astype(np.int32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x2, y2, xy, whole = (
-            np.bincount(source, variance * w, n) / flux**2 for w in (dx * dx, dy * dy, dx * dy, 1 / 12)
-        )
-        # As SExtractor does: across a line of pixels, the place within a pixel is not known.
-        thin = ((objects["flag"] & sep.OBJ_SINGU) != 0) & (x2 * y2 - xy**2 < whole**2)
-    x2[thin] += whole[thin]
-    y2[thin] += whole[thin]
-    sky = np.bincount(source, background, n)
-    x2, y2, xy = np.array([x2, y2, xy]) + moved_isophote(objects, sky / np.maximum(area, 1), noise, config)
-    flags, dq = _flags(objects, owner, pixel, pixels)
-    return Isophotal(
-        x=x,
-        y=y,
-        x2=x2,
-        y2=y2,
-        xy=xy,
-        a=objects["a"].astype(np.float64),
-        b=objects["b"].astype(np.float64),
-        # Rounding takes theta just past pi/2, which sep's own apertures then refuse.
-        theta=np.clip(objects["theta"].astype(np.float64), -np.pi / 2, np.pi / 2),
-        cxx=objects["cxx"].astype(np.float64),
-        cyy=objects["cyy"].astype(np.float64),
-        cxy=objects["cxy"].astype(np.float64),
-        area=objects["tnpix"].astype(np.int32),
-        area_filtered=area,
-        flux=flux,
-        flux_error=noise.error(sky, area, flux),
-        peak=objects["peak"].astype(np.float64),
-        flags=flags,
-        dq=dq,
-    )
-
-
-def _flags(
-    objects: NDArray[np.void], owner: NDArray[np.int32], pixel: NDArray[np.int64], pixels: Pixels
-) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
-    """FLAGS and or-ed DQ bits (n,) of sources, of the pixels inside them that may not be used as well.
-
-    ``pixel`` are the flat indices of the sources' own pixels.
-    """
-    n = len(objects)
-    flags, dq = np.zeros(n, dtype=np.int16), np.zeros(n, dtype=np.uint32)
-    for bit, flag in (
-        (sep.OBJ_MERGED, Flag.BLENDED),
-        (sep.OBJ_TRUNC, Flag.TRUNCATED),
-        (sep.OBJ_DOVERFLOW, Flag.OVERFLOW),
-    ):
-        flags[(objects["flag"] & bit) != 0] |= flag
-    masked, source = _masked_pixels_of(owner)
-    inside = _within(masked, source, objects, owner.shape[1])
-    flags[source[inside]] |= Flag.CROWDED
-    every = np.concatenate([pixel, masked])
-    whose = np.concatenate([owner.ravel()[pixel] - 1, source])
-    if pixels.saturated is not None:
-        flags[whose[pixels.saturated.ravel()[every]]] |= Flag.SATURATED
-    if pixels.dq is not None:
-        bits = pixels.dq.ravel()[every]
-        np.bitwise_or.at(dq, whose[bits != 0], bits[bits != 0])
-    return flags, dq.view(np.int32)
-
-
-def _within(
-    pixel: NDArray[np.int64], source: NDArray[np.int64], objects: NDArray[np.void], nx: int
-) -> NDArray[np.bool_]:
-    """Whether flat indices lie in the ellipse of the same shape and area as their source's isophote."""
-    row, column = np.divmod(pixel, nx)
-    found = objects[source]
-    dx, dy = column - found["x"], row - found["y"]
-    distance = found["cxx"] * dx * dx + found["cyy"] * dy * dy + found["cxy"] * dx * dy
-    within: NDArray[np.bool_] = distance <= found["npix"] / (np.pi * found["a"] * found["b"])
-    return within
-
-
-def _masked_pixels_of(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Flat indices of masked pixels that touch a source, through others at most, and the sources' indices.
-
-    A bad pixel or a saturated core is no part of a segment, whatever the filter made of it, but it is inside
-    the source all the same.
-    """
-    ny, nx = owner.shape
-    reached = np.zeros((ny + 2, nx + 2), dtype=np.int32)
-    reached[1:-1, 1:-1] = owner
-    flat, steps = reached.ravel(), np.array([-nx - 2, nx + 2, -1, 1])
-    waiting = np.flatnonzero(flat == -1)
-    found = []
-    for _ in range(_REACH):
-        neighbours = flat[waiting[:, None] + steps].max(axis=1)
-        new = waiting[neighbours > 0]
-        if not len(new):
-            break
-        flat[new] = neighbours[neighbours > 0]
-        found.append(new)
-        near = (new[:, None] + steps).ravel()
-        waiting = np.unique(near[flat[near] == -1])
-    every = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-    row, column = np.divmod(every, nx + 2)
-    return (row - 1) * nx + column - 1, flat[every].astype(np.int64) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 import numpy as np
@@ -19,6 +20,8 @@ from .fitsfile import OBSERVATION, to_fits
 from .image import open_image
 from .ladder import ready
 from .quality import Quality, doubts
+from .tiles import measure_tiles
+from .whole import LARGEST_MESH
 
 _SUFFIX = ".cat.fits"
 
@@ -38,7 +41,12 @@ def process(job: Job[Request]) -> Result:
                 quality |= Quality.PLANE_SKIPPED
                 continue
             config = chip.configured(request.config)
-            found = measure(chip.pixels, config)
+            if chip.parts and config.back_size > LARGEST_MESH:
+                raise EventError(
+                    f"config: 'back_size' must be at most {LARGEST_MESH}, not {config.back_size}, for "
+                    f"an image of {math.prod(chip.shape) / 1e6:.0f} million pixels, measured in tiles"
+                )
+            found = measure_tiles(chip.parts, config) if chip.parts else measure(chip.pixels, config)
             where = found.sources.photometry
             counts, odd = counts_at(image, chip.hdu, where.xwin, where.ywin)
             tables.append(table_of(chip, found, counts))

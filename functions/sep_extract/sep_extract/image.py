@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 from astropy.io import fits
 
-from skyfan_contract import memory_of
+from skyfan_contract import TILED_ABOVE, memory_of
 from skyfan_function.fits_input import GZIP, data_range, open_fits, readable
 from skyfan_function.storage import Source
 
@@ -42,8 +42,20 @@ class Image:
 
     def prefetch(self, plane: Plane) -> None:
         """Announce that all pixels of a plane will be read, and after them those of the planes behind it."""
-        coming = self.planes[self.planes.index(plane) :]
+        coming = [one for one in self.planes[self.planes.index(plane) :] if not self.in_tiles(one)]
         self._announce([data_range(self.hdus[i]) for one in coming for i in one.in_order])
+
+    def prefetch_rows(self, index: int, rows: slice) -> None:
+        """Announce that rows of an extension will be read; where they are in a compressed one is not known."""
+        hdu = self.hdus[index]
+        if not isinstance(hdu, fits.CompImageHDU):
+            start, _ = data_range(hdu)
+            each = shape_of(hdu)[1] * abs(hdu.header["BITPIX"]) // 8
+            self._announce([(start + rows.start * each, start + rows.stop * each)])
+
+    def in_tiles(self, plane: Plane) -> bool:
+        """Whether a plane is too large to be measured as one."""
+        return math.prod(shape_of(self.hdus[plane.science])) > TILED_ABOVE
 
     @property
     def header(self) -> fits.Header:
@@ -119,8 +131,10 @@ def _refuse_too_large(
     name: str, hdus: fits.HDUList, found: list[Plane], memory: int | None, unzipped: int
 ) -> int:
     """Bytes of memory that the largest chip needs."""
-    sizes = [(int(np.prod(shape_of(hdus[plane.science]))), plane.kinds) for plane in found]
-    need, pixels = max((memory_of(pixels, kinds) + unzipped, pixels) for pixels, kinds in sizes)
+    sizes = [(shape_of(hdus[plane.science]), plane.kinds) for plane in found]
+    need, pixels = max(
+        (memory_of(math.prod(shape), kinds, shape[-1]) + unzipped, math.prod(shape)) for shape, kinds in sizes
+    )
     if memory is not None and need > memory:
         raise ImageTooLargeError(
             f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory "

@@ -8,7 +8,7 @@ blocks of blank pixels (the method of empty apertures: Labbe et al. 2003, AJ 125
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,12 +63,15 @@ class NoiseModel:
 
     ``background``: variance of each pixel without sources, (ny, nx), 0 where masked. ``poisson``: variance
     that a source adds per unit of its flux, 0 where unknown. ``shared``: what sums over several pixels have
-    beyond that.
+    beyond that. ``scale``: the noise that blank pixels show, in what was known of it. ``emptied``: the noise
+    of sources was taken out of an error plane.
     """
 
     background: Image
     poisson: float
     shared: SharedNoise
+    scale: float = 1.0
+    emptied: bool = False
 
     def error(self, variance: NDArray[Any], area: NDArray[Any] | float, flux: Floats) -> Floats:
         """One-sigma errors (n,) of fluxes: ``variance`` is the sum of background over ``area`` pixels."""
@@ -91,39 +94,70 @@ def noise_of(
     sources taken out. The blank pixels set the scale of either. ``gain`` is in electrons per unit of
     ``data``; without it the Poisson noise is the error plane's, on the same scale.
     """
-    near, slope = grown(owner > 0), 0.0
-    if error is None:
-        variance = np.broadcast_to(np.square(noise, dtype=np.float32), data.shape).copy()
-    else:
-        variance, slope = _without_poisson(data, owner, near, np.square(error))
-    variance[owner < 0] = 0
+    near = grown(owner > 0)
+    variance, slope = _variance(data, owner, near, noise, error, _LEAST_BLANK)
+    emptied = slope is not None
+    poisson = 1 / gain if gain else slope or 0.0
     blank = (owner == 0) & (variance > 0) & ~near
     if np.count_nonzero(blank) < _LEAST_BLANK * np.count_nonzero(owner >= 0):
-        return NoiseModel(variance, 1 / gain if gain else slope, SharedNoise())
+        return NoiseModel(variance, poisson, SharedNoise(), emptied=emptied)
     with np.errstate(divide="ignore", invalid="ignore"):
         deviations: Image = np.where(blank, data / np.sqrt(variance), np.float32(0))
     # Where most pixels hold the same value, as on a detector that counts photons, quantiles say nothing.
     scale = _scatter(deviations[blank]) or float(deviations[blank].std(dtype=np.float64))
     if not scale > 0:
-        return NoiseModel(variance, 1 / gain if gain else slope, SharedNoise())
+        return NoiseModel(variance, poisson, SharedNoise(), emptied=emptied)
     shared = _shared(deviations / np.float32(scale), blank)
     variance *= np.float32(scale**2)
-    # What drizzling took from single pixels is in the sums of a few; an error plane is meant for those.
-    poisson = 1 / gain if gain else slope * (scale * float(shared.factor(16.0))) ** 2
-    return NoiseModel(variance, poisson, shared)
+    if not gain:
+        # What drizzling took from single pixels is in the sums of a few; an error plane is meant for those.
+        poisson *= (scale * float(shared.factor(16.0))) ** 2
+    return NoiseModel(variance, poisson, shared, scale, emptied)
+
+
+def noise_like(
+    known: NoiseModel, data: Image, owner: NDArray[np.int32], noise: float | Image, error: Image | None
+) -> NoiseModel:
+    """The noise of a part of an image, of which a sample is ``known``; the rest as in noise_of()."""
+    least = 0.0 if known.emptied else np.inf
+    variance, _ = _variance(data, owner, grown(owner > 0), noise, error, least)
+    variance *= np.float32(known.scale**2)
+    return replace(known, background=variance)
+
+
+def _variance(
+    data: Image,
+    owner: NDArray[np.int32],
+    near: Mask,
+    noise: float | Image,
+    error: Image | None,
+    least: float,
+) -> tuple[Image, float | None]:
+    """That of the background, 0 where masked, as detection or an error plane says; and what a source adds to
+    that plane, None if that was left in it.
+    """
+    slope = None
+    if error is None:
+        variance = np.broadcast_to(np.square(noise, dtype=np.float32), data.shape).copy()
+    else:
+        variance, slope = _without_poisson(data, owner, near, np.square(error), least)
+    variance[owner < 0] = 0
+    return variance, slope
 
 
 def _without_poisson(
-    data: Image, owner: NDArray[np.int32], near: Mask, variance: Image
-) -> tuple[Image, float]:
+    data: Image, owner: NDArray[np.int32], near: Mask, variance: Image, least: float
+) -> tuple[Image, float | None]:
     """An error plane's variance without the Poisson noise of sources, and that noise per unit of flux.
 
-    On and ``near`` sources it is that of the blank sky around, unless the plane says less.
+    On and ``near`` sources it is that of the blank sky around, unless the plane says less. With less than the
+    share ``least`` of blank sky it is left as it is.
     """
     pixel = np.flatnonzero(owner > 0)
     blank = (owner == 0) & ~near
-    if not len(pixel) or np.count_nonzero(blank) < _LEAST_BLANK * near.size:
-        return variance.copy(), 0.0
+    number = np.count_nonzero(blank)
+    if not len(pixel) or not number or number < least * near.size:
+        return variance.copy(), None
     sky = _medians(variance, blank)
     source, own_sky = owner.ravel()[pixel], sky.ravel()[pixel]
     excess = np.bincount(source, variance.ravel()[pixel] - own_sky)

@@ -41,6 +41,7 @@ class PartReader:
         self._image = image
         self._strip = slice(0, 0)
         self._planes: dict[int, NDArray[Any]] = {}
+        self._types: dict[int, np.dtype[Any]] = {}
 
     def keep(self, rows: slice) -> None:
         """Let go of the strip that is kept, and keep these rows of the extensions that are read from now."""
@@ -50,9 +51,10 @@ class PartReader:
         """A contiguous native copy of a part of an extension, of its own type where ``kind`` is None."""
         whole = tuple(self._image.hdus[index].shape)
         width = shape_of(self._image.hdus[index])[1]
-        # Numbers that are scaled as they are read have another type than the header's.
-        first = self._rows(index, whole, part.rows[0].start, part.rows[0].start + 1)
-        found = np.empty(part.shape, kind or first.dtype.newbyteorder("="))
+        if kind is None and index not in self._types:
+            # Numbers that are scaled as they are read have another type than the header's.
+            self._types[index] = self._rows(index, whole, 0, 1).dtype.newbyteorder("=")
+        found = np.empty(part.shape, kind or self._types[index])
         start = 0
         for band in part.rows:
             stop = start + band.stop - band.start
@@ -73,6 +75,7 @@ class PartReader:
         self, found: NDArray[Any], index: int, whole: tuple[int, ...], rows: slice, columns: slice
     ) -> None:
         """Whole rows are read, for they lie one after another."""
+        self._image.prefetch_rows(index, rows)
         at_once = max(1, _BLOCK // (8 * whole[-1]))
         for start in range(rows.start, rows.stop, at_once):
             stop = min(start + at_once, rows.stop)

@@ -42,9 +42,12 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
 def draw(found: Measurement) -> NDArray[np.uint8]:
     """One chip with its sources, (ny, nx, 3), of at most 1024 pixels a side; row 0 is at the bottom."""
     data, sources = found.image, found.sources
-    step = max(1, -(-max(data.shape) // _SIDE))
-    ny, nx = (n // step * step for n in data.shape)
-    small = data[:ny, :nx].reshape(ny // step, step, nx // step, step).mean(axis=(1, 3))
+    step = found.binned
+    small = data
+    if step == 1:
+        step = max(1, -(-max(data.shape) // _SIDE))
+        ny, nx = (n // step * step for n in data.shape)
+        small = data[:ny, :nx].reshape(ny // step, step, nx // step, step).mean(axis=(1, 3))
     noise = max(found.rms / found.unit / step, 1e-30)
     # From 2 sigma below the background up, so that the faintest sources show without the noise taking over.
     grey = np.arcsinh(np.clip(small / noise + 2, 0, None) / 3) / np.arcsinh(300 / 3)

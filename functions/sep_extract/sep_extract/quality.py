@@ -28,6 +28,7 @@ class Quality(IntFlag):
     DETECTION_STEP = 32768
     NO_SOURCES = 65536
     CUT_OFF = 131072
+    TILE_CUT = 262144
 
 
 # Says something of all such images, and is no reason to doubt one more than the others.
@@ -58,4 +59,5 @@ MEANING = {
     Quality.DETECTION_STEP: "detection did not run as configured (EXTRACT_STEP)",
     Quality.NO_SOURCES: "no source was found",
     Quality.CUT_OFF: "values below one level were cut off: background, noise and fluxes are biased",
+    Quality.TILE_CUT: "the image was measured in tiles, and a source is too large for the widest of them",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ class PixelReader:
         data = self._array(self._plane.science, np.float32)
         assert data is not None
         missing, gaps = self._missing(data, known)
-        level = known.saturated if known else self.saturation(data, missing)
+        level = known.saturated if known else self._saturation(data, missing)
         with np.errstate(invalid="ignore"):
             saturated = np.zeros(shape, dtype=bool) if level is None else data >= level
         if scaling := linearised(self._cards):
@@ -206,13 +207,36 @@ class PixelReader:
             cards.text("DRIZCORR").upper() == "COMPLETE" or cards.number("NDRIZIM") is not None
         )
 
-    def saturation(self, data: NDArray[np.float32], missing: NDArray[np.bool_]) -> float | None:
+    def _saturation(self, data: NDArray[np.float32], missing: NDArray[np.bool_]) -> float | None:
         """The value from which on pixels are saturated, in the file's unit; None if nothing tells it."""
+        if not self.seeks_plateau:
+            return self._cards.positive("SATURATE") or self._row.level
+        # The highest value of a sample is not that of the image.
+        return self._plateau(plateau(data, missing)) if self._part is None else None
+
+    @property
+    def seeks_plateau(self) -> bool:
+        """Whether pixels alone tell from which value on they are saturated."""
         level = self._cards.positive("SATURATE") or self._row.level
-        if level is None and self._plane.dq is None and not self._row.counting:
-            level = plateau(data, missing)
-            if level is not None:
-                self.say(f"stars end in a plateau of {level:g}: taken for saturation", Quality.ASSUMED)
+        return level is None and self._plane.dq is None and not self._row.counting
+
+    def plateau(self, parts: Iterable[Part], gaps: tuple[float, ...]) -> float | None:
+        """The highest value of all parts, in the file's unit, if stars end in it; else None."""
+        highest, found = -math.inf, None
+        for self._part in parts:
+            data = self._array(self._plane.science, np.float32)
+            assert data is not None
+            missing = ~np.isfinite(data) | equal(data, gaps)
+            here = float(np.max(data, where=~missing, initial=-np.inf))
+            if here > highest:
+                highest, found = here, None
+            if here == highest and found is None:
+                found = plateau(data, missing)
+        return self._plateau(found)
+
+    def _plateau(self, level: float | None) -> float | None:
+        if level is not None:
+            self.say(f"stars end in a plateau of {level:g}: taken for saturation", Quality.ASSUMED)
         return level
 
     def _filled(self, data: NDArray[np.float32], saturated: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -282,6 +306,7 @@ class PixelReader:
         missing: NDArray[np.bool_],
         saturated: NDArray[np.bool_],
     ) -> None:
+        """Refuse an image without usable pixels, or a sample of one: nothing would tell its levels."""
         self.refuse_masked(mask.size - int(np.count_nonzero(mask | saturated)))
         # Where a value is taken for uncovered, that has been said.
         share = masked_share(mask, missing, scattered=not self.quality & Quality.UNCOVERED)

@@ -18,13 +18,16 @@ Flags = NDArray[np.int16]
 class Isophotal:
     """What the pixels of each source's own segment say; arrays (n,), lengths in pixels, angles in radians.
 
-    ``x``, ``y``: 0-based barycentre; ``x2``, ``y2``, ``xy`` its covariance. ``a``, ``b``, ``theta`` and
-    ``cxx``, ``cyy``, ``cxy``: the ellipse of the second moments. ``area``: pixels above the threshold in the
-    image, ``area_filtered`` in the filtered one. ``dq``: DQ bits of the pixels, or-ed.
+    ``x``, ``y``: 0-based barycentre; ``x2``, ``y2``, ``xy`` its covariance; ``x_peak``, ``y_peak``: the
+    brightest pixel. ``a``, ``b``, ``theta`` and ``cxx``, ``cyy``, ``cxy``: the ellipse of the second moments.
+    ``area``: pixels above the threshold in the image, ``area_filtered`` in the filtered one. ``dq``: DQ bits
+    of the pixels, or-ed.
     """
 
     x: Floats
     y: Floats
+    x_peak: Ints
+    y_peak: Ints
     x2: Floats
     y2: Floats
     xy: Floats
@@ -102,9 +105,18 @@ def empty(kind: type[Any], apertures: int) -> Any:
     )
 
 
-def joined(first: Any, second: Any) -> Any:
-    """Sources, with all that they are made of, and those that follow them."""
+def joined(*parts: Any) -> Any:
+    """Sources, with all that they are made of, one after another."""
+    first = parts[0]
     if not is_dataclass(first):
-        return np.concatenate([first, second])
+        return np.concatenate(parts)
     kind: Any = type(first)
-    return kind(**{f.name: joined(getattr(first, f.name), getattr(second, f.name)) for f in fields(first)})
+    return kind(**{f.name: joined(*(getattr(part, f.name) for part in parts)) for f in fields(first)})
+
+
+def taken(sources: Any, which: NDArray[np.int64]) -> Any:
+    """Those of the sources with such indices, with all that they are made of."""
+    if not is_dataclass(sources):
+        return sources[which]
+    kind: Any = type(sources)
+    return kind(**{f.name: taken(getattr(sources, f.name), which) for f in fields(sources)})

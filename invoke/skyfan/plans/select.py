@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isqrt
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, memory_of
+from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, TILED_ABOVE, memory_of
 
 from .bucket import ObjectStatus
 from .plan import LARGE, SCHEMA, STANDARD, Item
@@ -41,6 +42,11 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 # Of files of one size, one that holds the image alone has the most pixels.
 _UNKNOWN = Layout(4, 20, ("science",))
+# A plane of more pixels takes the smaller function more than half of its time, and one of more than the most
+# takes more than Lambda has, if its field is crowded (benchmarks/tiles --large).
+_SLOW, _MOST = 100_000_000, 1_000_000_000
+# Sides of a mosaic may be so unequal.
+_WIDE = 1.5
 # Typical factor of Rice and gzip.
 _COMPRESSION = 4
 _CALIBRATED = frozenset({"DRZ", "DRC", "FLT", "FLC", "I2D", "CAL"})
@@ -259,9 +265,9 @@ def tier(
     if size is None and pixels is None:
         return STANDARD
     least, most = _memory(name, size or 0, pixels)
-    if most <= memory_mb[STANDARD] << 20:
+    if most.bytes <= memory_mb[STANDARD] << 20 and most.pixels <= _SLOW:
         return STANDARD
-    return LARGE if least <= memory_mb[LARGE] << 20 else None
+    return LARGE if least.bytes <= memory_mb[LARGE] << 20 and least.pixels <= _MOST else None
 
 
 def sending_tier(item: Item, memory_mb: Mapping[str, int]) -> str:
@@ -281,8 +287,15 @@ def graded(items: Iterable[Item], memory_mb: Mapping[str, int]) -> Iterator[Item
         yield Item(item.uri, item.size, sending_tier(item, memory_mb), item.pixels)
 
 
-def _memory(name: str, size: int, pixels: int | None = None) -> tuple[int, int]:
-    """Bytes that a file of `size` bytes takes in memory, at least and at most.
+class _Need(NamedTuple):
+    pixels: int
+    """Of the largest plane."""
+    bytes: int
+    """Of memory."""
+
+
+def _memory(name: str, size: int, pixels: int | None = None) -> tuple[_Need, _Need]:
+    """What a file of `size` bytes takes, at least and at most.
 
     `pixels` are those of its largest plane, if they are known; of an unknown product, its planes are not.
     """
@@ -297,15 +310,21 @@ def _memory(name: str, size: int, pixels: int | None = None) -> tuple[int, int]:
         least = most = pixels
         planes = tuple(BYTES_PER_PIXEL) if layout is _UNKNOWN else layout.planes
     return (
-        least * _per_pixel(layout.planes) + BYTES_BASE + unzipped,
-        most * _per_pixel(planes) + BYTES_BASE + packed * unzipped,
+        _Need(least, _bytes(least, layout.planes, 1.0) + unzipped),
+        _Need(most, _bytes(most, planes, _WIDE) + packed * unzipped),
     )
+
+
+def _bytes(pixels: int, planes: tuple[str, ...], wide: float) -> int:
+    """As memory_of(), which adds them up again for each file."""
+    if pixels <= TILED_ABOVE:
+        return pixels * _per_pixel(planes) + BYTES_BASE
+    return memory_of(pixels, planes, int(wide * isqrt(pixels)))
 
 
 @cache
 def _per_pixel(planes: tuple[str, ...]) -> int:
-    """As memory_of(), which adds them up again for each file."""
-    return memory_of(1, planes) - BYTES_BASE
+    return sum(BYTES_PER_PIXEL[plane] for plane in planes)
 
 
 def table(files: list[File], observations: pa.Table | None = None) -> pa.Table:

@@ -15,7 +15,7 @@ from skyfan.plans.bucket import ObjectStatus
 from skyfan.plans.mast import OBSERVATIONS
 from skyfan.plans.plan import LARGE, STANDARD
 from skyfan.plans.select import Product, Wanted
-from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, memory_of
+from skyfan_contract import BYTES_PER_PIXEL, TILED_ABOVE, memory_of
 
 DRZ = Wanted(frozenset({"DRZ", "DRC"}))
 FLT = Wanted(frozenset({"FLT"}))
@@ -191,19 +191,28 @@ def test_plans_without_a_stack_count_with_the_most_that_one_can_have() -> None:
 def test_an_i2d_is_graded_by_the_planes_that_are_read() -> None:
     """Worked by hand. 1 GB is 1e9 bytes, 1 MiB is 1,048,576.
 
-    An i2d has seven planes of four bytes: SCI, ERR, CON, WHT, VAR_POISSON, VAR_RNOISE and VAR_FLAT. Of 4.8 GB
-    these are 171.4 million pixels. SCI, ERR and WHT are read, for 44 + 6 + 10 = 60 bytes of memory a pixel:
-    10.29 GB, and 0.21 GB (200 MiB) for all else. The large function has 10,240 MiB, 10.74 GB: it fits.
+    An i2d has seven planes of four bytes: SCI, ERR, CON, WHT, VAR_POISSON, VAR_RNOISE and VAR_FLAT. Of 2 GB
+    these are 71.4 million pixels, measured in tiles. SCI, ERR and WHT are read: a strip of 2,560 rows of an
+    image that is 1.5 times as wide as a square one, 12,676 pixels, takes 389 MB; a tile of 4,096 x 4,096
+    pixels at 44 + 6 + 10 = 60 bytes 1,007 MB; all else 210 MB (200 MiB).
     """
-    size = 4_800_000_000
-    pixels = size // (7 * 4)
-    need = pixels * (44 + 6 + 10) + 200 * 1_048_576
-    assert (pixels, need) == (171_428_571, 10_495_429_460)
-    assert need < 10_240 * 1_048_576
-    assert select.tier("jw01234-o001_t001_nircam_clear-f200w_i2d.fits", size) == LARGE
-    # With CON of 97 to 128 exposures, ten planes, 6.98 GB are 174.5 million pixels.
-    assert select.tier("a_i2d.fits", 6_980_000_000) == LARGE
-    assert select.tier("a_i2d.fits", 7_050_000_000) is None
+    size = 2_000_000_000
+    need = 2_560 * 12_676 * 12 + 4_096**2 * 60 + 200 * 1_048_576
+    assert (size // 28, need) == (71_428_571, 1_605_754_880)
+    assert select.tier("jw01234-o001_t001_nircam_clear-f200w_i2d.fits", size) == STANDARD
+    just = -(-need // 1_048_576)
+    assert select.tier("a_i2d.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
+    assert select.tier("a_i2d.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
+
+
+def test_time_decides_about_mosaics() -> None:
+    """Of more than a hundred million pixels, and of more than a thousand million."""
+    assert select.tier("a_drz.fits", 1_190_000_000) == STANDARD
+    assert select.tier("a_drz.fits", 1_210_000_000) == LARGE
+    assert select.tier("a_drz.fits", 4_800_000_000) == LARGE
+    assert select.tier("a_drz.fits", None, pixels=400_000_000) == LARGE
+    assert select.tier("a_drz.fits", 15_900_000_000) == LARGE
+    assert select.tier("a_drz.fits", 16_100_000_000) is None
 
 
 def test_a_cal_goes_to_the_smaller_function() -> None:
@@ -232,14 +241,11 @@ def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
 
 
 def test_where_pixels_are_known_planes_still_count() -> None:
-    """170 million pixels of an i2d take 60 bytes each, 10.2 GB; of a file of any kind 44 to 64.
-
-    27 million take 1.46 + 0.21 GB as a cal, and of any kind up to 1.73 + 0.21 of the 1.855 GB there are.
-    """
-    assert select.tier("a_i2d.fits", None, pixels=170_000_000) == LARGE
-    assert select.tier("a_i2d.fits", None, pixels=180_000_000) is None
-    assert select.tier("a_cal.fits", None, pixels=27_000_000) == STANDARD
-    assert select.tier("a.fits", None, pixels=27_000_000) == LARGE
+    """25 million pixels take 1.35 GB as a cal, and of any kind up to 1.6 GB; and 0.21 GB."""
+    memory = {STANDARD: 1600, LARGE: 10240}
+    assert select.tier("a_cal.fits", None, memory, pixels=25_000_000) == STANDARD
+    assert select.tier("a.fits", None, memory, pixels=25_000_000) == LARGE
+    assert select.tier("a.fits", None, pixels=25_000_000) == STANDARD
     assert select.tier("a.fits", None, pixels=230_000_000) == LARGE
 
 
@@ -267,14 +273,14 @@ def test_the_planes_of_a_product_are_those_that_the_function_reads(product: str)
     assert {tuple(sorted(plane.kinds)) for plane in found} == {tuple(sorted(select.LAYOUTS[product].planes))}
 
 
-@pytest.mark.parametrize("tier", [STANDARD, LARGE])
 @pytest.mark.parametrize("layout", [*select.LAYOUTS.values()])
-def test_what_is_graded_for_a_function_is_let_in_by_it(tier: str, layout: select.Layout) -> None:
+def test_whatever_is_measured_whole_fits_the_smaller_function(layout: select.Layout) -> None:
     """The function refuses by the same rule: see test_bad_input."""
-    memory = select.MEMORY_MB[tier] << 20
-    per_pixel = sum(BYTES_PER_PIXEL[plane] for plane in layout.planes)
-    pixels = (memory - BYTES_BASE) // per_pixel
-    assert memory_of(pixels, layout.planes) <= memory < memory_of(pixels + 1, layout.planes)
+    memory = select.MEMORY_MB[STANDARD] << 20
+    assert memory_of(TILED_ABOVE, layout.planes) <= memory
+    assert memory_of(TILED_ABOVE, BYTES_PER_PIXEL) <= memory
+    # So does a tile, and the strip that it is cut from of a mosaic of 20,000 x 20,000 pixels with a weight.
+    assert memory_of(400_000_000, ["science", "weight"], 20_000) <= memory
 
 
 @pytest.mark.parametrize(
@@ -283,12 +289,12 @@ def test_what_is_graded_for_a_function_is_let_in_by_it(tier: str, layout: select
         ("a_drz.fits", 13_000_000, STANDARD),
         ("a_flc.fits", 168_000_000, STANDARD),
         ("a_drc.fits", 215_000_000, STANDARD),
-        ("a_drz.fits", 1_000_000_000, LARGE),
-        ("a_drz.fits", 3_200_000_000, None),
-        ("a_drz.fits.gz", 100_000_000, LARGE),
-        ("anything.fits", 200_000_000, LARGE),
+        ("a_drz.fits", 1_000_000_000, STANDARD),
+        ("a_drz.fits", 3_200_000_000, LARGE),
+        ("a_drz.fits.gz", 100_000_000, STANDARD),
+        ("anything.fits", 200_000_000, STANDARD),
         ("anything.fits", 2_000_000_000, LARGE),
-        ("anything.fits", 5_000_000_000, None),
+        ("anything.fits", 25_000_000_000, None),
         ("unknown_drz.fits", None, STANDARD),
     ],
 )

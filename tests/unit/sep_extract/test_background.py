@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sep
 
-from sep_extract.background import _step, measure_background, sparse_noise
+from sep_extract.background import measure_background, sparse_noise, step_of
 from sep_extract.event import Config
 from sep_extract.pixels import Pixels
 
@@ -182,23 +182,23 @@ def test_without_a_gain_the_scatter_of_all_does() -> None:
 )
 def test_the_step_of_levels(levels: list[float], rms: float, step: float) -> None:
     data = np.resize(np.array(levels, "f4"), (10, 12))
-    assert _step(data, np.zeros(data.shape, bool), rms) == pytest.approx(step)
+    assert step_of(data, np.zeros(data.shape, bool), rms) == pytest.approx(step)
 
 
 def test_the_step_is_that_of_every_pixel_that_is_not_masked() -> None:
     data = np.resize(np.arange(7, dtype="f4"), (10, 12))
     data[:, 1::2] += 0.5
     mask = np.zeros(data.shape, bool)
-    assert _step(data, mask, 1.0) == 0.5
+    assert step_of(data, mask, 1.0) == 0.5
     mask[:, 1::2] = True
-    assert _step(data, mask, 1.0) == 1.0
+    assert step_of(data, mask, 1.0) == 1.0
 
 
 @pytest.mark.parametrize(("number", "step"), [(59, 1.0), (60, 0.0)])
-def test_values_that_hardly_repeat_have_no_step(number: int, step: float) -> None:
+def test_values_that_hardly_repeat_have_nostep_of(number: int, step: float) -> None:
     """Levels of half the 120 pixels are too many."""
     data = np.resize(np.arange(number, dtype="f4"), (10, 12))
-    assert _step(data, np.zeros(data.shape, bool), 1.0) == step
+    assert step_of(data, np.zeros(data.shape, bool), 1.0) == step
 
 
 def test_the_scatter_is_about_the_median_wherever_that_is() -> None:

@@ -66,7 +66,7 @@ def chip(zeropoint: float | None = ZERO, scale: float | None = SCALE, quality: Q
     return SimpleNamespace(
         hdu=4,
         extver=2,
-        data=np.zeros((20, 30)),
+        shape=(20, 30),
         sky=sky,
         calibration=calibration,
         quality=quality,

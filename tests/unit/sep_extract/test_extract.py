@@ -9,21 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sep_extract import extract
+from sep_extract import extract, segments
 from sep_extract.event import Config
 from sep_extract.extract import (
     Measurement,
     _drop_shapeless,
     _fainter,
-    _masked_pixels_of,
     _sigma_from_weight,
-    _within,
     measure,
 )
 from sep_extract.flags import Flag
 from sep_extract.noise import NoiseModel, SharedNoise
 from sep_extract.pixels import Pixels
 from sep_extract.quality import Quality
+from sep_extract.segments import _masked_pixels_of, _within
 
 SHAPE = 240, 320
 ROWS, COLUMNS = np.indices(SHAPE)
@@ -117,7 +116,7 @@ def test_the_gain_adds_the_poisson_noise_of_the_light(gain: float) -> None:
 
 
 def test_the_error_of_a_barycentre(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract, "moved_isophote", lambda objects, *_: np.zeros((3, len(objects))))
+    monkeypatch.setattr(segments, "moved_isophote", lambda objects, *_: np.zeros((3, len(objects))))
     # Blocks of equal light: the variance of x is sigma^2 sum(dx^2) / flux^2. Of a block of 9 x 5 pixels
     # sum(dx^2) is 5 x 60, sum(dy^2) 9 x 10; of two squares of 3 x 3 that touch, sum(dx dy) is 18 x 1.5^2.
     image = noise(5) * 0.05
@@ -339,7 +338,7 @@ def test_pixels_within_the_ellipse_of_an_isophote() -> None:
 
 def test_errors_of_a_line_have_the_place_within_a_pixel_across_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """As SExtractor adds a twelfth of the variance where the determinant is below its square."""
-    monkeypatch.setattr(extract, "moved_isophote", lambda objects, *_: np.zeros((3, len(objects))))
+    monkeypatch.setattr(segments, "moved_isophote", lambda objects, *_: np.zeros((3, len(objects))))
     image = noise(5) * 0.05
     for step in range(-2, 3):
         image[42 + step, 52 + step] += 1000
@@ -378,7 +377,7 @@ def test_what_moves_an_isophote_adds_to_the_variance_of_a_barycentre(monkeypatch
     more = np.array([[0.5], [0.25], [0.125]])
     shapes = []
     for moved in (0 * more, more):
-        monkeypatch.setattr(extract, "moved_isophote", lambda *_, moved=moved: moved)
+        monkeypatch.setattr(segments, "moved_isophote", lambda *_, moved=moved: moved)
         image = noise(5) * 0.05
         image[40:45, 50:59] += 1000
         shapes.append(found(image, config=Config(detect_thresh=100.0, filter=False)).sources.isophotal)

@@ -142,7 +142,7 @@ def test_a_hole_is_filled_with_what_is_around() -> None:
 
 
 def test_every_quantity_is_joined(both: Both) -> None:
-    first = extract._nothing(Config())
+    first = extract.no_sources(Config())
     found = both[1].sources
     for part, kind in (("isophotal", Isophotal), ("photometry", Photometry)):
         assert {len(getattr(getattr(found, part), f.name)) for f in fields(kind)} == {len(found)}
