@@ -46,11 +46,12 @@ from skyfan_function.storage import open_input  # noqa: E402
 
 CUT = 512
 STANDARD_MB = 1769
-# What is compared, and whether relative to the value.
+# What is compared, relative to which column: its own value, or its error.
 COMPARED = {
-    "X_IMAGE": False, "XWIN_IMAGE": False, "FLUX_ISO": True, "FLUX_AUTO": True, "FLUX_APER": True,
-    "FLUXERR_AUTO": True, "ERRX2WIN_IMAGE": True, "KRON_RADIUS": True, "FLUX_RADIUS": True,
-    "BACKGROUND_RMS": True, "MAG_TOTAL": False,
+    "X_IMAGE": "ERRX2_IMAGE", "XWIN_IMAGE": "ERRX2WIN_IMAGE", "FLUX_ISO": "FLUXERR_ISO",
+    "FLUX_AUTO": "FLUXERR_AUTO", "FLUX_APER": "FLUXERR_APER", "FLUX_TOTAL": "FLUXERR_TOTAL",
+    "FLUXERR_AUTO": "FLUXERR_AUTO", "ERRX2WIN_IMAGE": "ERRX2WIN_IMAGE", "KRON_RADIUS": "KRON_RADIUS",
+    "FLUX_RADIUS": "FLUX_RADIUS", "BACKGROUND_RMS": "BACKGROUND_RMS",
 }  # fmt: skip
 
 
@@ -102,17 +103,20 @@ def compare(name: str, one: Table, other: Table) -> None:
         f"{np.count_nonzero(flags & lonely)} of those alone, {np.count_nonzero(flags & ~lonely)} of others; "
         f"other CLASS: {np.count_nonzero(kinds)}"
     )
-    for column, relative in COMPARED.items():
-        ours, theirs = (np.asarray(t[column][k], float) for t, k in ((other, j), (one, i)))
-        if ours.ndim > 1:
-            ours, theirs = ours[:, -1], theirs[:, -1]
+    for column, scale in COMPARED.items():
+        ours, theirs, unit = (
+            np.asarray(table[name][k], float).reshape(len(k), -1)[:, -1]
+            for table, name, k in ((other, column, j), (one, column, i), (one, scale, i))
+        )
+        is_variance = scale.startswith("ERR") and scale != column
         with np.errstate(divide="ignore", invalid="ignore"):
-            off = np.abs(ours - theirs) / (np.abs(theirs) if relative else 1.0)
+            off = np.abs(ours - theirs) / (np.sqrt(unit) if is_variance else np.abs(unit))
         known = np.isfinite(off)
-        alone, all_of = off[known & lonely], off[known]
+        alone, every = off[known & lonely], off[known]
         print(
-            f"  {column:15} alone: median {np.median(alone):.1e}, largest {alone.max():.1e}; "
-            f"all: 99 % below {np.quantile(all_of, 0.99):.1e}"
+            f"  {column:15} relative to {scale:15} alone: median {np.median(alone):.1e}, 99.9 % below "
+            f"{np.quantile(alone, 0.999):.1e}, largest {alone.max():.1e}; all: 99 % below "
+            f"{np.quantile(every, 0.99):.1e}"
         )
 
 

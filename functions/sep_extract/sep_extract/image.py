@@ -42,11 +42,12 @@ class Image:
 
     def prefetch(self, plane: Plane) -> None:
         """Announce that all pixels of a plane will be read, and after them those of the planes behind it."""
-        coming = [one for one in self.planes[self.planes.index(plane) :] if not self.in_tiles(one)]
+        behind = self.planes[self.planes.index(plane) :]
+        coming = [one for one in behind if not self.in_tiles(one)]
         self._announce([data_range(self.hdus[i]) for one in coming for i in one.in_order])
 
     def prefetch_rows(self, index: int, rows: slice) -> None:
-        """Announce that rows of an extension will be read; where they are in a compressed one is not known."""
+        """Announce that rows of an extension will be read; nothing tells where compressed ones are."""
         hdu = self.hdus[index]
         if not isinstance(hdu, fits.CompImageHDU):
             start, _ = data_range(hdu)

@@ -14,7 +14,7 @@ from .image import Image
 from .planes import shape_of
 
 # Bytes of a plane that are read at once.
-_BLOCK = 16 << 20
+_BLOCK = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class PartReader:
     ) -> None:
         """Whole rows are read, for they lie one after another."""
         self._image.prefetch_rows(index, rows)
-        at_once = max(1, _BLOCK // (8 * whole[-1]))
+        at_once = max(1, _BLOCK // (4 * whole[-1]))
         for start in range(rows.start, rows.stop, at_once):
             stop = min(start + at_once, rows.stop)
             with np.errstate(over="ignore", invalid="ignore"):

@@ -121,7 +121,10 @@ def _masked_pixels_of(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDAr
     reached = np.zeros((ny + 2, nx + 2), dtype=np.int32)
     reached[1:-1, 1:-1] = owner
     flat, steps = reached.ravel(), np.array([-nx - 2, nx + 2, -1, 1])
-    waiting = np.flatnonzero(flat == -1)
+    touched = (reached[:-2, 1:-1] > 0) | (reached[2:, 1:-1] > 0)
+    touched |= (reached[1:-1, :-2] > 0) | (reached[1:-1, 2:] > 0)
+    row, column = np.nonzero(touched & (owner == -1))
+    waiting = (row + 1) * (nx + 2) + column + 1
     found = []
     for _ in range(_REACH):
         neighbours = flat[waiting[:, None] + steps].max(axis=1)

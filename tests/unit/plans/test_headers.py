@@ -91,8 +91,8 @@ def test_what_is_no_fits_file_has_no_header(tmp_path: Path) -> None:
 
 
 def test_the_tier_is_that_of_the_plane() -> None:
-    assert select.tier("a.fits", 200_000_000) == plan.LARGE
-    assert select.tier("a.fits", 200_000_000, pixels=1_000_000) == plan.STANDARD
+    assert select.tier("a.fits", 2_000_000_000) == plan.LARGE
+    assert select.tier("a.fits", 2_000_000_000, pixels=1_000_000) == plan.STANDARD
     assert select.tier("a.fits", 100, pixels=10**10) is None
-    item = plan.Item("s3://b/a.fits", 200_000_000, plan.STANDARD, 1_000_000)
+    item = plan.Item("s3://b/a.fits", 2_000_000_000, plan.STANDARD, 1_000_000)
     assert select.sending_tier(item, select.MEMORY_MB) == plan.STANDARD
