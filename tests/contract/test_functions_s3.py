@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -23,8 +24,11 @@ from standins import aws as stand_in_aws
 
 from fits_summary.handler import handler as summarise
 from sep_extract import handler as sep_handler
+from sep_extract import image
+from sep_extract.chip import chips
 from sep_extract.handler import handler
-from skyfan_contract import PROBE
+from sep_extract.whole import Tiling
+from skyfan_contract import PROBE, key_of
 from skyfan_function.errors import (
     AccessDeniedError,
     InputNotFoundError,
@@ -760,3 +764,29 @@ def test_a_role_that_may_not_read_cancels_says_so_and_works(
     warning = json.loads(capsys.readouterr().out.splitlines()[0])
     assert warning["level"] == "WARNING"
     assert "s3://out/runs/hidden/cancel.json" in warning["message"]
+
+
+def test_a_mosaic_in_tiles_has_the_catalog_of_its_file(
+    s3: Any, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = 700, 900
+    y, x = np.indices(shape)
+    light = 60 * np.exp(-((y % 90 - 40) ** 2 + (x % 90 - 45) ** 2) / 8)
+    data = (np.random.default_rng(1).normal(5, 1, shape) + light).astype(np.float32)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, name="SCI"), fits.ImageHDU(np.ones_like(data), name="WHT")]
+    path = tmp_path / "mosaic.fits"
+    fits.HDUList(hdus).writeto(path)
+    s3.put_object(Bucket="sky", Key=path.name, Body=path.read_bytes(), ACL="public-read")
+    monkeypatch.setenv("SKYFAN_OUTPUT", f"{tmp_path.as_uri()}/{{run}}/{{key}}.cat.fits")
+    monkeypatch.setattr(image, "TILED_ABOVE", 0)
+    monkeypatch.setattr(image, "_WHOLE", 0)
+    tiling = Tiling(core=256, margins=(64, 128), block=128)
+    monkeypatch.setattr(sep_handler, "chips", partial(chips, tiling=tiling))
+    tables = []
+    for uri in (path.as_uri(), f"s3://sky/{path.name}"):
+        summary = handler({"input": uri}, None)
+        assert "measured in tiles" in summary["notes"][-1]
+        assert summary["sources"] > 60
+        with fits.open(Path("/", key_of(summary["output"]))) as written:
+            tables.append(written["SOURCES"].data.tobytes())
+    assert tables[0] == tables[1]
