@@ -1,6 +1,7 @@
 """The warm handler on real images, beside the bare sep calls for the same columns and beside SExtractor.
 
     python benchmarks/extract [--json] [--repeat N] [FILE…]
+    python benchmarks/extract --full-size
     python benchmarks/extract --memory
 
 Times are seconds, the median over repeats in which the contenders take turns; a ratio is the median of the
@@ -9,8 +10,9 @@ where the work is not the same: numbers of sources that differ by more than 10 %
 SExtractor's sources of S/N 10 in their places. Such an image is measured once more without its DQ mask. Peak
 memory is that of a fresh process that measures the image once. Without FILE: images of the demo, and the
 whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are. Gzipped files are unpacked first: the
-archive's are not gzipped. --memory prints the bytes that a pixel takes
-with each set of planes, beside what skyfan_contract allows for it.
+archive's are not gzipped. --full-size takes the frames of benchmarks/full_size.py instead: WFC3/IR,
+WFC3/UVIS, ACS/WFC and a mosaic. --memory prints the bytes that a pixel takes with each set of planes, beside
+what skyfan_contract allows for it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ import psutil  # noqa: E402
 import sep  # noqa: E402
 import sextractor  # noqa: E402
 from astropy.io import fits  # noqa: E402
+from full_size import FULL_SIZE  # noqa: E402
 
 from sep_extract.chip import Chip, chips  # noqa: E402
 from sep_extract.event import Config  # noqa: E402
@@ -220,6 +223,26 @@ def measure_image(path: Path, repeat: int, good_bits: int | None = None) -> dict
     return row | {"peak_mb": peak_memory(path)}
 
 
+def made(folder: Path) -> Iterator[Path]:
+    """Full-size frames, one after another."""
+    for frame, sources in FULL_SIZE:
+        path = folder / f"{frame.name}_{sources}.fits"
+        frame.write(path, sources)
+        yield path
+
+
+def unpacked(files: list[Path], folder: Path) -> Iterator[Path]:
+    """Copies of the files, or of those of the demo and the shared ones that are there, not gzipped."""
+    shared = Path(os.environ.get("SKYFAN_SHARED_DATA") or ROOT.parent / "shared/data")
+    usual = [ROOT / "tests/data/demo" / n for n in NAMES]
+    usual += [shared / n for n in WHOLE if (shared / n).exists()]
+    for file in files or usual:
+        path = folder / file.name.removesuffix(".gz")
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as packed, path.open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+        yield path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="benchmarks/extract"
@@ -228,6 +251,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--memory", action="store_true", help="measure the memory of a pixel")
+    parser.add_argument("--full-size", action="store_true", help="frames of benchmarks/full_size.py")
     options = parser.parse_args()
     if options.memory:
         with tempfile.TemporaryDirectory() as name:
@@ -236,21 +260,10 @@ def main() -> None:
                 slope, base, allowed = bytes_a_pixel(names, Path(name))
                 print(f"{'SCI ' + names:20} {slope} bytes a pixel, {allowed} allowed; {base:.0f} MB besides")
         return
-    shared = Path(os.environ.get("SKYFAN_SHARED_DATA") or ROOT.parent / "shared/data")
-    files = options.files or [
-        *(ROOT / "tests/data/demo" / n for n in NAMES),
-        *(shared / n for n in WHOLE if (shared / n).exists()),
-    ]
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         os.environ["SKYFAN_OUTPUT"] = Path(name).as_uri() + "/runs/{run}/catalogs/{key}.cat.fits"
-        for file in files:
-            path = Path(name) / file.name.removesuffix(".gz")
-            with (
-                gzip.open(file) if file.suffix == ".gz" else file.open("rb") as packed,
-                path.open("wb") as plain,
-            ):
-                shutil.copyfileobj(packed, plain)
+        for path in made(Path(name)) if options.full_size else unpacked(options.files, Path(name)):
             for good_bits in (None, ALL_BITS):
                 row = measure_image(path, options.repeat, good_bits)
                 if not (rows or options.json):
@@ -260,6 +273,7 @@ def main() -> None:
                 rows.append(row)
                 if row["over_sextractor"] is not None or not sextractor.PROGRAM:
                     break
+            path.unlink()
     if options.json:
         print(json.dumps(rows, indent=1))
 

@@ -25,9 +25,9 @@ Map = NDArray[np.int32]
 
 # Rows of boxes, and pixels, looked at in one go: bounds the memory that a source as large as the image takes.
 _ROWS, _PIXELS = 1 << 15, 1 << 16
-# Circles up to this radius are summed over stamps, which is faster where most pixels are spoiled; of so many
-# pixels at once.
-_LARGEST, _STAMPS = 64.0, 1 << 17
+# Circles up to this radius are summed over stamps, of so many pixels at once, where this share of the image
+# is masked or in sources: there it is faster than pixel by pixel.
+_LARGEST, _STAMPS, _CROWDED = 64.0, 1 << 17, 0.08
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,32 @@ def in_circles(
     As in_ellipses(); 0-based centres ``x`` and ``y``, (n,). A circle's edge is a ramp one pixel wide.
     """
     images, n = (data, variance), len(x)
-    flux, extra = found = np.zeros((2, n, len(radii)))
-    small = [k for k, radius in enumerate(radii) if radius <= _LARGEST]
+    found = np.zeros((2, n, len(radii)))
+    crowded = np.count_nonzero(owner) > _CROWDED * owner.size
+    small = [k for k, radius in enumerate(radii) if crowded and radius <= _LARGEST]
     if small:
         found[:, :, small] = _over_stamps(images, owner, x, y, [radii[k] for k in small])
-    for k in set(range(len(radii))).difference(small):
-        reach = np.full(n, radii[k] + 0.5)
-        for spoiled in _spoiled(owner, x, y, reach, reach):
-            source = spoiled.source
-            distance = np.sqrt((spoiled.column - x[source]) ** 2 + (spoiled.row - y[source]) ** 2)
-            weight = _ramp(radii[k], distance)
-            more, more_variance = _replaced(images, owner, spoiled, x, y)
-            flux[:, k] += np.bincount(source, weight * more, n)
-            extra[:, k] += np.bincount(source, weight * more_variance, n)
-    return flux, extra
+    others = sorted(set(range(len(radii))).difference(small))
+    if others:
+        found[:, :, others] = _by_pixel(images, owner, x, y, [radii[k] for k in others])
+    return found[0], found[1]
+
+
+def _by_pixel(images: tuple[Image, Image], owner: Map, x: Floats, y: Floats, radii: list[float]) -> Floats:
+    """What in_circles() returns, (2, n, radii), from one spoiled pixel after another."""
+    n = len(x)
+    found = np.zeros((2, n, len(radii)))
+    reach = np.full(n, max(radii) + 0.5)
+    for near in _spoiled(owner, x, y, reach, reach):
+        distance = np.hypot(near.column - x[near.source], near.row - y[near.source])
+        inside = distance < reach[0]
+        spoiled, distance = near.only(inside), distance[inside]
+        added = _replaced(images, owner, spoiled, x, y)
+        for k, radius in enumerate(radii):
+            weight = _ramp(radius, distance)
+            for i in (0, 1):
+                found[i, :, k] += np.bincount(spoiled.source, weight * added[i], n)
+    return found
 
 
 def _over_stamps(images: tuple[Image, Image], owner: Map, x: Floats, y: Floats, radii: list[float]) -> Floats:
@@ -159,23 +171,38 @@ class _Spoiled:
         return _Spoiled(self.source[some], self.row[some], self.column[some])
 
 
+class _Marked:
+    """Pixels that are marked in a flat map: ``at`` are their indices."""
+
+    def __init__(self, marks: NDArray[np.bool_]) -> None:
+        self.at = np.flatnonzero(marks)
+        # One byte more: before() is asked for the pixel after the last, too.
+        self._bytes = np.append(np.packbits(marks, bitorder="little"), np.uint8(0))
+        counts = np.bitwise_count(self._bytes)
+        self._before = np.cumsum(counts, dtype=np.int64) - counts
+
+    def before(self, pixel: Ints) -> Ints:
+        """How many there are before each pixel, (m,)."""
+        byte, bit = pixel >> 3, (pixel & 7).astype(np.uint8)
+        below = self._bytes[byte] & ((np.uint8(1) << bit) - np.uint8(1))
+        found: Ints = self._before[byte] + np.bitwise_count(below)
+        return found
+
+
 def _spoiled(owner: Map, x: Floats, y: Floats, reach_x: Floats, reach_y: Floats) -> Iterator[_Spoiled]:
     """Pixels that are another source's or masked in boxes about sources, (n,), some at a time."""
     ny, nx = owner.shape
     flat = owner.ravel()
-    taken = np.flatnonzero(flat)
-    # How many of them there are before each pixel.
-    before = np.zeros(owner.size + 1, np.int32)
-    np.cumsum(flat != 0, out=before[1:])
+    taken = _Marked(flat != 0)
     left, right = _span(x, reach_x, nx)
     bottom, top = _span(y, reach_y, ny)
     for some in _parts(np.maximum(top - bottom, 0), _ROWS):
         source, row = _expanded(bottom[some], top[some])
         source += some.start
-        first, last = before[row * nx + left[source]], before[row * nx + right[source]]
+        first, last = taken.before(row * nx + left[source]), taken.before(row * nx + right[source])
         for part in _parts(last - first, _PIXELS):
             which, index = _expanded(first[part], last[part])
-            pixel, of = taken[index], source[part][which]
+            pixel, of = taken.at[index], source[part][which]
             other = flat[pixel] != of + 1
             pixel, of, which = pixel[other], of[other], which[other]
             rows = row[part][which]

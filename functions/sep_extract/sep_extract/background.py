@@ -38,10 +38,9 @@ class Background:
 
     def local_rms(self) -> Image:
         """The noise at each pixel, (ny, nx)."""
-        noise = np.full_like(self.image, self.rms)
-        if self.model is not None:
-            noise[self.box] = self.model.rms()
-        return noise
+        if self.model is None:
+            return np.full_like(self.image, self.rms)
+        return _framed(self.model.rms(), self.box, self.image.shape, self.rms)
 
 
 def measure_background(data: Image, mask: Mask, config: Config) -> Background:
@@ -71,8 +70,7 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
         inside = inside + np.float32(step) * spread
         levels = sep.Background(inside, **settings)
     level = float(levels.globalback)
-    image = np.full_like(data, level)
-    image[box] = levels.back()
+    image = _framed(levels.back(), box, data.shape, level)
     if flat:
         return Background(image, level, 0.0, model, box)
     if rms == 1.0 and not image[box].any():
@@ -80,6 +78,15 @@ def measure_background(data: Image, mask: Mask, config: Config) -> Background:
         image[:] = level
         return Background(image, level, rms, None, box)
     return Background(image, level, rms, model, box)
+
+
+def _framed(part: Image, box: tuple[slice, slice], shape: tuple[int, ...], beyond: float) -> Image:
+    """An image (ny, nx) that is ``part`` in the box, and ``beyond`` around it."""
+    if part.shape == shape:
+        return part
+    image = np.full(shape, np.float32(beyond))
+    image[box] = part
+    return image
 
 
 def step_of(data: Image, mask: Mask, rms: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ MEDIANS = 1.4826
 # In sigma from the median: neither noise nor sky reaches up to one, nor any light down to the other.
 _BRIGHT, _DEEP = 20.0, -50.0
 _SIDE = 3
+# Pixels looked at: one of so many along both axes, or about so many in all if that is fewer.
+_STEP, _ENOUGH = 5, 50_000
 
 
 def bright_level(data: Image, missing: Mask) -> float:
@@ -34,7 +38,8 @@ def deep_level(data: Image, mask: Mask) -> float:
 
 def _scatter(data: Image, missing: Mask) -> tuple[float, float]:
     """Median and sigma of some of the pixels; NaN without any."""
-    some: NDArray[np.float32] = data[::5, ::5][~missing[::5, ::5]]
+    step = max(_STEP, math.isqrt(data.size // _ENOUGH))
+    some: NDArray[np.float32] = data[::step, ::step][~missing[::step, ::step]]
     if not len(some):
         return float("nan"), float("nan")
     middle = np.median(some)

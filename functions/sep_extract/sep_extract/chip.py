@@ -20,7 +20,7 @@ from .exposures import Exposure, Exposures
 from .image import Image
 from .instruments import Instrument, instrument
 from .mosaic import Mosaic
-from .pixels import Pixels
+from .pixels import Flags, Pixels
 from .planes import SCIENCE, Plane, name_of, version_of
 from .quality import Quality
 from .readout import LEAST_SIDE, PixelReader
@@ -34,8 +34,8 @@ class Chip:
 
     ``data`` float32, 0 where masked; ``mask`` bool, True where a pixel must not be used; ``error`` float32,
     one sigma with the Poisson noise of sources in it, or None; ``weight`` float32, proportional to the
-    inverse background variance, or None; ``dq`` uint32 or None; ``saturated`` bool, pixels that are used and
-    flagged. ``hdu`` is the index of the extension in the file.
+    inverse background variance, or None; ``dq`` unsigned integers or None; ``saturated`` bool, pixels that
+    are used and flagged. ``hdu`` is the index of the extension in the file.
     """
 
     hdu: int
@@ -48,7 +48,7 @@ class Chip:
     instrument: Instrument
     error: NDArray[np.float32] | None = None
     weight: NDArray[np.float32] | None = None
-    dq: NDArray[np.uint32] | None = None
+    dq: Flags | None = None
     notes: list[str] = field(default_factory=list)
     quality: Quality = Quality.NONE
     exposure: Exposure = field(default_factory=Exposure)

@@ -35,8 +35,11 @@ def uncovered(
     some = data[::7, ::7]
     counting = counting or bool((np.trunc(some) == some).all())
     values = [value for value in _solid(data) if not (counting and value == 0)]
-    for fill in np.array(_FILLS, np.float32):
-        if float(fill) not in values and np.count_nonzero(data == fill) > 1:
+    fills = np.array(_FILLS, np.float32)
+    # All are far from what most pixels hold.
+    far = data[(data <= fills[fills < 0].max()) | (data >= fills[fills > 0].min())]
+    for fill in fills:
+        if float(fill) not in values and np.count_nonzero(far == fill) > 1:
             values.append(float(fill))
     mask = equal(data, values)
     if counting or weighted:

@@ -11,6 +11,7 @@ from skyfan_function.errors import EventError
 from skyfan_function.handler import Job, Result, lambda_handler
 
 from . import encircled, instruments, plain_wcs
+from .allocator import keep_freed
 from .catalog import join, summary_of, table_of
 from .chip import chips
 from .event import Request
@@ -107,4 +108,5 @@ def prepare() -> None:
 
 
 prepare()
+keep_freed()
 handler = lambda_handler(process, Request)

@@ -8,11 +8,14 @@ blocks of blank pixels (the method of empty apertures: Labbe et al. 2003, AJ 125
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .pixels import strips
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -98,16 +101,16 @@ def noise_of(
     variance, slope = _variance(data, owner, near, noise, error, _LEAST_BLANK)
     emptied = slope is not None
     poisson = 1 / gain if gain else slope or 0.0
-    blank = (owner == 0) & (variance > 0) & ~near
-    if np.count_nonzero(blank) < _LEAST_BLANK * np.count_nonzero(owner >= 0):
+    blank = owner == 0
+    blank &= ~near
+    blank &= variance > 0
+    if (number := np.count_nonzero(blank)) < _LEAST_BLANK * np.count_nonzero(owner >= 0):
         return NoiseModel(variance, poisson, SharedNoise(), emptied=emptied)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviations: Image = np.where(blank, data / np.sqrt(variance), np.float32(0))
     # Where most pixels hold the same value, as on a detector that counts photons, quantiles say nothing.
-    scale = _scatter(deviations[blank]) or float(deviations[blank].std(dtype=np.float64))
+    scale = _scatter(_some(data, variance, blank, int(number))) or _all_scatter(data, variance, blank)
     if not scale > 0:
         return NoiseModel(variance, poisson, SharedNoise(), emptied=emptied)
-    shared = _shared(deviations / np.float32(scale), blank)
+    shared = _shared(data, variance, blank, scale)
     variance *= np.float32(scale**2)
     if not gain:
         # What drizzling took from single pixels is in the sums of a few; an error plane is meant for those.
@@ -140,67 +143,120 @@ def _variance(
     if error is None:
         variance = np.broadcast_to(np.square(noise, dtype=np.float32), data.shape).copy()
     else:
-        variance, slope = _without_poisson(data, owner, near, np.square(error), least)
+        variance, slope = _without_poisson(data, owner, near, error, least)
     variance[owner < 0] = 0
     return variance, slope
 
 
+def _deviations(data: Image, variance: Image, blank: Mask) -> Image:
+    """In sigma, 0 where not blank."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.sqrt(variance)
+        np.divide(data, found, out=found)
+    found[~blank] = 0
+    return found
+
+
+def _some(data: Image, variance: Image, blank: Mask, number: int) -> Image:
+    """Deviations of every k-th of a ``number`` of blank pixels, as many as _scatter() asks for."""
+    every, seen, found = max(1, number // _ENOUGH), 0, []
+    for rows in strips(len(data)):
+        where = np.flatnonzero(blank[rows])
+        chosen = where[-seen % every :: every]
+        seen += len(where)
+        found.append(data[rows].ravel()[chosen] / np.sqrt(variance[rows].ravel()[chosen]))
+    return np.concatenate(found)
+
+
+def _all_scatter(data: Image, variance: Image, blank: Mask) -> float:
+    return float(_deviations(data, variance, blank)[blank].std(dtype=np.float64))
+
+
 def _without_poisson(
-    data: Image, owner: NDArray[np.int32], near: Mask, variance: Image, least: float
+    data: Image, owner: NDArray[np.int32], near: Mask, error: Image, least: float
 ) -> tuple[Image, float | None]:
     """An error plane's variance without the Poisson noise of sources, and that noise per unit of flux.
 
     On and ``near`` sources it is that of the blank sky around, unless the plane says less. With less than the
     share ``least`` of blank sky it is left as it is.
     """
-    pixel = np.flatnonzero(owner > 0)
-    blank = (owner == 0) & ~near
-    number = np.count_nonzero(blank)
-    if not len(pixel) or not number or number < least * near.size:
-        return variance.copy(), None
-    sky = _medians(variance, blank)
-    source, own_sky = owner.ravel()[pixel], sky.ravel()[pixel]
-    excess = np.bincount(source, variance.ravel()[pixel] - own_sky)
-    light, expected = np.bincount(source, data.ravel()[pixel]), np.bincount(source, own_sky)
+    variance, number = np.square(error), int(owner.max(initial=0))
+    blank = owner == 0
+    blank &= ~near
+    sky_pixels = np.count_nonzero(blank)
+    if number < 1 or not sky_pixels or sky_pixels < least * near.size:
+        return variance, None
+    side, nx = 4 * _MESH, owner.shape[1]
+    excess, light, expected = np.zeros((3, number + 1))
+    medians = _medians(variance, blank)
+    for rows in strips(len(owner), side):
+        level = medians[rows.start // side].repeat(side)[:nx]
+        row, column = np.nonzero(owner[rows] > 0)
+        source, sky = owner[rows][row, column], level[column]
+        excess += np.bincount(source, variance[rows][row, column] - sky, number + 1)
+        light += np.bincount(source, data[rows][row, column], number + 1)
+        expected += np.bincount(source, sky, number + 1)
+        np.minimum(variance[rows], level, out=variance[rows], where=near[rows])
     bright = (light > 0) & (excess > _BRIGHT * expected)
     slope = float(np.median(excess[bright] / light[bright])) if bright.any() else 0.0
-    return np.where(near, np.minimum(variance, sky), variance), slope
+    return variance, slope
 
 
 def _medians(image: Image, blank: Mask) -> Image:
-    """The median of the blank pixels of each mesh, (ny, nx); of all where a mesh has none."""
+    """The median of the blank pixels of each mesh; of all where a mesh has none."""
     # Every fourth pixel of every fourth row tells it as well.
-    some = np.where(blank, image, np.float32(np.nan))[::4, ::4]
+    some = np.where(blank[::4, ::4], image[::4, ::4], np.float32(np.nan))
     ny, nx = (-(-n // _MESH) for n in some.shape)
     meshes = np.full((ny * _MESH, nx * _MESH), np.float32(np.nan))
     meshes[: some.shape[0], : some.shape[1]] = some
     ranked = np.sort(meshes.reshape(ny, _MESH, nx, _MESH).swapaxes(1, 2).reshape(ny * nx, -1), axis=1)
     number = np.count_nonzero(~np.isnan(ranked), axis=1)
     middle = ranked[np.arange(ny * nx), np.maximum(number - 1, 0) // 2]
-    middle = np.where(number > 0, middle, np.nanmedian(some)).reshape(ny, nx)
-    wide: Image = middle.repeat(4 * _MESH, axis=0).repeat(4 * _MESH, axis=1)
-    return wide[: image.shape[0], : image.shape[1]]
+    if not number.all():
+        middle = np.where(number > 0, middle, np.nanmedian(some))
+    grid: Image = middle.reshape(ny, nx)
+    return grid
 
 
-def _shared(deviations: Image, blank: NDArray[np.bool_]) -> SharedNoise:
-    """The factor by area, of ``deviations`` in sigma, 0 where not blank."""
+def _shared(data: Image, variance: Image, blank: Mask, scale: float) -> SharedNoise:
+    """The factor by area, of deviations in units of ``scale`` sigma."""
     areas, squares, weights = [1.0], [1.0], [float(_ENOUGH)]
-    sums, counts = deviations, blank.astype(np.float32)
-    for block in _BLOCKS:
-        # Where blocks are few, those that overlap tell the scatter better than those side by side alone.
-        step = 1 if sums.size < _ENOUGH else 2
-        sums, counts = _quads(sums, step), _quads(counts, step)
-        usable = counts >= _LEAST_COVER * block * block
-        number = np.count_nonzero(usable)
+    for block, sums, counts in _blocks(data, variance, blank, scale):
+        usable = np.flatnonzero(counts >= _LEAST_COVER * block * block)
+        number = len(usable)
         if number < _LEAST_BLOCKS:
             break
         areas.append(float(block * block))
-        scaled = sums[usable] / np.sqrt(counts[usable])
-        squares.append((_scatter(scaled) or float(scaled.std(dtype=np.float64))) ** 2)
+        some = usable[:: max(1, number // _ENOUGH)]
+        sigma = _scatter(sums.ravel()[some] / np.sqrt(counts.ravel()[some]))
+        if not sigma:
+            sigma = float((sums.ravel()[usable] / np.sqrt(counts.ravel()[usable])).std(dtype=np.float64))
+        squares.append(sigma**2)
         weights.append(float(number))
-        sums, counts = sums[:: 3 - step, :: 3 - step], counts[:: 3 - step, :: 3 - step]
     factors = np.sqrt(np.maximum(_rising(np.array(squares), np.array(weights)), 1.0))
     return SharedNoise(tuple(areas), tuple(map(float, factors)), len(areas) > 1)
+
+
+def _blocks(data: Image, variance: Image, blank: Mask, scale: float) -> Iterator[tuple[int, Image, Image]]:
+    """The sides of blocks, and for each block the sum of the deviations in it and its blank pixels."""
+    sums, counts = np.empty((2, data.shape[0] // 2, data.shape[1] // 2), np.float32)
+    whole = data.size < _ENOUGH
+    for rows in [slice(0, len(data))] if whole else strips(len(data) // 2 * 2):
+        pixels = _deviations(data[rows], variance[rows], blank[rows]) / np.float32(scale)
+        number = blank[rows].astype(np.float32)
+        if whole:
+            sums, counts = pixels, number
+        else:
+            half = slice(rows.start // 2, rows.stop // 2)
+            sums[half], counts[half] = _quads(pixels, 2), _quads(number, 2)
+    step = 2
+    for block in _BLOCKS:
+        if block > _BLOCKS[0] or whole:
+            # Where blocks are few, those that overlap tell the scatter better than those side by side alone.
+            step = 1 if sums.size < _ENOUGH else 2
+            sums, counts = _quads(sums, step), _quads(counts, step)
+        yield block, sums, counts
+        sums, counts = (np.ascontiguousarray(p[:: 3 - step, :: 3 - step]) for p in (sums, counts))
 
 
 def _quads(image: Image, step: int) -> Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +13,12 @@ from .encircled import Encircled
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Flags = NDArray[np.unsignedinteger[Any]]
 
 PAIR = (1.0, 3.0)
 _SAMPLE = 20_000
+# An even number of rows that are gone through at once: what is made of them stays in the processor's cache.
+_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Pixels:
     ``data`` float32, 0 where masked; ``mask`` True where a pixel must not be used. The noise is the measured
     background noise, unless ``error`` (one sigma, the Poisson noise of sources included) or ``weight``
     (proportional to the inverse background variance) says how it varies from pixel to pixel. ``gain`` is in
-    electrons per unit of the data. ``dq`` uint32 flags and ``saturated`` pixels,
-    which are used like any other, are reported with the sources.
+    electrons per unit of the data. ``dq`` flags, unsigned integers, and ``saturated`` pixels, which are used
+    like any other, are reported with the sources.
     ``scale`` is in arcsec per pixel; without it there are no circular apertures.
     """
 
@@ -33,7 +38,7 @@ class Pixels:
     error: Image | None = None
     weight: Image | None = None
     gain: float | None = None
-    dq: NDArray[np.uint32] | None = None
+    dq: Flags | None = None
     saturated: Mask | None = None
     scale: float | None = None
     pair: tuple[float, float] = PAIR
@@ -52,3 +57,9 @@ def sample(data: Image, mask: Mask) -> NDArray[np.float32]:
     every = max(1, data.size // _SAMPLE) | 1
     values = data.ravel()[::every][~mask.ravel()[::every]]
     return values[np.isfinite(values)]
+
+
+def strips(rows: int, most: int = _ROWS) -> Iterator[slice]:
+    """Slices of so many rows, of ``most`` each but for the last."""
+    for start in range(0, rows, most):
+        yield slice(start, min(start + most, rows))

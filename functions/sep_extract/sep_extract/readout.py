@@ -21,6 +21,7 @@ from .errors import NoValidPixelsError
 from .image import Image
 from .instruments import Instrument
 from .parts import Part, PartReader
+from .pixels import Flags
 from .planes import Plane, shape_of
 from .quality import Quality
 from .saturation import fill, plateau
@@ -56,7 +57,7 @@ class Readout:
     saturated: NDArray[np.bool_]
     error: NDArray[np.float32] | None
     weight: NDArray[np.float32] | None
-    dq: NDArray[np.uint32] | None
+    dq: Flags | None
     levels: Levels
 
 
@@ -250,7 +251,7 @@ class PixelReader:
 
     def _flags(
         self, saturated: NDArray[np.bool_], known: Levels | None
-    ) -> tuple[NDArray[np.uint32] | None, NDArray[np.bool_]]:
+    ) -> tuple[Flags | None, NDArray[np.bool_]]:
         """DQ bits, and where they forbid the use of a pixel; adds to ``saturated``."""
         index = self._plane.dq
         if index is None:
@@ -258,8 +259,8 @@ class PixelReader:
         raw = self._array(index, None)
         assert raw is not None
         # Of 16 bits the highest is a flag, not a sign.
-        dq = raw.astype(np.dtype(f"u{raw.dtype.itemsize}") if raw.dtype.kind == "i" else np.uint32)
-        dq = dq.astype(np.uint32)
+        integer = raw.dtype.kind in "iu"
+        dq = raw.astype(np.dtype(f"u{min(raw.dtype.itemsize, 4)}") if integer else np.uint32, copy=False)
         good = self._row.good if self._good_bits is None else self._good_bits
         unsure = self._row.name and not self._row.flags_known and self._good_bits is None
         if unsure and not known and dq.any():
@@ -267,10 +268,10 @@ class PixelReader:
                 "no table of good DQ bits for this instrument: every flagged pixel is masked",
                 Quality.UNKNOWN_INSTRUMENT,
             )
-        bad = np.uint32(~good & 0xFFFFFFFF)
-        wanted = self._row.saturated & ~(self._good_bits or 0)
-        saturated |= (dq & np.uint32(wanted)) != 0
-        return dq, (dq & bad) != 0
+        every = int(np.iinfo(dq.dtype).max)
+        if wanted := self._row.saturated & ~(self._good_bits or 0) & every:
+            saturated |= (dq & dq.dtype.type(wanted)) != 0
+        return dq, (dq & dq.dtype.type(~good & every)) != 0
 
     def _noise(
         self, factor: float, saturated: NDArray[np.bool_], known: Levels | None

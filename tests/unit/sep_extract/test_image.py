@@ -64,7 +64,7 @@ def test_an_flt_gives_its_arrays_as_sep_wants_them(read: Read, flt: Make, plane:
     assert chip.weight is None
     assert not chip.mask.any(), "512 is a good bit of WFC3/IR"
     assert (chip.hdu, chip.extver, chip.notes) == (1, 1, [])
-    for array, kind in ((chip.data, "f4"), (chip.error, "f4"), (chip.dq, "u4"), (chip.mask, "?")):
+    for array, kind in ((chip.data, "f4"), (chip.error, "f4"), (chip.dq, "u2"), (chip.mask, "?")):
         assert array.dtype == np.dtype(kind), "in this machine's byte order"
         assert array.flags.c_contiguous
         assert array.flags.writeable
