@@ -33,4 +33,4 @@ def test_arrays_of_one_size_after_another_are_cleared_by_the_kernel_once() -> No
             subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
         )
 
-    assert faults("kept") < 100 < 10_000 < faults()
+    assert faults("kept") < faults() / 100
