@@ -128,18 +128,18 @@ def test_the_conditions_of_a_stack_are_those_of_its_functions_and_the_task() -> 
 
 
 def test_large_files_before_small_ones_do_not_break_the_limit() -> None:
-    """The average file of this plan costs 0.0014 USD, one of its first hundred 0.064."""
-    items = plan_of([("drz", 10**9)] * 100 + [("flt", 4_000_000)] * 9900)
+    """The average file of this plan costs 0.002 USD, one of its first hundred 0.13."""
+    items = plan_of([("drz", 2 * 10**9)] * 100 + [("flt", 4_000_000)] * 9900)
     budget = budget_of(2.0, items)
     through = list(takewhile(budget.spend, calls_of(items)))
-    # One takes 155 x 10/4.5 = 344.444 s and reads for 19.231 s: x 1.06, + 1 s of cold start, are 386.496 s at
-    # 10 GB: 0.064416 USD. With PUT, logs and requests 0.064423; 2 / 0.064423 = 31.04 without the listing.
-    assert len(through) == 31
-    assert budget.usd == pytest.approx(31 * 0.064423 + 0.0001, rel=1e-4)
+    # One takes 155 x 20/4.5 = 688.889 s and reads for 25.641 s: x 1.06, + 1 s of cold start, are 758.402 s at
+    # 10 GB: 0.126400 USD. With PUT, logs and requests 0.126413; 2 / 0.126413 = 15.8 without the listing.
+    assert len(through) == 15
+    assert budget.usd == pytest.approx(15 * 0.126413 + 0.0001, rel=1e-4)
 
 
 def test_receipts_count_with_the_files_they_name() -> None:
-    items = plan_of([("drz", 10**9), ("flt", 4_000_000), ("flt", 4_000_000), ("flt", 4_000_000)])
+    items = plan_of([("drz", 2 * 10**9), ("flt", 4_000_000), ("flt", 4_000_000), ("flt", 4_000_000)])
     large, *small = calls_of(items)
     by_calls, by_receipts = budget_of(9.0, items), budget_of(9.0, items)
     by_calls.spent([large, small[0], small[0], Call("s-F", small[1].uris + small[2].uris, b"")])

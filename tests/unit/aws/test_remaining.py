@@ -58,7 +58,7 @@ def test_done_and_sent_files_are_skipped(place: Place) -> None:
 @pytest.mark.parametrize(
     ("memory_mb", "expected"),
     [
-        ((1769, 10240), ["s-F", "s-FLarge", "s-FLarge", "s-FLarge", "s-FLarge"]),
+        ((1200, 10240), ["s-F", "s-FLarge", "s-FLarge", "s-FLarge", "s-FLarge"]),
         ((10240, 10240), ["s-F", "s-F", "s-FLarge", "s-FLarge", "s-FLarge"]),
         ((512, 1024), ["s-FLarge", "s-FLarge", "s-FLarge", "s-FLarge", "s-FLarge"]),
     ],
@@ -71,7 +71,7 @@ def test_the_deployed_memory_decides_where_a_file_of_known_size_goes(
     items = [
         Item("s3://b/1_drz.fits", 10**8, LARGE),  # whatever the plan says
         Item("s3://b/2_drz.fits", 10**9),
-        Item("s3://b/3_drz.fits", 5 * 10**9),  # too large for any: the function records why
+        Item("s3://b/3_drz.fits", 20 * 10**9),  # too large for any: the function records why
         Item("s3://b/4_drz.fits", None, LARGE),
         Item("s3://b/5_drz.fits", 4 * 10**9, STANDARD),
     ]
