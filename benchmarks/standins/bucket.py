@@ -23,8 +23,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-_PIECE = 1 << 16
-_SLACK_S = 0.005
+_PIECE = 1 << 17
+_SLACK_S = 0.02
 _REASON = {200: "OK", 206: "Partial Content", 404: "Not Found", 412: "Precondition Failed", 416: "No Range"}
 
 

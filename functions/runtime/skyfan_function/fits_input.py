@@ -16,10 +16,13 @@ from astropy.io.fits.hdu.base import ExtensionHDU
 from astropy.utils.exceptions import AstropyWarning
 
 from .errors import NotFitsError, TruncatedError, UnreadableError
+from .s3_object import Range
 from .storage import Source
 
 GZIP = b"\x1f\x8b"
 _BLOCK = 2880
+# Most headers are shorter.
+_HEADER = 32 << 10
 # Errors of astropy itself have no number; these are what seeking to an absurd place gives.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW)
 _STANDARD = fits.PrimaryHDU | ExtensionHDU
@@ -43,20 +46,29 @@ def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -
             if file is not source.file:
                 source.prefetch([(0, source.size)])
             hdus = opened.enter_context(fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True))
-            coming = []
+            coming: list[Range] = []
             for hdu in hdus:  # reads one header after another
-                if file is source.file and isinstance(hdu, _STANDARD) and wanted(hdu):
-                    coming.append(data_range(hdu))
-                    source.prefetch(coming)
+                if file is source.file and isinstance(hdu, _STANDARD):
+                    coming += [data_range(hdu)] if wanted(hdu) else []
+                    source.prefetch([*_headers_behind(hdu), *coming])
             _refuse_damaged(source.name, hdus, file, source.size if file is source.file else None)
         with readable(source.name, _READING):
             yield hdus
 
 
-def data_range(hdu: Any) -> tuple[int, int]:
+def data_range(hdu: Any) -> Range:
     """First byte of an HDU's data in its file, and the first after them."""
     info = hdu.fileinfo()
     return info["datLoc"], info["datLoc"] + info["datSpan"]
+
+
+def _headers_behind(hdu: Any) -> list[Range]:
+    """Where the next header is, and where the one after it is if the next HDU has data of the same size.
+
+    Planes of an image often have: a guess that is right saves a request after a request.
+    """
+    start, end = data_range(hdu)
+    return [(at, at + _HEADER) for at in (end, end + _BLOCK + end - start)]
 
 
 @contextmanager

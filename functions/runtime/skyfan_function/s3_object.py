@@ -55,7 +55,7 @@ class S3Object(io.RawIOBase):
 
     def __init__(self, store: S3Store, key: str, errors: Errors) -> None:
         self._store, self._key, self._errors = store, key, errors
-        self._pool = ThreadPoolExecutor(_STREAMS + 1)
+        self._pool = ThreadPoolExecutor(2 * _STREAMS)
         self._lock = threading.RLock()
         self._memory, self._position = _HELD, 0
         try:
@@ -125,6 +125,8 @@ class S3Object(io.RawIOBase):
             self._memory = self._memory if memory is None else memory
             self._parts = [part for part in self._parts if part.body is not None]
             for start, stop in ranges:
+                if stop - start <= _AHEAD and self._find(start):
+                    continue  # a header whose beginning is there: the rest would be a request of its own
                 for gap in self._gaps(start, min(stop, self.size)):
                     self._parts += _split(*gap)
             self._begin_next()
@@ -182,13 +184,17 @@ class S3Object(io.RawIOBase):
     def _make_room(self, part: _Part) -> None:
         """Let go of what was announced before ``part`` and has not been read."""
         for other in self._parts[: self._parts.index(part)]:
-            if self._held() + len(part) <= self._memory:
+            if self._fits(part):
                 break
             if other.body is not None and other.body.done() and other not in self._ahead:
                 self._let_go([other])
 
-    def _held(self) -> int:
-        return sum(len(part) for part in self._parts if part.body is not None)
+    def _fits(self, part: _Part) -> bool:
+        return sum(map(len, self._begun())) + len(part) <= self._memory
+
+    def _begun(self) -> list[_Part]:
+        """Parts that take memory and streams; headers do not wait for pixels."""
+        return [part for part in self._parts if part.body is not None and len(part) > _AHEAD]
 
     def _let_go(self, parts: list[_Part]) -> None:
         with self._lock:
@@ -202,13 +208,15 @@ class S3Object(io.RawIOBase):
     def _begin_next(self, _: object = None) -> None:
         """Begin parts in their order, as far as memory and streams go."""
         with self._lock:
+            room = True
             for part in self._parts:
-                if part.body is not None:
-                    continue
-                busy = sum(one.body is not None and not one.body.done() for one in self._parts)
-                if self.closed or busy >= _STREAMS or self._held() + len(part) > self._memory:
+                if self.closed:
                     break
-                self._begin(part)
+                if part.body is None and len(part) > _AHEAD:
+                    busy = sum(one.body is not None and not one.body.done() for one in self._begun())
+                    room = room and busy < _STREAMS and self._fits(part)
+                if part.body is None and (len(part) <= _AHEAD or room):
+                    self._begin(part)
 
     def _begin(self, part: _Part, reply: GetResult | None = None) -> None:
         part.body = self._pool.submit(self._get, part, reply)

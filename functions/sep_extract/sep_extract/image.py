@@ -17,12 +17,12 @@ from skyfan_function.storage import Source
 
 from .cards import Cards
 from .errors import ImageTooLargeError
-from .planes import SCIENCE, Plane, kind_of, name_of, passed_over, planes, shape_of
+from .planes import Plane, is_read, passed_over, planes, shape_of
 
 _UNZIP = 8 << 20
 # A file up to this size is fetched whole from S3: planes that nobody reads take less time than requests for
-# one header after another.
-_WHOLE = 32 << 20
+# one header after another. In a larger one pixels are on their way meanwhile.
+_WHOLE = 8 << 20
 # Bytes that may be fetched ahead of their use: a chip of WFC3/UVIS while the one before it is measured.
 _AHEAD = 128 << 20
 _LEAST_AHEAD = 16 << 20
@@ -88,7 +88,7 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
         plain = _plain(source, memory)
     if plain.size <= _WHOLE:
         plain.prefetch([(0, plain.size)])
-    with open_fits(plain, lambda hdu: name_of(hdu) == SCIENCE or kind_of(hdu) is not None) as hdus:
+    with open_fits(plain, is_read) as hdus:
         with readable(name):
             found = planes(name, hdus)
             need = _refuse_too_large(name, hdus, found, memory, 0 if plain is source else plain.size)

@@ -67,6 +67,11 @@ def kind_of(hdu: Any) -> str | None:
     return _KIND.get(name_of(hdu))
 
 
+def is_read(hdu: Any) -> bool:
+    """Whether, to judge by its name, pixels of an extension will be read."""
+    return name_of(hdu) in (SCIENCE, *_KIND, *_COUNT)
+
+
 def is_image(hdu: Any) -> bool:
     """Whether an extension holds an array, compressed or not."""
     return isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
