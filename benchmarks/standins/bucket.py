@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import re
 import threading
 import time
@@ -30,7 +31,10 @@ _REASON = {200: "OK", 206: "Partial Content", 404: "Not Found", 412: "Preconditi
 
 @dataclass
 class Request:
-    """One request for a file; ``sent`` are the bytes of its body, times are seconds of one clock."""
+    """One request for a file; ``sent`` are the bytes of its body.
+
+    Times are seconds of one clock; a request that has not ended ends at infinity.
+    """
 
     method: str
     key: str
@@ -38,7 +42,7 @@ class Request:
     sent: int = 0
     status: int = 0
     began: float = 0.0
-    ended: float = 0.0
+    ended: float = math.inf
 
 
 def chain(requests: list[Request]) -> int:
