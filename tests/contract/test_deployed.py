@@ -188,7 +188,7 @@ def test_a_plan_is_estimated_for_the_stack(
 ) -> None:
     monkeypatch.setattr(stacks, "find", lambda name, patient: STACK)
     aws.answers["skyfan-SepExtractLarge/configuration"] = {"MemorySize": 5120, "Timeout": 900}
-    made, notices = bills.forecast(plan_of(tmp_path, 10**7, 10**9))
+    made, notices = bills.forecast(plan_of(tmp_path, 10**7, 2 * 10**9))
     (memory,) = (text for text in made.assumptions if text.startswith("memory"))
     assert "3008 MB for 1 standard" in memory
     assert "5120 MB for 1 large" in memory
