@@ -308,7 +308,12 @@ class PixelReader:
         saturated: NDArray[np.bool_],
     ) -> None:
         """Refuse an image without usable pixels, or a sample of one: nothing would tell its levels."""
-        self.refuse_masked(mask.size - int(np.count_nonzero(mask | saturated)))
+        usable = mask.size - int(np.count_nonzero(mask | saturated))
+        if self._part is not None and usable < LEAST_SIDE**2:
+            raise NoValidPixelsError(
+                f"{self._label}: {usable} pixels of a sample of its rows are usable, too few for tiles"
+            )
+        self.refuse_masked(usable)
         # Where a value is taken for uncovered, that has been said.
         share = masked_share(mask, missing, scattered=not self.quality & Quality.UNCOVERED)
         if share > _MASKED_SHARE:

@@ -252,7 +252,7 @@ def test_what_cannot_be_measured_in_tiles_is_refused(extract: Make, tmp_path: Pa
     with pytest.raises(EventError, match=f"at most {LARGEST_MESH}"):
         extract(path, config={"back_size": LARGEST_MESH + 1})
     nothing = replace(pixels, mask=np.ones(SHAPE, bool))
-    with pytest.raises(errors.NoValidPixelsError):
+    with pytest.raises(errors.NoValidPixelsError, match="0 pixels of a sample"):
         extract(written(tmp_path / "empty_drc.fits", nothing))
     same = replace(pixels, data=np.full(SHAPE, 3, np.float32))
     with pytest.raises(errors.NoValidPixelsError, match="same value"):
