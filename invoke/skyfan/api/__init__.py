@@ -5,13 +5,17 @@ outcome = run(["images/*.fits"], "out", Task("first-light", config={"detect_thre
 outcome = run(["plan.parquet"], AwsOptions(max_cost=20), Task("deep"))
 """
 
-from ..engine import AwsOptions, LocalOptions, SamOptions, Selection
-from ..plans.make import PlanOptions, plan
-from ..task import Task
-from .bills import CostOptions, costs, history
-from .datasets import collect, report, search
-from .engines import preview, preview_retry, retry, run
-from .monitor import cancel, follow, restore, runs, status
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine import AwsOptions, LocalOptions, SamOptions, Selection
+    from ..plans.make import PlanOptions, plan
+    from ..task import Task
+    from .bills import CostOptions, costs, history
+    from .datasets import collect, report, search
+    from .engines import preview, preview_retry, retry, run
+    from .monitor import cancel, follow, restore, runs, status
 
 __all__ = [
     "AwsOptions",
@@ -37,3 +41,25 @@ __all__ = [
     "search",
     "status",
 ]
+_MODULES = {
+    "..engine": ("AwsOptions", "LocalOptions", "SamOptions", "Selection"),
+    "..plans.make": ("PlanOptions", "plan"),
+    "..task": ("Task",),
+    ".bills": ("CostOptions", "costs", "history"),
+    ".datasets": ("collect", "report", "search"),
+    ".engines": ("preview", "preview_retry", "retry", "run"),
+    ".monitor": ("cancel", "follow", "restore", "runs", "status"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is used, when it is used: no command needs all of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
