@@ -195,7 +195,7 @@ class Pool:
         for worker in list(self._workers.values()):
             if (job := worker.job) is None:
                 continue
-            worker.used_mb = max(worker.used_mb, worker.process.memory_mb())
+            worker.used_mb = max(worker.used_mb, worker.process.memory_mb(limit_mb))
             if worker.used_mb > limit_mb:
                 self._kill(worker, job, lambda_format.out_of_memory(job.request_id, limit_mb), "error")
             elif time.monotonic() >= worker.deadline:

@@ -22,6 +22,7 @@ from ..template import Function
 WORKER = Path(__file__).with_name("worker.py")
 # Maximum bytes of output per invocation. Only the end is kept, because errors come last.
 MAX_OUTPUT = 256 * 1024
+_SHARE = 10
 # SEP uses one thread. Libraries that start one thread per CPU in every worker would slow each other down.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -113,6 +114,7 @@ class Process:
         self._buffer = b""
         self.ended = self.was_killed = False
         self._watched = psutil.Process(self._popen.pid)
+        self._counted_mb = self._count_after = 0.0
 
     @property
     def pid(self) -> int:
@@ -137,14 +139,25 @@ class Process:
         *lines, self._buffer = self._buffer.split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def memory_mb(self) -> float:
+    def memory_mb(self, limit_mb: float) -> float:
         """Current resident memory in MB, children included; 0 if the process has ended.
 
-        Pages that several processes share count once, on systems that say which these are.
+        Pages that several processes share count once, on systems that say which these are. Linux walks all
+        pages for that, and stops the process meanwhile: while all is surely below the limit, it is asked only
+        so often that it takes a tenth of the time, and the last answer counts.
         """
         if not (children := _descendants(self._watched)):
             return _resident(self._watched, shared_once=False)
-        return sum(_resident(one, shared_once=True) for one in (self._watched, *children))
+        processes, began = (self._watched, *children), time.monotonic()
+        if (
+            began < self._count_after
+            and sum(_resident(one, shared_once=False) for one in processes) <= limit_mb
+        ):
+            return self._counted_mb
+        self._counted_mb = sum(_resident(one, shared_once=True) for one in processes)
+        now = time.monotonic()
+        self._count_after = now + _SHARE * (now - began)
+        return self._counted_mb
 
     def take_output(self) -> str:
         """The output since the last call, stdout and stderr in their order."""
