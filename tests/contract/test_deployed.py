@@ -132,7 +132,7 @@ def test_only_want_of_permission_falls_back_and_a_line_says_so(
     assert lines
     assert all(instead in line and "not authorized" in line for line in lines)
     if operation == "configuration":
-        assert found.memory_mb == {"standard": 1769, "large": 3008}
+        assert found.memory_mb == {"standard": 512, "large": 1769}
         assert found.tiers["standard"].timeout_s == 300.0
     if operation == "account-settings":
         assert found.concurrency == 1000
@@ -210,7 +210,7 @@ def test_advice_has_the_deployed_time_limits_or_those_of_the_template(
     aws.answers["configuration"] = DENIED
     for stack in ("mine", None):
         limits = bills.time_limits("SepExtract", stack)
-        assert limits.seconds == {1769: 300.0, 3008: 900.0}
+        assert limits.seconds == {512: 300.0, 1769: 900.0}
         assert "template.yaml" in limits.source
     assert not bills.time_limits("Unheard", None).seconds
 

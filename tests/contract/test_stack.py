@@ -81,7 +81,7 @@ def test_every_resource_is_made_or_named_as_what_moto_cannot_make(stack: Stack) 
 
 
 def test_functions_are_as_the_parameters_say(stack: Stack) -> None:
-    memory = {"SepExtract": 1769, "SepExtractLarge": 3008, "FitsSummary": 512}
+    memory = {"SepExtract": 512, "SepExtractLarge": 1769, "FitsSummary": 512}
     timeout = {"SepExtract": 300, "SepExtractLarge": 900, "FitsSummary": 60}
     if stack.given:
         memory |= {"SepExtract": 3008, "SepExtractLarge": 8192}
@@ -284,7 +284,7 @@ def test_the_dashboard_shows_functions_that_are_there(stack: Stack) -> None:
     costs = [item[0]["expression"] for item in rows if len(item) == 1]
     assert costs[: len(FUNCTIONS)] == [
         f"FILL(d{i},0)*{mb}/1024000*0.0000166667+FILL(i{i},0)*0.0000002"
-        for i, mb in enumerate((1769, 3008, 512), start=1)
+        for i, mb in enumerate((512, 1769, 512), start=1)
     ]
     for left in widgets:
         assert left["x"] + left["width"] <= 24

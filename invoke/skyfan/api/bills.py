@@ -1,6 +1,6 @@
 """skyfan costs: the bill of a run or of log files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +10,15 @@ from .. import template
 from ..bill import logs, prices, runlog, whatif
 from ..bill.collector import Collector
 from ..bill.costs import NOTHING_UNLOGGED, Unlogged, bill
-from ..bill.estimate import Conditions, Estimate, Speeds, estimate
+from ..bill.estimate import Conditions, Estimate, estimate
 from ..bill.runlog import RunLog
 from ..bill.show import Costs, queue_notice
+from ..bill.speeds import Speeds
 from ..bill.whatif import TimeLimits, Variation
 from ..engine import AwsOptions
 from ..errors import UsageError
 from ..events import OnProgress, ignore
-from ..plans.plan import Plan
+from ..plans.plan import LARGE, STANDARD, Plan
 from ..plans.select import MEMORY_MB, graded
 from ..runs.run import LARGE_SUFFIX
 from . import engines
@@ -121,7 +122,9 @@ def forecast(
     `concurrency` replaces what Lambda allows. If the stack cannot be asked, the template's memory sizes and
     an account's default concurrency are assumed, and the lines say so.
     """
-    conditions = Conditions(MEMORY_MB) if history is None else Conditions(MEMORY_MB, speeds=history)
+    conditions = Conditions(_memory_mb(function, template_file))
+    if history is not None:
+        conditions = replace(conditions, speeds=history)
     notices: list[str] = []
     age_s = template.AGE_S
     try:
@@ -166,6 +169,15 @@ def _run_log(run: str, where: Where, progress: OnProgress, exports: Iterable[str
         return session.client("logs")
 
     return runlog.read(place, run, log_groups=groups, client=client, exports=exports, progress=progress)
+
+
+def _memory_mb(function: str, template_file: str | Path | None) -> Mapping[str, int]:
+    """The memory sizes of a function in the template, by tier; for one that it lacks, those of plans."""
+    registry = engines.registry(template_file)
+    if function not in registry.functions:
+        return MEMORY_MB
+    large = function + LARGE_SUFFIX if function + LARGE_SUFFIX in registry.functions else function
+    return {STANDARD: registry.function(function).memory_mb, LARGE: registry.function(large).memory_mb}
 
 
 def time_limits(function: str, stack: str | None) -> TimeLimits:

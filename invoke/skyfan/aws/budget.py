@@ -47,7 +47,7 @@ def conditions_of(stack: Stack, functions: Functions, task: Task, batch: int) ->
 class Spending:
     """The upper limit of the cost of files that are sent one after the other.
 
-    That of all of them together is usd_high of their estimate, cold starts included.
+    That of all of them together is usd_most of their estimate, cold starts included.
     """
 
     def __init__(self, conditions: Conditions) -> None:

@@ -1,11 +1,10 @@
 """Time and cost of a plan on Lambda: a range, with its assumptions."""
 
-import tomllib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,15 +16,9 @@ from ..task import MAX_EVENT, Filling
 from . import prices as price_list
 from .charges import Charges, Usage, charge, stored_gb_months
 from .prices import MODEL, Prices
+from .speeds import ONE_CPU_MB, Array, Speeds, cpus, measured
 
-Array = NDArray[np.float64]
-Range = tuple[float, float]
-OWN = Path(__file__).with_name("speeds.toml")
 ARCHIVE = "s3://stpubdata/"
-ONE_CPU_MB = 1769
-"""The memory size at which Lambda gives one CPU."""
-
-
 ASSUMED_CONCURRENCY = 1000
 """Invocations at once where the account's limit is not known: the default of an account."""
 UNKNOWN_SIZE = 1.7e8
@@ -35,105 +28,6 @@ _WAITS_S = 180.0
 # A function gains this many environments every ten seconds, the first ones immediately.
 _RAMP, _RAMP_S = 1000, 10.0
 _LISTINGS = (2, 20)
-
-
-def cpus(memory_mb: float) -> float:
-    """The share of a CPU that one thread gets, at most 1."""
-    return min(1.0, memory_mb / ONE_CPU_MB)
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """Processing time by file size, and what else an image takes; ranges are minimum and maximum."""
-
-    origin: str
-    """Where the figures come from, in words."""
-    sizes: Array
-    """(n,) bytes, increasing."""
-    few: Array
-    """(n,) CPU seconds of an image with few sources, never decreasing."""
-    many: Array
-    """The same with many sources."""
-    start: Range
-    """CPU seconds of a cold start."""
-    network: float
-    """Bytes per second."""
-    read_share: Range
-    """Bytes read by bytes of the file."""
-    gets: Range
-    """Requests per file, besides one per `bytes_per_get`."""
-    bytes_per_get: Range
-    log_bytes: Range
-    """Lambda's own lines, per invocation."""
-    image_log_bytes: Range
-    """The handler's line, per image."""
-    failing: Range
-    """Share of files that fail in all three attempts."""
-
-    def seconds(self, sizes: ArrayLike, memory_mb: float) -> tuple[Array, Array]:
-        """Minimum and maximum duration (n,) in s of a warm invocation for files of `sizes` (n,) bytes."""
-        size = np.asarray(sizes, np.float64)
-        share, read = cpus(memory_mb), size / self.network
-        return (
-            _along(size, self.sizes, self.few) / share + read * self.read_share[0],
-            _along(size, self.sizes, self.many) / share + read * self.read_share[1],
-        )
-
-    def requests(self, sizes: ArrayLike) -> tuple[Array, Array]:
-        """Minimum and maximum number (n,) of S3 requests to read files of `sizes` (n,) bytes."""
-        size = np.asarray(sizes, np.float64)
-        return self.gets[0] + size / self.bytes_per_get[0], self.gets[1] + size / self.bytes_per_get[1]
-
-
-def measured(file: Path = OWN) -> Speeds:
-    """The figures that ship with skyfan."""
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
-    return Speeds(
-        origin=f"images measured on {table['measured']}, not in Lambda",
-        sizes=np.array(table["bytes"]),
-        few=np.maximum.accumulate(table["few"]),
-        many=np.maximum.accumulate(table["many"]),
-        start=tuple(table["start"]),
-        network=table["network_mb_s"] * 1e6,
-        read_share=tuple(table["read_share"]),
-        gets=tuple(table["gets"]),
-        bytes_per_get=tuple(table["bytes_per_get"]),
-        log_bytes=tuple(table["log_bytes"]),
-        image_log_bytes=tuple(table["image_log_bytes"]),
-        failing=tuple(table["failing"]),
-    )
-
-
-def past(sizes: ArrayLike, seconds: ArrayLike, memory_mb: float, run: str) -> Speeds:
-    """Speeds of a past run, from (n,) sizes of files in bytes and (n,) durations of their invocations.
-
-    Files form six groups by size; the range in each is from the 10th to the 90th percentile. Raises
-    ValueError if there are no files.
-    """
-    size, cpu = np.asarray(sizes, np.float64), np.asarray(seconds, np.float64) * cpus(memory_mb)
-    if not len(size):
-        raise ValueError("no file of the past run has a known size and duration")
-    order = np.argsort(size, kind="stable")
-    groups = [group for group in np.array_split(order, 6) if len(group)]
-    middle = np.array([np.median(size[group]) for group in groups])
-    low, high = (np.array([np.quantile(cpu[group], q) for group in groups]) for q in (0.1, 0.9))
-    middle, first = np.unique(middle, return_index=True)
-    table = measured()
-    return replace(
-        table,
-        origin=f"{formatting.count(len(size))} of the run {run}, at {memory_mb:.0f} MB",
-        sizes=np.maximum(middle, 1.0),
-        few=np.maximum.accumulate(low[first]),
-        many=np.maximum.accumulate(high[first]),
-        read_share=(0.0, 0.0),  # durations of a run include reading
-    )
-
-
-def _along(size: Array, sizes: Array, seconds: Array) -> Array:
-    """Linear between logarithms; constant below the smallest size, proportional above the largest."""
-    inside = np.exp(np.interp(np.log(np.maximum(size, 1.0)), np.log(sizes), np.log(seconds)))
-    found: Array = inside * np.maximum(1.0, size / sizes[-1])
-    return found
 
 
 @dataclass(frozen=True)
@@ -146,8 +40,10 @@ class Estimate:
     seconds_high: float
     usd_low: float
     usd_high: float
+    usd_most: float
+    """With images as crowded as the most crowded that were measured, of whatever kind."""
     busy_seconds_high: float
-    """Duration of all invocations together."""
+    """Duration of all invocations together, with such images."""
     unknown: int
     """Files of unknown size."""
     assumptions: list[str]
@@ -190,16 +86,17 @@ class Conditions:
 def estimate(items: Iterable[Item], conditions: Conditions) -> Estimate:
     """Time and cost of the files of a plan on Lambda. Raises UsageError for a tier without a memory size."""
     rates, table = conditions.prices, conditions.speeds
-    tiers, paid, events, unknown = _by_tier(items, conditions)
+    tiers, unknown = _by_tier(items, conditions)
     if missing := set(tiers) - set(conditions.memory_mb):
         raise UsageError(f"the memory size of the tier {', '.join(sorted(missing))} is not known")
-    (low, low_s, _), (high, high_s, busy_s) = (
-        _bound(tiers, paid, events, conditions, high=is_high) for is_high in (False, True)
-    )
-    files = sum(len(sizes) for sizes in tiers.values())
+    low, low_s, _ = _bound(tiers, conditions, high=False)
+    high, high_s, _ = _bound(tiers, conditions, high=True)
+    most, _, busy_s = _bound(tiers, conditions, high=True, any_kind=True)
+    files = sum(len(found.sizes) for found in tiers.values())
+    others = sum(int((found.kinds < 0).sum()) for found in tiers.values()) if len(table.known) else 0
     sizes_mb = ", ".join(
-        f"{conditions.memory_mb[tier]} MB for {formatting.count(len(sizes), f'{tier} file')}"
-        for tier, sizes in tiers.items()
+        f"{conditions.memory_mb[tier]} MB for {formatting.count(len(found.sizes), f'{tier} file')}"
+        for tier, found in tiers.items()
     )
     at_once = formatting.count(conditions.concurrency, "invocation")
     each = f"{formatting.count(conditions.batch)} each"
@@ -210,6 +107,16 @@ def estimate(items: Iterable[Item], conditions: Conditions) -> Estimate:
         f"at most {table.failing[1]:.0%} of the files fail, each in all three attempts",
         f"prices: {rates.source}, {rates.collected}, without free tier or tax",
     ]
+    if others:
+        assumptions.insert(1, f"{formatting.count(others)} of other kinds: empty fields to 47 Tuc")
+    if files > others and table.names:
+        kinds = np.unique(np.concatenate([found.kinds for found in tiers.values()]))
+        names = ", ".join(table.names[kind] for kind in kinds[kinds >= 0].tolist())
+        assumptions.insert(
+            1,
+            f"{formatting.count(files - others)} like those measured, ± {table.spread:.0%} in computing: "
+            f"{names}; if all fields were like 47 Tuc, {formatting.usd(max(high.usd, most.usd))}",
+        )
     if unknown:
         size = f"{UNKNOWN_SIZE / 1e6:.0f} MB"
         assumptions.append(f"{formatting.count(unknown)} of unknown size: {size} each")
@@ -217,7 +124,8 @@ def estimate(items: Iterable[Item], conditions: Conditions) -> Estimate:
         assumptions.append(
             "reads from the archive's bucket stpubdata are free; reads from other buckets are counted"
         )
-    return Estimate(files, low_s, high_s, low.usd, high.usd, busy_s, unknown, assumptions, low, high)
+    usd = (low.usd, high.usd, max(high.usd, most.usd))
+    return Estimate(files, low_s, high_s, *usd, busy_s, unknown, assumptions, low, high)
 
 
 def known_sizes(sizes: ArrayLike) -> Array:
@@ -226,27 +134,43 @@ def known_sizes(sizes: ArrayLike) -> Array:
     return np.where(size < 0, UNKNOWN_SIZE, size)
 
 
-def _by_tier(
-    items: Iterable[Item], conditions: Conditions
-) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]], dict[str, int], int]:
-    """Sizes by tier, which files we pay to read, the number of events, and that of files of unknown size."""
-    sizes: dict[str, array[float]] = {}
-    paid: dict[str, bytearray] = {}
+class _Files(NamedTuple):
+    """The files of a tier, (n,) each."""
+
+    sizes: Array
+    paid: NDArray[np.bool_]
+    """Whether we pay for reading them."""
+    kinds: NDArray[np.int8]
+    """Rows of Speeds.known; -1 for others."""
+    events: int
+    """Number of their invocations."""
+
+
+def _by_tier(items: Iterable[Item], conditions: Conditions) -> tuple[dict[str, _Files], int]:
+    """The files of each tier, and how many are of unknown size."""
+    columns: dict[str, tuple[array[float], bytearray, array[int]]] = {}
     fillings: defaultdict[str, Filling] = defaultdict(lambda: Filling(conditions.batch, conditions.room))
     unknown = 0
     for item in items:
-        if item.size is None:
-            unknown += 1
-        sizes.setdefault(item.tier, array("d")).append(UNKNOWN_SIZE if item.size is None else item.size)
-        paid.setdefault(item.tier, bytearray()).append(conditions.is_paid(item.uri))
+        uri, size = item.uri, item.size
+        if item.tier not in columns:
+            columns[item.tier] = array("d"), bytearray(), array("b")
+        sizes, paid, kinds = columns[item.tier]
+        unknown += size is None
+        sizes.append(UNKNOWN_SIZE if size is None else size)
+        paid.append(conditions.is_paid(uri))
+        kinds.append(conditions.speeds.kind_of(uri, size))
         if conditions.batch > 1:
-            fillings[item.tier].begins(item.uri)
-    return (
-        {tier: np.frombuffer(values) for tier, values in sizes.items()},
-        {tier: np.frombuffer(flags, np.bool_) for tier, flags in paid.items()},
-        {tier: fillings[tier].events if fillings else len(values) for tier, values in sizes.items()},
-        unknown,
-    )
+            fillings[item.tier].begins(uri)
+    return {
+        tier: _Files(
+            np.frombuffer(sizes),
+            np.frombuffer(paid, np.bool_),
+            np.frombuffer(kinds, np.int8),
+            fillings[tier].events if fillings else len(sizes),
+        )
+        for tier, (sizes, paid, kinds) in columns.items()
+    }, unknown
 
 
 @dataclass(frozen=True)
@@ -259,6 +183,8 @@ class Sums:
     """Those that we pay for."""
     invocations: float
     files: int
+    marks: float
+    """Objects that mark doubtful results."""
 
     @classmethod
     def of(
@@ -270,14 +196,19 @@ class Sums:
         tier: str,
         *,
         high: bool,
+        kinds: NDArray[np.int8] | None = None,
     ) -> "Sums":
-        """Of files of `sizes` (n,) bytes of one tier; `paid` (n,) says which of them we pay to read."""
+        """Of files of `sizes` (n,) bytes of one tier; `paid` (n,) says which of them we pay to read.
+
+        Without `kinds` (n,), they count as of any kind, and at the high end each as doubtful.
+        """
         table = conditions.speeds
         attempts = 1 + 2 * table.failing[high]
-        seconds = float(table.seconds(sizes, conditions.memory_mb[tier])[high].sum()) * attempts
+        seconds = float(table.seconds(sizes, conditions.memory_mb[tier], kinds)[high].sum()) * attempts
         # One for each file looks for a cancel of its run.
-        gets = (float(table.requests(sizes)[high][paid].sum()) + len(sizes)) * attempts
-        return cls(seconds, gets, invocations, len(sizes))
+        gets = (float(table.requests(sizes, kinds)[high][paid].sum()) + len(sizes)) * attempts
+        marks = len(sizes) * (high if kinds is None else table.doubtful[high])
+        return cls(seconds, gets, invocations, len(sizes), marks)
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
@@ -285,6 +216,7 @@ class Sums:
             self.gets + other.gets,
             self.invocations + other.invocations,
             self.files + other.files,
+            self.marks + other.marks,
         )
 
     def seconds_with_starts(self, memory_mb: int, conditions: Conditions, *, high: bool) -> float:
@@ -308,8 +240,7 @@ def charges(tiers: Mapping[str, Sums], conditions: Conditions, *, high: bool) ->
         ),
         requests=invocations,
         gets=sum(sums.gets for sums in tiers.values()),
-        # Any image may be doubtful, which a function marks with an object of its own.
-        puts=files * (conditions.results + high),
+        puts=files * conditions.results + sum(sums.marks for sums in tiers.values()),
         lists=_LISTINGS[high] * (1 + files / 1000) if files else 0.0,
         log_gb=log_gb,
         log_gb_months=stored_gb_months(log_gb),
@@ -318,22 +249,17 @@ def charges(tiers: Mapping[str, Sums], conditions: Conditions, *, high: bool) ->
 
 
 def _bound(
-    tiers: Mapping[str, Array],
-    paid: Mapping[str, NDArray[np.bool_]],
-    events: Mapping[str, int],
-    conditions: Conditions,
-    *,
-    high: bool,
+    tiers: Mapping[str, _Files], conditions: Conditions, *, high: bool, any_kind: bool = False
 ) -> tuple[Charges, float, float]:
     """One end of the range: charges, elapsed seconds, and seconds of all invocations together."""
     table, concurrency, batch = conditions.speeds, conditions.concurrency, conditions.batch
     sums: dict[str, Sums] = {}
     busy = longest = 0.0
-    for tier, sizes in tiers.items():
-        memory = conditions.memory_mb[tier]
-        sums[tier] = Sums.of(sizes, paid[tier], events[tier], conditions, tier, high=high)
+    for tier, (sizes, paid, own_kinds, events) in tiers.items():
+        memory, kinds = conditions.memory_mb[tier], None if any_kind else own_kinds
+        sums[tier] = Sums.of(sizes, paid, events, conditions, tier, high=high, kinds=kinds)
         busy += sums[tier].seconds_with_starts(memory, conditions, high=high)
-        longest_file = float(table.seconds(sizes, memory)[high].max()) * (batch if high else 1)
+        longest_file = float(table.seconds(sizes, memory, kinds)[high].max()) * (batch if high else 1)
         longest = max(longest, longest_file + table.start[high] / cpus(memory))
     wall = max(busy / concurrency, longest)
     if high and tiers:

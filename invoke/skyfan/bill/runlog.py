@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import LARGE, STANDARD, Item
+from ..plans.select import MEMORY_MB
 from ..runs import digests, planned, receipts, run, state
 from ..runs.planned import Planned
 from ..runs.receipts import Receipts
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import estimate, logs
+from . import logs, speeds
 from .collector import Collector
 from .costs import Unlogged
-from .estimate import ARCHIVE, Speeds
+from .estimate import ARCHIVE
 from .records import Records
+from .speeds import Speeds
 
 # Lambda drops an event after six hours in its queue; each of three attempts may take 15 minutes.
 _AFTER_S = 6 * 3600 + 3 * 900 + 300
@@ -55,7 +57,7 @@ class RunLog:
         """Memory sizes by tier: the most frequent in the log, and the largest."""
         sizes = Counter(self.records.memory_mb[self.records.invoked].astype(int).tolist())
         if not sizes:
-            return {STANDARD: estimate.ONE_CPU_MB, LARGE: 10240}
+            return dict(MEMORY_MB)
         return {STANDARD: sizes.most_common(1)[0][0], LARGE: max(sizes)}
 
     def items(self) -> Iterator[Item]:
@@ -70,7 +72,7 @@ class RunLog:
         known = (sizes >= 0) & ~np.isnan(results.seconds)
         if not known.any():
             return None
-        return estimate.past(sizes[known], results.seconds[known], self.memory_mb[STANDARD], self.name)
+        return speeds.past(sizes[known], results.seconds[known], self.memory_mb[STANDARD], self.name)
 
 
 def read(
@@ -185,7 +187,7 @@ def _unlogged(
         for item in planned.items(place, plans, np.sort(files.row))
         if item.uri.startswith("s3://") and (we_pay or not item.uri.startswith(ARCHIVE))
     ]
-    low, high = estimate.measured().requests(sizes)
+    low, high = speeds.measured().requests(sizes)
     return Unlogged(
         images=done,
         gets=float((low + high).sum()) / 2 + done,  # the function looks for a cancel before each image

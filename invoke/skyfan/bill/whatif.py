@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import formatting
 from ..errors import UsageError
-from . import costs, estimate
+from . import costs, speeds
 from .charges import Charges, charge
 from .costs import NOTHING_UNLOGGED, Unlogged
 from .prices import MODEL, Prices
@@ -126,7 +126,7 @@ def what_if(
         most_ms = np.array([1000 * limits.of(size) for size in records.memory_mb.tolist()])
         records = scaled(records, variation.memory_mb)
         assumptions.append(
-            f"durations scale with the share of a CPU, which is one at {estimate.ONE_CPU_MB} MB; "
+            f"durations scale with the share of a CPU, which is one at {speeds.ONE_CPU_MB} MB; "
             "more memory is no faster, and reading from S3 scales alike"
         )
         over = int((records.used_mb > variation.memory_mb).sum())
@@ -166,8 +166,8 @@ def what_if(
 
 def scaled(records: Records, memory_mb: int) -> Records:
     """The records at another memory size: durations scale with the share of a CPU."""
-    old = np.minimum(1.0, records.memory_mb / estimate.ONE_CPU_MB)
-    return _slower(records, memory_mb, np.where(records.memory_mb > 0, old, 1.0) / estimate.cpus(memory_mb))
+    old = np.minimum(1.0, records.memory_mb / speeds.ONE_CPU_MB)
+    return _slower(records, memory_mb, np.where(records.memory_mb > 0, old, 1.0) / speeds.cpus(memory_mb))
 
 
 def _slower(records: Records, memory_mb: int, factor: Floats | float) -> Records:
@@ -298,12 +298,12 @@ class _Tier:
             values = [1.0, *(ratio for ratio, _ in self.ratios.values())]
             fitted = float(np.polyfit(list(shares.values()), values, 1)[0])
             slope = min(max(fitted, 0.0), slope)
-        return 1.0 + slope * (1 / estimate.cpus(size) - shares[self.base])
+        return 1.0 + slope * (1 / speeds.cpus(size) - shares[self.base])
 
     @property
     def _shares(self) -> dict[int, float]:
         """By memory size that was measured: what computing takes there, by what it takes with a CPU."""
-        return {size: 1 / estimate.cpus(size) for size in (self.base, *self.ratios)}
+        return {size: 1 / speeds.cpus(size) for size in (self.base, *self.ratios)}
 
     def _certainty(self, best: Size, rows: list[Size]) -> str:
         if len(self.sample) < _ENOUGH:

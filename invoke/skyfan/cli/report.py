@@ -103,7 +103,7 @@ def show(
     """
     from .. import extras
     from ..pictures import show as pictures
-    from ..pictures.stretch import Look
+    from ..pictures.plain import Look
 
     if not run:
         refuse(ctx, ("output", "stack"), "is the place of the run of --run: --to names the picture")

@@ -9,8 +9,7 @@ from .. import extras
 from ..errors import UsageError
 from ..sky.angles import round_length
 from .images import Chip, Ellipses, Exposure, reduced
-from .plain import FLAGGED, GOOD, HATCH, NO_DATA
-from .stretch import DEFAULT_LOOK, Look, stretch
+from .plain import DEFAULT_LOOK, FLAGGED, GOOD, HATCH, NO_DATA, Look, stretch
 
 with extras.needed("plot"):
     from matplotlib import colormaps

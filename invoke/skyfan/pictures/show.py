@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import extras, files
 from ..errors import UsageError
 from . import images, plain
-from .stretch import DEFAULT_LOOK, STRETCHES, Look
+from .plain import DEFAULT_LOOK, STRETCHES, Look
 
 SIDE = 1600
 """Longest side of a chip in a picture without axes, in pixels."""

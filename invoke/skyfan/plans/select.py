@@ -17,7 +17,8 @@ from .plan import LARGE, SCHEMA, STANDARD, Item
 PUBLIC = "PUBLIC"
 # MB, for plans that are made without a stack: MemorySize of template.yaml, and the most that LargeMemorySize
 # can be, so that no file is dropped that some stack can process.
-MEMORY_MB: Mapping[str, int] = {STANDARD: 1769, LARGE: 10240}
+MEMORY_MB: Mapping[str, int] = {STANDARD: 512, LARGE: 10240}
+_ROOM = 1.2  # sources take memory too
 
 
 class Layout(NamedTuple):
@@ -265,7 +266,7 @@ def tier(
     if size is None and pixels is None:
         return STANDARD
     least, most = _memory(name, size or 0, pixels)
-    if most.bytes <= memory_mb[STANDARD] << 20 and most.pixels <= _SLOW:
+    if most.bytes * _ROOM <= memory_mb[STANDARD] << 20 and most.pixels <= _SLOW:
         return STANDARD
     return LARGE if least.bytes <= memory_mb[LARGE] << 20 and least.pixels <= _MOST else None
 

@@ -153,7 +153,7 @@ def test_the_limits_of_a_preview(aws: Aws) -> None:
     assert len(list(preview.calls)) == 8
     assert aws.concurrency == 7
     # Half of the budget pays for half of the files; what was sent before, or may have been, is paid first.
-    usd = preview.estimate.usd_high if preview.estimate else 0.0
+    usd = preview.estimate.usd_most if preview.estimate else 0.0
     capped = aws.engine(max_cost=usd / 2 + 1e-9)
     assert len(list(capped.plan(Task("r"), plan).calls)) in {3, 4}
     free = len(list(capped.plan(Task("r"), plan).calls))
@@ -314,7 +314,7 @@ def test_the_budget_of_a_run_counts_its_earlier_calls(aws: Aws, wire: Any) -> No
     plan = aws.plan(*[SMALL] * 8)
     whole = aws.engine().plan(Task("r"), plan).estimate
     assert whole is not None
-    capped = aws.engine(max_cost=whole.usd_high / 2 + 1e-9)
+    capped = aws.engine(max_cost=whole.usd_most / 2 + 1e-9)
     first, _ = sent(capped, plan)
     assert "cost limit" in first.stopped
     assert first.sent in {3, 4}
@@ -327,10 +327,10 @@ def test_lost_responses_count_in_the_budget(aws: Aws, wire: Any) -> None:
     plan = aws.plan(*[SMALL] * 8)
     whole = aws.engine().plan(Task("r"), plan).estimate
     assert whole is not None
-    sent(aws.engine(max_cost=whole.usd_high / 2 + 1e-9), plan)
+    sent(aws.engine(max_cost=whole.usd_most / 2 + 1e-9), plan)
     number = len(wire.requests)
     wire.script = lambda at, request: BrokenError("it broke off") if at == number else None
-    outcome, _ = sent(aws.engine(max_cost=whole.usd_high * (number + 2) / 8 + 1e-9), plan)
+    outcome, _ = sent(aws.engine(max_cost=whole.usd_most * (number + 2) / 8 + 1e-9), plan)
     assert len(wire.requests) - number <= 2
     assert outcome.sent <= 1
 

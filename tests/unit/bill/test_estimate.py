@@ -6,11 +6,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyfan.bill.charges import Charges
-from skyfan.bill.estimate import Conditions, Sums, estimate, measured, past
+from skyfan.bill.estimate import Conditions, Sums, estimate
+from skyfan.bill.speeds import Speeds, measured, past
 from skyfan.errors import UsageError
 from skyfan.plans.plan import Item
 
 MEMORY = {"standard": 1769, "large": 10240}
+# Figures that are easy to compute with; speeds.toml has those that were measured.
+TABLE = Speeds(
+    origin="made up",
+    kinds={"i_flt.fits": [(16e6, 0), (168e6, 1)]},
+    names=("IR flt", "UVIS flt"),
+    known=np.array([(0.25, 0.5, 1.0, 1.5, 9), (1.0, 1.0, 8.0, 8.0, 30)]),
+    sizes=np.array([1e6, 4e6, 1.7e8, 4.5e8]),
+    few=np.array([0.1, 0.2, 7.5, 18.0]),
+    many=np.array([0.6, 1.6, 58.0, 155.0]),
+    start=(0.5, 1.0),
+    waits=(0.0, 0.0),
+    network=78e6,
+    read_share=(0.8, 1.5),
+    gets=(3, 17),
+    bytes_per_get=(8.4e6, 4.2e6),
+    log_bytes=(600, 2300),
+    image_log_bytes=(400, 700),
+    failing=(0.0, 0.03),
+    doubtful=(0.0, 1.0),
+    spread=0.1,
+)
 SIZES = st.lists(st.one_of(st.none(), st.integers(0, 2 * 10**9)), max_size=30)
 
 
@@ -47,31 +69,57 @@ def test_a_larger_file_never_takes_less(size: int, more: int, memory: int) -> No
     assert low <= high
 
 
-# What benchmarks/costs/speeds.py printed for whole files and tiled ones: the range must hold them.
-@pytest.mark.parametrize(
-    ("size", "seconds"),
-    [
-        (4144320, 0.25),
-        (4144320, 0.28),
-        (16534080, 0.97),
-        (16534080, 0.68),
-        (10546560, 2.54),
-        (10546560, 2.04),
-        (15883200, 2.26),
-        (360046080, 23.45),
-        (168085440, 43.45),
-        (168088320, 9.25),
-    ],
-)
-def test_the_table_holds_what_was_measured(size: int, seconds: float) -> None:
-    low, high = measured().seconds(size, 1769)
-    assert low <= seconds + 0.5 * size / 78e6
-    assert seconds <= high
+# Seconds that benchmarks/memory printed for images at 512, 1,024 and 1,769 MB, and the names of their files.
+MEASURED = {
+    ("ib6o23rtq_blt.fits", 4144320): (0.716, 0.492, 0.386),
+    ("ib6o23rtq_flt.fits", 16534080): (1.108, 0.776, 0.565),
+    ("ib6o23rsq_flt.fits", 16534080): (1.512, 0.923, 0.703),
+    ("j8bt06nyq_flt.fits", 10546560): (4.443, 2.353, 1.494),
+    ("j8bt06nyq_drz.fits", 15883200): (4.576, 2.439, 1.612),
+}
+
+
+@pytest.mark.parametrize(("file", "seconds"), MEASURED.items())
+def test_the_table_holds_what_was_measured(file: tuple[str, int], seconds: tuple[float, ...]) -> None:
+    table, (name, size) = measured(), file
+    kind = table.kind_of(f"s3://stpubdata/hst/public/{name}", size)
+    for memory, each in zip((512, 1024, 1769), seconds, strict=True):
+        for kinds in ([kind], None):
+            (low,), (high,) = table.seconds([size], memory, kinds)
+            assert low / 1.1 <= each <= high * 1.1
+
+
+def test_a_kind_is_known_by_the_name_and_size_of_a_file() -> None:
+    def seconds(name: str, size: int) -> list[float]:
+        kind = TABLE.kind_of(f"s3://stpubdata/hst/public/{name}", size)
+        return [float(end[0]) for end in TABLE.seconds([size], 884.5, [kind])]
+
+    any_kind = [float(end) for end in TABLE.seconds(16_500_000, 884.5)]
+    # 0.25 and 0.5 s of waiting; half a CPU takes twice 1.0 and 1.5 s.
+    assert seconds("ib60/ib6o23rsq/ib6o23rsq_flt.fits", 16_500_000) == pytest.approx([2.25, 3.5])
+    assert seconds("IB6O23RSQ_FLT.FITS", 168_000_000) == pytest.approx([17.0, 17.0])
+    for other in ("jb6o23rsq_flt.fits", "ib6o23rsq_flc.fits", "ib6o23rsq_1_flt.fits", "i_flt.fits"):
+        assert seconds(other, 16_500_000) == any_kind
+    assert seconds("ib6o23rsq_flt.fits", 40_000_000) != any_kind
+    assert TABLE.kind_of("s3://b/ib6o23rsq_flt.fits", 40_000_000) == -1
+    assert TABLE.kind_of("s3://b/ib6o23rsq_flt.fits", None) == -1
+
+
+def test_a_measured_kind_narrows_the_range_but_not_the_limit() -> None:
+    """A thousand files of 16.5 MB: of a kind that was measured, and of none."""
+    conditions = Conditions(MEMORY, speeds=TABLE)
+    names = [f"s3://stpubdata/ib6o{number:05}_flt.fits" for number in range(1000)]
+    known = estimate([Item(name, 16_500_000) for name in names], conditions)
+    other = estimate([Item(name.replace("_flt", "_raw"), 16_500_000) for name in names], conditions)
+    assert other.usd_low < known.usd_low < known.usd_high < other.usd_high
+    assert other.usd_high == other.usd_most == known.usd_most
+    assert (known.busy_seconds_high, known.files) == (other.busy_seconds_high, other.files)
+    assert any("1,000 files like those measured" in text and "IR flt" in text for text in known.assumptions)
+    assert any("1,000 files of other kinds" in text for text in other.assumptions)
 
 
 def test_half_the_memory_is_half_as_fast_and_more_than_one_cpu_no_faster() -> None:
-    table = measured()
-    half, one, much = (table.seconds(0, memory)[0] for memory in (884.5, 1769, 10240))
+    half, one, much = (TABLE.seconds(0, memory)[0] for memory in (884.5, 1769, 10240))
     assert half == pytest.approx(2 * one)
     assert much == one
 
@@ -118,15 +166,15 @@ def lines(charges: Charges) -> dict[str, float]:
     return {line.name: line.usd for line in charges.lines}
 
 
-# A thousand files of 4 MB, for which speeds.toml has 0.20 and 1.6 CPU seconds, at 1,769 MB = 1.727539 GB and
-# one CPU. 4 MB at 78 MB/s are 0.051282 s, of which 0.5 or 1.0 times is read. At most 100 invocations at once.
+# A thousand files of 4 MB, for which TABLE has 0.20 and 1.6 CPU seconds, at 1,769 MB = 1.727539 GB and
+# one CPU. 4 MB at 78 MB/s are 0.051282 s, of which 0.8 or 1.5 times is read. At most 100 invocations at once.
 def test_a_thousand_small_files_by_hand() -> None:
-    made = estimate(items([4_000_000] * 1000), Conditions(MEMORY, concurrency=100))
-    # Low: each file 0.20 + 0.025641 = 0.225641 s; 50 environments start in 0.5 s each: 250.641 s, which are
-    # 432.992 GB-s.
+    made = estimate(items([4_000_000] * 1000), Conditions(MEMORY, speeds=TABLE, concurrency=100))
+    # Low: each file 0.20 + 0.041026 = 0.241026 s; 50 environments start in 0.5 s each: 266.026 s, which are
+    # 459.570 GB-s.
     assert lines(made.low) == pytest.approx(
         {
-            "compute": 0.00721655,  # 432.992 x 0.0000166667
+            "compute": 0.00765951,  # 459.570 x 0.0000166667
             "requests": 0.0002,  # 1,000 x 0.20 per million
             "ephemeral storage": 0,
             "S3 GET": 0.0004,  # the archive pays for images; 1,000 looks for a cancel x 0.0004 per thousand
@@ -137,14 +185,14 @@ def test_a_thousand_small_files_by_hand() -> None:
         },
         rel=1e-5,
     )
-    assert made.usd_low == pytest.approx(0.01334105, rel=1e-5)
-    # 250.641 s on 100 environments; the longest takes 0.726 s.
-    assert made.seconds_low == pytest.approx(2.50641, rel=1e-5)
-    # High: each file 1.6 + 0.051282 s; 3 % fail in three attempts: x 1.06. 200 cold starts of 1 s each:
-    # 1,651.282 x 1.06 is 1,750.359; with 200 it is 1,950.359 s = 3,369.321 GB-s.
+    assert made.usd_low == pytest.approx(0.01378401, rel=1e-5)
+    # 266.026 s on 100 environments; the longest takes 0.741 s.
+    assert made.seconds_low == pytest.approx(2.66026, rel=1e-5)
+    # High: each file 1.6 + 0.076923 s; 3 % fail in three attempts: x 1.06. 200 cold starts of 1 s each:
+    # 1,677.538 x 1.06 is 1,777.538; with 200 it is 1,977.538 s = 3,416.274 GB-s.
     assert lines(made.high) == pytest.approx(
         {
-            "compute": 0.05615541,  # 3,369.321 x 0.0000166667
+            "compute": 0.05693804,  # 3,416.274 x 0.0000166667
             "requests": 0.000212,  # 1,060
             "ephemeral storage": 0,
             "S3 GET": 0.000424,  # 1,060
@@ -155,25 +203,27 @@ def test_a_thousand_small_files_by_hand() -> None:
         },
         rel=1e-5,
     )
-    assert made.usd_high == pytest.approx(0.06859572, rel=1e-5)
-    assert made.busy_seconds_high == pytest.approx(1950.359, rel=1e-5)
-    # 19.504 s, three attempts of 2.651 s, and the pauses of 60 and 120 s between them.
-    assert made.seconds_high == pytest.approx(207.457, rel=1e-5)
+    assert made.usd_high == pytest.approx(0.06937835, rel=1e-5)
+    assert made.busy_seconds_high == pytest.approx(1977.538, rel=1e-5)
+    # 19.775 s, three attempts of 2.677 s, and the pauses of 60 and 120 s between them.
+    assert made.seconds_high == pytest.approx(207.806, rel=1e-5)
 
 
 def test_a_batch_saves_requests_and_lambda_s_lines_but_not_the_handler_s() -> None:
-    made = estimate(items([4_000_000] * 1000), Conditions(MEMORY, batch=10))
+    made = estimate(items([4_000_000] * 1000), Conditions(MEMORY, speeds=TABLE, batch=10))
     low, high = lines(made.low), lines(made.high)
     assert low["requests"] == pytest.approx(0.00002)  # 100 x 0.20 per million
     assert low["log ingestion"] == pytest.approx(0.00023)  # 100 x 600 + 1,000 x 400 bytes = 460,000
     assert high["log ingestion"] == pytest.approx(0.0004929)  # 106 x 2,300 + 1,060 x 700 = 985,800
-    # 100 invocations cannot have more than 100 cold starts: 1,750.359 + 100 = 1,850.359 s = 3,196.567 GB-s.
-    assert high["compute"] == pytest.approx(0.05327623, rel=1e-5)
+    # 100 invocations cannot have more than 100 cold starts: 1,777.538 + 100 = 1,877.538 s = 3,243.520 GB-s.
+    assert high["compute"] == pytest.approx(0.05405877, rel=1e-5)
     assert (low["S3 PUT"], high["S3 PUT"]) == pytest.approx((0.005, 0.01))
 
 
 def test_a_file_of_unknown_size_counts_as_one_of_170_mb() -> None:
-    unknown, known = (estimate(items([size, 1]), Conditions(MEMORY)) for size in (None, 170_000_000))
+    unknown, known = (
+        estimate(items([size, 1]), Conditions(MEMORY, speeds=TABLE)) for size in (None, 170_000_000)
+    )
     assert (unknown.low, unknown.high) == (known.low, known.high)
     assert (unknown.unknown, known.unknown) == (1, 0)
     assert any("1 file of unknown size: 170 MB each" in text for text in unknown.assumptions)
@@ -181,10 +231,10 @@ def test_a_file_of_unknown_size_counts_as_one_of_170_mb() -> None:
 
 
 def test_less_memory_is_less_of_a_cpu_for_files_and_cold_starts() -> None:
-    # 512 MB are 0.289429 of a CPU: 0.20 s are 0.691016 s, with 0.025641 s of reading 0.716657 s. Half a cold
-    # start of 0.5 s is 0.863770 s. Together 1.580427 s at half a GB: 0.790214 GB-s at 0.0000166667.
-    low = lines(estimate(items([4_000_000]), Conditions({"standard": 512})).low)
-    assert low["compute"] == pytest.approx(1.317024e-5, rel=1e-5)
+    # 512 MB are 0.289429 of a CPU: 0.20 s are 0.691016 s, with 0.041026 s of reading 0.732042 s. Half a cold
+    # start of 0.5 s is 0.863770 s. Together 1.595812 s at half a GB: 0.797906 GB-s at 0.0000166667.
+    low = lines(estimate(items([4_000_000]), Conditions({"standard": 512}, speeds=TABLE)).low)
+    assert low["compute"] == pytest.approx(1.329844e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize(("room", "events"), [(256_001, 1), (200, 4), (100, 10), (10, 10)])
@@ -192,7 +242,7 @@ def test_a_batch_that_is_too_long_is_several_requests(room: int, events: int) ->
     """URIs of ten images: 57 bytes, 59 in quotes and 60 with a comma. Three are 180 bytes."""
     files = [Item(f"s3://stpubdata/{at:042}", 4_000_000) for at in range(10)]
     assert len(files[0].uri) == 57
-    made = estimate(files, Conditions(MEMORY, batch=100, room=room))
+    made = estimate(files, Conditions(MEMORY, speeds=TABLE, batch=100, room=room))
     assert lines(made.low)["requests"] == pytest.approx(events * 0.2e-6)
     # 6 % of attempts beyond the first: a file in 33 fails, in all three.
     assert lines(made.high)["requests"] == pytest.approx(events * 1.06 * 0.2e-6)
@@ -200,34 +250,40 @@ def test_a_batch_that_is_too_long_is_several_requests(room: int, events: int) ->
 
 
 def test_a_large_file_in_a_bucket_of_ours_by_hand() -> None:
-    # 900 MB is twice the table's last size: 155 x 2 = 310 s, and 11.538 s of reading: 321.538 s; x 1.06 is
-    # 340.831 s, and a cold start of 1 s; at 10,240 MB = 10 GB 3,418.308 GB-s.
-    made = estimate(items([900_000_000], "ours", "large"), Conditions(MEMORY, results=2))
+    # 900 MB is twice the table's last size: 155 x 2 = 310 s, and 1.5 x 11.538 s of reading: 327.308 s; x 1.06
+    # is 346.946 s, and a cold start of 1 s; at 10,240 MB = 10 GB 3,479.462 GB-s.
+    made = estimate(items([900_000_000], "ours", "large"), Conditions(MEMORY, speeds=TABLE, results=2))
     high = lines(made.high)
-    assert high["compute"] == pytest.approx(0.05697191, rel=1e-5)
-    # 10 requests, one per 6.4 MB, and one for cancels: 151.625, x 1.06 = 160.723, at 0.0004 per thousand.
-    assert high["S3 GET"] == pytest.approx(0.000064289, rel=1e-5)
+    assert high["compute"] == pytest.approx(0.05799114, rel=1e-5)
+    # 17 requests, one per 4.2 MB, and one for cancels: 232.286, x 1.06 = 246.223, at 0.0004 per thousand.
+    assert high["S3 GET"] == pytest.approx(0.0000984892, rel=1e-5)
     assert high["S3 PUT"] == pytest.approx(0.000015)  # catalog, preview and mark
-    theirs = estimate(items([900_000_000], tier="large"), Conditions(MEMORY))
+    theirs = estimate(items([900_000_000], tier="large"), Conditions(MEMORY, speeds=TABLE))
     assert lines(theirs.high)["S3 GET"] == pytest.approx(1.06 * 0.0004e-3)
-    paying = estimate(items([900_000_000], tier="large"), Conditions(MEMORY, requester_pays=True))
+    paying = estimate(
+        items([900_000_000], tier="large"), Conditions(MEMORY, speeds=TABLE, requester_pays=True)
+    )
     assert lines(paying.high)["S3 GET"] == high["S3 GET"]
 
 
 def test_where_the_concurrency_is_from_is_an_assumption() -> None:
-    assumed = estimate(items([1]), Conditions(MEMORY))
+    assumed = estimate(items([1]), Conditions(MEMORY, speeds=TABLE))
     assert any("1,000 invocations" in text and "assumed" in text for text in assumed.assumptions)
-    asked = estimate(items([1]), Conditions(MEMORY, concurrency=10, concurrency_source="the account's limit"))
+    asked = estimate(
+        items([1]), Conditions(MEMORY, speeds=TABLE, concurrency=10, concurrency_source="the account's limit")
+    )
     assert any("10 invocations" in text and "the account's limit" in text for text in asked.assumptions)
 
 
 def test_sums_add_up() -> None:
-    assert Sums(1.0, 2.0, 3.0, 4) + Sums(10.0, 20.0, 30.0, 40) == Sums(11.0, 22.0, 33.0, 44)
+    assert Sums(1.0, 2.0, 3.0, 4, 5.0) + Sums(10.0, 20.0, 30.0, 40, 50.0) == Sums(11.0, 22.0, 33.0, 44, 55.0)
 
 
 def test_the_tiers_of_a_plan_add_up() -> None:
     small, large = items([10**7] * 3), items([10**9], tier="large")
-    one, other, both = (estimate(some, Conditions(MEMORY)) for some in (small, large, small + large))
+    one, other, both = (
+        estimate(some, Conditions(MEMORY, speeds=TABLE)) for some in (small, large, small + large)
+    )
     assert both.busy_seconds_high == pytest.approx(one.busy_seconds_high + other.busy_seconds_high)
     assert lines(both.high)["compute"] == pytest.approx(
         lines(one.high)["compute"] + lines(other.high)["compute"]
@@ -236,7 +292,7 @@ def test_the_tiers_of_a_plan_add_up() -> None:
 
 @pytest.mark.parametrize(("concurrency", "ramp_s"), [(500, 0.0), (1000, 0.0), (1500, 5.0), (3000, 20.0)])
 def test_a_function_gains_a_thousand_environments_in_ten_seconds(concurrency: int, ramp_s: float) -> None:
-    made = estimate(items([4_000_000]), Conditions(MEMORY, concurrency=concurrency))
-    # Three attempts of 1.6 + 0.051282 + 1 s, and the pauses of 60 and 120 s between them.
-    expected = made.busy_seconds_high / concurrency + 3 * 2.651282 + 180 + ramp_s
+    made = estimate(items([4_000_000]), Conditions(MEMORY, speeds=TABLE, concurrency=concurrency))
+    # Three attempts of 1.6 + 0.076923 + 1 s, and the pauses of 60 and 120 s between them.
+    expected = made.busy_seconds_high / concurrency + 3 * 2.676923 + 180 + ramp_s
     assert made.seconds_high == pytest.approx(expected, rel=1e-6)

@@ -91,7 +91,7 @@ def test_without_logged_results_successful_requests_are_done(place: Place, tmp_p
 
 def test_memory_sizes_are_those_of_the_log_or_the_usual_ones(place: Place, tmp_path: Path) -> None:
     begin(place, tmp_path)
-    assert local(place, "no report").memory_mb == {"standard": 1769, "large": 10240}
+    assert local(place, "no report").memory_mb == {"standard": 512, "large": 10240}
     some = [report(str(number), memory) for number, memory in enumerate((512, 3008, 512, 1024))]
     assert local(place, *some).memory_mb == {"standard": 512, "large": 3008}
 

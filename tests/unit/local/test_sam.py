@@ -147,7 +147,7 @@ def test_the_template_for_containers_names_the_local_server_and_the_limits(pool:
     properties = document["Resources"]["SepExtract"]["Properties"]
     assert (properties["CodeUri"], properties["MemorySize"], properties["Timeout"]) == (
         "SepExtract",
-        1769,
+        512,
         300,
     )
     variables = properties["Environment"]["Variables"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from skyfan.errors import UsageError
 from skyfan.pictures import draw, images, plain
-from skyfan.pictures.stretch import DEFAULT_LOOK, Look
+from skyfan.pictures.plain import DEFAULT_LOOK, Look
 
 from .conftest import STARS, catalog, image, sky
 

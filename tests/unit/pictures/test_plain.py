@@ -8,7 +8,7 @@ from PIL import ImageColor
 
 from skyfan.pictures import plain
 from skyfan.pictures.images import Chip, Ellipses
-from skyfan.pictures.stretch import Look
+from skyfan.pictures.plain import Look
 
 
 def _chip(data: np.ndarray, stars: Iterable[tuple[float, ...]] = ()) -> Chip:

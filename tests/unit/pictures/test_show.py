@@ -12,8 +12,8 @@ from PIL import Image
 
 from skyfan.cli import main
 from skyfan.errors import UsageError
+from skyfan.pictures.plain import Look
 from skyfan.pictures.show import show
-from skyfan.pictures.stretch import Look
 
 from .conftest import catalog, image
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skyfan.pictures.stretch import STRETCHES, stretch
+from skyfan.pictures.plain import STRETCHES, stretch
 
 
 def _galaxy() -> np.ndarray:

@@ -183,7 +183,7 @@ def test_plans_without_a_stack_count_with_the_most_that_one_can_have() -> None:
     own = template.find().path
     registry = template.read(own)
     assert registry.function("SepExtract").memory_mb == select.MEMORY_MB[STANDARD]
-    assert registry.function("SepExtractLarge").memory_mb == 3008
+    assert registry.function("SepExtractLarge").memory_mb == 1769
     parameter = own.read_text().split("LargeMemorySize:")[1]
     assert f"MaxValue: {select.MEMORY_MB[LARGE]}" in parameter.split("Description:")[0]
 
@@ -199,34 +199,35 @@ def test_an_i2d_is_graded_by_the_planes_that_are_read() -> None:
     size = 2_000_000_000
     need = 2_560 * 12_676 * 12 + 4_096**2 * 60 + 200 * 1_048_576
     assert (size // 28, need) == (71_428_571, 1_605_754_880)
-    assert select.tier("jw01234-o001_t001_nircam_clear-f200w_i2d.fits", size) == STANDARD
-    just = -(-need // 1_048_576)
+    # A fifth more is left for sources.
+    just = -(-need * 6 // (5 * 1_048_576))
     assert select.tier("a_i2d.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
     assert select.tier("a_i2d.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
 
 
 def test_time_decides_about_mosaics() -> None:
     """Of more than a hundred million pixels, and of more than a thousand million."""
-    assert select.tier("a_drz.fits", 1_190_000_000) == STANDARD
-    assert select.tier("a_drz.fits", 1_210_000_000) == LARGE
+    memory = {STANDARD: 3008, LARGE: 10240}
+    assert select.tier("a_drz.fits", 1_190_000_000, memory) == STANDARD
+    assert select.tier("a_drz.fits", 1_210_000_000, memory) == LARGE
     assert select.tier("a_drz.fits", 4_800_000_000) == LARGE
     assert select.tier("a_drz.fits", None, pixels=400_000_000) == LARGE
     assert select.tier("a_drz.fits", 15_900_000_000) == LARGE
     assert select.tier("a_drz.fits", 16_100_000_000) is None
 
 
-def test_a_cal_goes_to_the_smaller_function() -> None:
+def test_a_cal_needs_half_a_gigabyte_and_room_for_its_sources() -> None:
     """Worked by hand. 2048 x 2048 pixels, seven planes of four bytes: SCI, ERR, DQ, AREA, three variances.
 
     SCI, ERR, DQ and AREA are read, for 44 + 6 + 4 + 0 = 54 bytes a pixel: 226 MB, and 210 MB for all else.
-    That AREA may be missing makes it at most 4,893,354 pixels: 474 MB of the 1,855 MB (1,769 MiB) there are.
+    That AREA may be missing makes it at most 4,893,354 pixels: 474 MB. A fifth more is left for sources.
     """
     size = 2048 * 2048 * 7 * 4
     assert size == 117_440_512
-    assert select.tier("jw01234001001_02101_00001_nrcb1_cal.fits", size) == STANDARD
     need = size // 24 * 54 + 200 * 1_048_576
     assert need == 473_956_316
-    just = -(-need // 1_048_576)
+    just = -(-need * 6 // (5 * 1_048_576))
+    assert just == 543
     assert select.tier("a_cal.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
     assert select.tier("a_cal.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
 
@@ -234,25 +235,26 @@ def test_a_cal_goes_to_the_smaller_function() -> None:
 def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
     """2136 x 2078 pixels, the image and its errors in four bytes each, and a small table: 36 MB.
 
-    At eight bytes a pixel and 44 + 6 bytes of memory it takes 222 MB, and 210 MB for all else.
+    At eight bytes a pixel and 44 + 6 bytes of memory it takes 222 MB, and 210 MB for all else; with a fifth
+    more for sources 518 MB of 537 (512 MiB).
     """
     assert select.tier("tess2018206192942-s0001-1-1-0120-s_ffic.fits", 2136 * 2078 * 8 + 30_000) == STANDARD
-    assert select.tier("a_ffic.fits", 36_000_000, {STANDARD: 416, LARGE: 1769}) == STANDARD
+    assert select.tier("a_ffic.fits", 36_000_000, {STANDARD: 498, LARGE: 1769}) == STANDARD
 
 
 def test_where_pixels_are_known_planes_still_count() -> None:
-    """25 million pixels take 1.35 GB as a cal, and of any kind up to 1.6 GB; and 0.21 GB."""
-    memory = {STANDARD: 1600, LARGE: 10240}
-    assert select.tier("a_cal.fits", None, memory, pixels=25_000_000) == STANDARD
-    assert select.tier("a.fits", None, memory, pixels=25_000_000) == LARGE
-    assert select.tier("a.fits", None, pixels=25_000_000) == STANDARD
+    """24 million pixels take 1.30 GB as a cal, of any kind up to 1.54 GB; and 0.21 GB; and a fifth more."""
+    memory = {STANDARD: 1769, LARGE: 10240}
+    assert select.tier("a_cal.fits", None, memory, pixels=24_000_000) == STANDARD
+    assert select.tier("a.fits", None, memory, pixels=24_000_000) == LARGE
     assert select.tier("a.fits", None, pixels=230_000_000) == LARGE
 
 
 def test_what_a_gzip_unpacks_to_is_in_memory_too() -> None:
-    """150 MB of gzip are at most 600 MB: 25 million pixels of a cal, for 1.35 + 0.21 GB, and the 0.6 GB."""
-    assert select.tier("a_cal.fits.fz", 150_000_000) == STANDARD
-    assert select.tier("a_cal.fits.gz", 150_000_000) == LARGE
+    """140 MB of gzip are at most 560 MB: 23 million pixels of a cal, for 1.26 + 0.21 GB, and the 0.56 GB."""
+    memory_mb = {STANDARD: 1769, LARGE: 10240}
+    assert select.tier("a_cal.fits.fz", 140_000_000, memory_mb) == STANDARD
+    assert select.tier("a_cal.fits.gz", 140_000_000, memory_mb) == LARGE
 
 
 EXTENSIONS = {
@@ -274,9 +276,9 @@ def test_the_planes_of_a_product_are_those_that_the_function_reads(product: str)
 
 
 @pytest.mark.parametrize("layout", [*select.LAYOUTS.values()])
-def test_whatever_is_measured_whole_fits_the_smaller_function(layout: select.Layout) -> None:
+def test_whatever_is_measured_whole_fits_the_larger_function_of_a_new_stack(layout: select.Layout) -> None:
     """The function refuses by the same rule: see test_bad_input."""
-    memory = select.MEMORY_MB[STANDARD] << 20
+    memory = template.read(template.find().path).function("SepExtractLarge").memory_mb << 20
     assert memory_of(TILED_ABOVE, layout.planes) <= memory
     assert memory_of(TILED_ABOVE, BYTES_PER_PIXEL) <= memory
     # So does a tile, and the strip that it is cut from of a mosaic of 20,000 x 20,000 pixels with a weight.
@@ -287,12 +289,13 @@ def test_whatever_is_measured_whole_fits_the_smaller_function(layout: select.Lay
     ("name", "size", "tier"),
     [
         ("a_drz.fits", 13_000_000, STANDARD),
-        ("a_flc.fits", 168_000_000, STANDARD),
-        ("a_drc.fits", 215_000_000, STANDARD),
-        ("a_drz.fits", 1_000_000_000, STANDARD),
+        ("a_flt.fits", 16_534_080, STANDARD),
+        ("a_flc.fits", 168_000_000, LARGE),
+        ("a_drc.fits", 215_000_000, LARGE),
+        ("a_drz.fits", 1_000_000_000, LARGE),
         ("a_drz.fits", 3_200_000_000, LARGE),
-        ("a_drz.fits.gz", 100_000_000, STANDARD),
-        ("anything.fits", 200_000_000, STANDARD),
+        ("a_drz.fits.gz", 100_000_000, LARGE),
+        ("anything.fits", 200_000_000, LARGE),
         ("anything.fits", 2_000_000_000, LARGE),
         ("anything.fits", 25_000_000_000, None),
         ("unknown_drz.fits", None, STANDARD),
