@@ -9,8 +9,8 @@ what that alone does, the mosaic measured whole but without its first rows. Diff
 both catalogs have; rows that stand alone are those without FLAGS of neighbours.
 
 --large makes a drizzled mosaic of 20,000 x 20,000 pixels and a JWST i2d of 2 GB, and runs the handler with
-the memory of the standard function. Peak memory is that of the process and its child together, what they
-share counted once.
+1,769 MB, one CPU of Lambda. Peak memory is that of the process and its child together, what they share
+counted once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from sep_extract.whole import TILING, Tiling  # noqa: E402
 from skyfan_function.storage import open_input  # noqa: E402
 
 CUT = 512
-STANDARD_MB = 1769
+ONE_CPU_MB = 1769
 # What is compared, relative to which column: its own value, or its error.
 COMPARED = {
     "X_IMAGE": "ERRX2_IMAGE", "XWIN_IMAGE": "ERRX2WIN_IMAGE", "FLUX_ISO": "FLUXERR_ISO",
@@ -189,9 +189,9 @@ def main() -> None:
             ("mosaic_i2d.fits", 8_450, mosaics.RESAMPLED),
         ):
             path = mosaics.make(Path(name) / file, side, planes, per_megapixel=50)
-            peak, cpu, wall, said = run(path, STANDARD_MB)
+            peak, cpu, wall, said = run(path, ONE_CPU_MB)
             print(
-                f"{file}, {side} x {side}, {path.stat().st_size / 1e9:.1f} GB, with {STANDARD_MB} MB: peak "
+                f"{file}, {side} x {side}, {path.stat().st_size / 1e9:.1f} GB, with {ONE_CPU_MB} MB: peak "
                 f"{peak:.0f} MB, {cpu:.0f} s of CPU time, {wall:.0f} s\n  {said}",
                 flush=True,
             )
