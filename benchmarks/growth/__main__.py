@@ -65,7 +65,6 @@ def step(name: str, folder: Path, files: int) -> dict[str, float]:
     """CPU seconds of a step, and the peak memory of this process in MB."""
     import pyarrow as pa
 
-    from skyfan import extras
     from skyfan.aws.remaining import Remaining
     from skyfan.catalogs import images
     from skyfan.local.worker import max_rss_mb
@@ -75,7 +74,6 @@ def step(name: str, folder: Path, files: int) -> dict[str, float]:
     from skyfan.storage.place import Place
     from skyfan.storage.uris import Results, below_bucket
 
-    extras.hide("pandas")  # as the command line does
     began = time.process_time()
     if name == "plan":
         run.of_uris(map(uri, range(files)), folder / "plan.parquet")

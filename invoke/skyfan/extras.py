@@ -4,11 +4,9 @@ Every import of one stands in `with extras.needed("aws"):`, so that an install w
 that adds it. tests/contract/test_extras.py finds the imports that do not.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from typing import Any, Literal
+from typing import Literal
 
 from .errors import UsageError
 
@@ -48,17 +46,3 @@ def needed(extra: Extra) -> Iterator[None]:
         raise MissingExtraError(
             f"{_PURPOSES[extra]} needs the package {error.name}, which is not installed: {command(extra)}"
         ) from error
-
-
-class _Hidden(MetaPathFinder):
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def find_spec(self, fullname: str, *_: Any) -> None:
-        if fullname == self._name:
-            raise ModuleNotFoundError(f"skyfan does without {fullname}", name=fullname)
-
-
-def hide(name: str) -> None:
-    """Lets an installed package count as missing in this process, unless it has been imported already."""
-    sys.meta_path.insert(0, _Hidden(name))

@@ -16,7 +16,6 @@ import click
 
 import skyfan_contract as contract
 
-from .. import extras
 from ..errors import Interrupted, UsageError
 from ..formatting import ENCODING_ERRORS
 from ..sky import angles
@@ -59,8 +58,6 @@ class Group(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors=ENCODING_ERRORS)
-        if "args" not in more:  # a process of its own: pyarrow would import pandas, which takes a second
-            extras.hide("pandas")
         return super().main(*args, **more)
 
     def resolve_command(
