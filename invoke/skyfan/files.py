@@ -8,9 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import UsageError
+from .formatting import FORMULA
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
@@ -49,6 +53,22 @@ def replace(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def write_csv(table: "pa.Table", path: Path) -> None:
+    """Writes a table as CSV, which a spreadsheet may open: no text in it is a formula."""
+    import pyarrow.compute as pc
+    import pyarrow.csv
+
+    for number, field in enumerate(table.schema):
+        if pyarrow.types.is_string(field.type):
+            column = table[field.name]
+            is_formula = pc.fill_null(
+                pc.is_in(pc.utf8_slice_codeunits(column, 0, 1), pyarrow.array(FORMULA)), False
+            )
+            quoted = pc.binary_join_element_wise("'", column, "")
+            table = table.set_column(number, field, pc.if_else(is_formula, quoted, column))
+    pyarrow.csv.write_csv(table, path)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import codecs
 import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,39 @@ _ASCII = {
     **dict(zip("–—−─×…→″′•", ("-", "-", "-", "-", "x", "...", "->", '"', "'", "*"), strict=True)),
     **dict(zip(" ▁▂▃▄▅▆▇█", " ..::==##", strict=True)),
 }
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, which terminals obey, those that reorder text, and halves of characters."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula."""
+
+
+def printable(text: str) -> str:
+    """A text that may hold anything, such as names of files, for a terminal or log: its control characters
+    are shown as \\x1b. Tabs and line breaks stay, and so does the meaning of JSON.
+    """
+    return _UNSAFE.sub(lambda match: _escaped(ord(match[0])), text)
+
+
+def _escaped(code: int) -> str:
+    # json.dumps leaves one of them, \x7f, for which JSON has no short form.
+    return f"\\x{code:02x}" if code <= 0xFF and code != 0x7F else f"\\u{code:04x}"
+
+
+def one_line(text: str) -> str:
+    """As printable(), with tabs and line breaks shown as \\t and \\n."""
+    return printable(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def csv_text(text: str) -> str:
+    """A text for a field of a CSV file, with an apostrophe before what a spreadsheet would compute."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def say(console: "Console", text: str) -> None:
     """Prints a text as it is: without rich's markup, coloured numbers and line breaks."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def count(number: int, noun: str = "file") -> str:
@@ -131,6 +160,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str] | None], width
     optional columns are left out, the last first; if all that is not enough, each row is printed as a block
     of lines. Values are never cut.
     """
+    rows = [row and [_cell(*pair) for pair in zip(columns, row, strict=True)] for row in rows]
     shown, hidden = list(range(len(columns))), list[str]()
     while (widths := _widths(columns, rows, shown, width)) is None:
         optional = [number for number in shown if columns[number].optional]
@@ -146,6 +176,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str] | None], width
     if hidden:
         lines.append(f"without {', '.join(hidden)}: the window is too narrow")
     return lines
+
+
+def _cell(column: Column, text: str) -> str:
+    return printable(text) if column.kind == "prose" else one_line(text)
 
 
 def _widths(

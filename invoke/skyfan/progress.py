@@ -25,10 +25,10 @@ class Stages:
         self._printed = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             _Count(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -45,6 +45,7 @@ class Stages:
 
     def __call__(self, stage: str, done: int, total: int = 0, note: str = "") -> None:
         """Updates one stage: `done` of `total` (0 if unknown), and a note shown after the numbers."""
+        note = formatting.one_line(note)
         if self._console.is_terminal:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(stage, total=total or None, note=note)

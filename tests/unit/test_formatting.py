@@ -1,9 +1,17 @@
 """Numbers, sizes, times and names for people."""
 
+import ast
+import io
+import json
+import unicodedata
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+import skyfan
 from skyfan import formatting
 from skyfan.formatting import ENCODING_ERRORS, Column, file_name, table
 
@@ -115,3 +123,53 @@ def test_streams_without_a_sign_get_it_in_ascii() -> None:
 def test_file_names_are_those_that_people_wrote() -> None:
     assert file_name("file:///d/J1001%2B5027%20a.fits") == "J1001+5027 a.fits"
     assert file_name("s3://b/J1001%2B5027.fits") == "J1001%2B5027.fits"
+
+
+HOSTILE = st.text(st.characters() | st.sampled_from("\x1b\x07\x9b\x7f\r\n\t\u202e\u2028[]/\\"))
+
+
+@given(HOSTILE)
+def test_no_text_of_others_controls_a_terminal(text: str) -> None:
+    shown = formatting.printable(text)
+    assert not [
+        char
+        for char in shown
+        if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} - {"\n"} and char not in "\n\t"
+    ]
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert formatting.printable(shown) == shown
+    assert len(formatting.one_line(text).splitlines()) <= 1
+
+
+@given(HOSTILE)
+def test_a_document_in_json_means_the_same_when_it_is_printed(text: str) -> None:
+    assert json.loads(formatting.printable(json.dumps({text: text}, indent=1))) == {text: text}
+
+
+@given(HOSTILE)
+def test_a_text_is_printed_without_markup_and_as_one_row_of_a_table(text: str) -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=10_000)
+    formatting.say(console, formatting.one_line(text))
+    assert output.getvalue() == formatting.one_line(text) + "\n"
+    assert len(table([Column("file", "name"), Column("x")], [[text, "y"]], 10_000)) == 3
+
+
+def test_escapes_are_those_of_python() -> None:
+    assert formatting.printable("\x1b]0;t\x07 é…\n\u202e\x7f") == "\\x1b]0;t\\x07 é…\n\\u202e\\u007f"
+
+
+PRINTING = {
+    "formatting.py": {"console.print"},
+    "common.py": {"click.echo"},
+    "__init__.py": {"click.echo"},  # the script for the shell
+    "worker.py": {"print"},
+}
+
+
+def test_all_commands_print_through_one_place() -> None:
+    for path in Path(skyfan.__file__).parent.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+        found = {name for name in calls if name.rpartition(".")[2] in {"print", "echo", "secho"}} - {"echo"}
+        assert found <= PRINTING.get(path.name, set()), path

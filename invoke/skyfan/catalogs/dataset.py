@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from .. import files
 from ..errors import InputError, UsageError
+from ..formatting import csv_text
 from ..storage.place import Place
 from . import healpix
 from .fitstable import POSITION
@@ -147,7 +148,7 @@ def write_missing(rows: Iterable[tuple[str, str, str, str]], folder: Path) -> di
         writer = csv.writer(file)
         writer.writerow(["file", "state", "error", "message"])
         for row in rows:
-            writer.writerow(row)
+            writer.writerow(map(csv_text, row))
             counts[row[1]] += 1
     return dict(counts)
 

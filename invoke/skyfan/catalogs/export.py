@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from .. import files
@@ -34,7 +33,7 @@ def write(table: pa.Table, path: Path) -> None:
     check(path)
     with files.replace(path) as part:
         if path.suffix == ".csv":
-            pyarrow.csv.write_csv(flat(table), part)
+            files.write_csv(flat(table), part)
         elif path.suffix == ".parquet":
             pq.write_table(table, part, compression="zstd")
         elif path.suffix == ".fits":

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .. import formatting
 from ..formatting import count, reasons
-from .common import as_json, console, where, where_of
+from .common import as_json, console, echo, where, where_of
 
 if TYPE_CHECKING:
     from ..catalogs.collect import Collected
@@ -52,7 +54,7 @@ def collect(
         with Stages() as stages:
             done = commands.collect(run, where_of(output, stack), to=to, good=good, progress=stages)
     except KeyboardInterrupt:
-        click.echo("stopped; the data set has not changed, repeat the command to update it", err=True)
+        echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)
     if as_json:
         document = {
@@ -69,36 +71,30 @@ def collect(
             "left_out": done.left_out,
             "missing": str(done.missing_file),
         }
-        click.echo(json.dumps(document, indent=1))
+        echo(json.dumps(document, indent=1))
     else:
         _show(done)
     sys.exit(1 if strict and (done.doubtful or done.left_out) else 0)
 
 
 def _show(done: "Collected") -> None:
-    out = console()
-    out.print(
-        f"{done.sources:,} sources of {done.images:,} images in {done.partitions:,} partitions: "
-        f"{done.folder}",
-        soft_wrap=True,
+    say = partial(formatting.say, console())
+    say(
+        f"{done.sources:,} sources of {done.images:,} images in {done.partitions:,} partitions: {done.folder}"
     )
     if done.unplaced:
-        out.print(
-            f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}",
-            soft_wrap=True,
-        )
+        say(f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}")
     removed = f", {done.removed:,} images removed: their catalogs no longer exist" if done.removed else ""
-    out.print(
+    say(
         f"{done.read:,} catalogs read, {done.images - done.read:,} unchanged{removed}"
         if done.read or removed
         else "no catalog is new"
     )
     if done.doubtful:
-        out.print(
+        say(
             f"doubtful: {count(done.doubtful, 'image')} ({reasons(done.doubts)}); "
-            f"the column doubts of {done.folder / 'images.parquet'} says which",
-            soft_wrap=True,
+            f"the column doubts of {done.folder / 'images.parquet'} says which"
         )
     if done.left_out:
         kinds = ", ".join(f"{count:,} {state}" for state, count in sorted(done.left_out.items()))
-        out.print(f"not in the data set: {kinds}; listed in {done.missing_file}", soft_wrap=True)
+        say(f"not in the data set: {kinds}; listed in {done.missing_file}")

@@ -17,7 +17,7 @@ import click
 import skyfan_contract as contract
 
 from ..errors import Interrupted, UsageError
-from ..formatting import ENCODING_ERRORS
+from ..formatting import ENCODING_ERRORS, printable
 from ..sky import angles
 from . import defaults
 
@@ -84,13 +84,18 @@ class Group(click.Group):
                 raise click.NoSuchOption(name, possibilities=[_RENAMED[name]], ctx=error.ctx) from error
             raise
         except UsageError as error:
-            click.echo(f"skyfan: {error}", err=True)
+            echo(f"skyfan: {error}", err=True)
             sys.exit(2)
         except BrokenPipeError:
             raise
         except OSError as error:  # such as a full disk
-            click.echo(f"skyfan: {error}", err=True)
+            echo(f"skyfan: {error}", err=True)
             sys.exit(1)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Prints a text, which may name files of others: all commands print with this, or with formatting.say."""
+    click.echo(printable(text), err=err)
 
 
 def default_place(output: str | None) -> str | None:
@@ -102,7 +107,7 @@ def default_place(output: str | None) -> str | None:
     by_default = context.get_parameter_source("stack") in (None, click.core.ParameterSource.DEFAULT)
     if output or not by_default or not (FOLDER / "runs").is_dir():
         return output
-    click.echo(f"skyfan: reading runs in ./{FOLDER} (--output or --stack sets another place)", err=True)
+    echo(f"skyfan: reading runs in ./{FOLDER} (--output or --stack sets another place)", err=True)
     return str(FOLDER)
 
 
@@ -291,7 +296,7 @@ def template_file(chosen: Path | None) -> Path:
 
     found = template.find()
     for path in found.ignored:
-        click.echo(f"skyfan: {path} is ignored: {template.NO_MARK}; using {found.path}", err=True)
+        echo(f"skyfan: {path} is ignored: {template.NO_MARK}; using {found.path}", err=True)
     return found.path
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import SvgFile, as_json, console, where, where_of
+from .common import SvgFile, as_json, console, echo, where, where_of
 
 if TYPE_CHECKING:
     from ..bill.whatif import Variation
@@ -96,7 +96,7 @@ def costs(
 
         figures.write(plot, figures.costs_figure(made))
     if as_json:
-        click.echo(json.dumps(show.document(made), indent=1))
+        echo(json.dumps(show.document(made), indent=1))
     else:
         show.show(console(), made)
     sys.exit(1 if made.bill.unparsed or made.unreported else 0)

@@ -11,7 +11,18 @@ import click
 
 from ..errors import UsageError
 from ..plans.criteria import PROVENANCES
-from .common import ACCESS, FOLDER, SvgFile, as_json, console, default_place, refuse, stack_options, where_of
+from .common import (
+    ACCESS,
+    FOLDER,
+    SvgFile,
+    as_json,
+    console,
+    default_place,
+    echo,
+    refuse,
+    stack_options,
+    where_of,
+)
 
 
 @click.command()
@@ -157,10 +168,10 @@ def plan(
                 **_used_criteria(criteria),
             )
     except UnansweredError as error:
-        click.echo(f"skyfan: {error}. Earlier answers are cached: repeat the command to continue", err=True)
+        echo(f"skyfan: {error}. Earlier answers are cached: repeat the command to continue", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("stopped; answers of the archive are cached, repeat the command to continue", err=True)
+        echo("stopped; answers of the archive are cached, repeat the command to continue", err=True)
         sys.stderr.flush()
         os._exit(130)  # threads may wait for the archive for minutes
     if footprints:
@@ -174,7 +185,7 @@ def plan(
     if as_json:
         document["estimate"] = dataclasses.asdict(estimate) if estimate else None
         document["notices"] = notices
-        click.echo(json.dumps(document, indent=1))
+        echo(json.dumps(document, indent=1))
     else:
         show(console(), document, [*estimate_lines(estimate), *notices] if estimate else ())
     sys.exit(1 if document["unresolved"] else 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import UsageError
-from .common import ACCESS, as_json, refuse, where, where_of
+from .common import ACCESS, as_json, echo, refuse, where, where_of
 
 
 @click.command()
@@ -45,11 +45,11 @@ def report(
         with Stages() as stages:
             path = commands.report(run, where_of(output, stack), to=to, data=data, progress=stages)
     except KeyboardInterrupt:
-        click.echo("stopped; no page was written", err=True)
+        echo("stopped; no page was written", err=True)
         sys.exit(130)
     size = path.stat().st_size
     document = {"run": run, "report": str(path.resolve()), "bytes": size}
-    click.echo(json.dumps(document, indent=1) if as_json else f"{path} ({size / 1e6:.1f} MB)")
+    echo(json.dumps(document, indent=1) if as_json else f"{path} ({size / 1e6:.1f} MB)")
 
 
 @click.command()
@@ -117,6 +117,6 @@ def show(
     accesses = (access, "signed" if run else access)
     picture = pictures.show(image, catalog, to, chip=chip, look=Look(stretch, cmap), access=accesses)
     if not pictures.has_axes():
-        click.echo(f"skyfan: without axes, grid and legend: for those, {extras.command('plot')}", err=True)
+        echo(f"skyfan: without axes, grid and legend: for those, {extras.command('plot')}", err=True)
     document = {"image": image, "catalog": catalog, "picture": str(picture)}
-    click.echo(json.dumps(document, indent=1) if as_json else picture)
+    echo(json.dumps(document, indent=1) if as_json else str(picture))

@@ -16,6 +16,7 @@ from .common import (
     aws_of,
     aws_options,
     console,
+    echo,
     exit_code,
     folder_of,
     local_of,
@@ -90,22 +91,22 @@ def retry(
     if folder:
         recorded = engines.engine_of(run, folder)
         if not recorded and not engine:
-            click.echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
+            echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
         where = local_of(folder, options, sam=(engine or recorded) == "sam")
     file = template_file(template) if is_local else template
     if dry_run:
         preview = engines.preview_retry(run, where, selection, template_file=file)
         print_calls(preview, as_json=as_json, selection=selection)
-        click.echo("\n".join(_lines(run, selection, "would be sent again")), err=True)
+        echo("\n".join(_lines(run, selection, "would be sent again")), err=True)
         return
     outcome = send(
         lambda on_event: engines.retry(run, where, selection, template_file=file, on_event=on_event)
     )
     if as_json:
-        click.echo(json.dumps({**outcome.document(), **selected(selection)}, indent=1))
+        echo(json.dumps({**outcome.document(), **selected(selection)}, indent=1))
     else:
         for line in _lines(run, selection, "retried" if is_local else "sent again"):
-            click.echo(line)
+            echo(line)
         if outcome.files:
             show_outcome.show(console(), outcome)
     sys.exit(exit_code(outcome, strict=strict))

@@ -22,6 +22,7 @@ from .common import (
     aws_of,
     aws_options,
     console,
+    echo,
     exit_code,
     local_of,
     local_options,
@@ -120,7 +121,7 @@ def run(
     )
     if engine != "aws" and not options["output"]:
         options["output"] = FOLDER
-        click.echo(
+        echo(
             f"skyfan: results go to ./{FOLDER}/runs/{options['run']} (--output sets another folder, "
             "--engine aws uses Lambda)",
             err=True,
@@ -141,11 +142,11 @@ def run(
             cost = f"{estimate.usd_low:.2f} to {estimate.usd_high:.2f} USD"
             minutes = f"{estimate.seconds_low / 60:.0f} to {estimate.seconds_high / 60:.0f} minutes"
             summary += f" The whole plan: {cost}, {minutes}"
-        click.echo(summary, err=True)
+        echo(summary, err=True)
         return
     outcome = send(lambda on_event: engines.run(paths, where, task, template_file=file, on_event=on_event))
     if as_json:
-        click.echo(json.dumps(outcome.document(), indent=1))
+        echo(json.dumps(outcome.document(), indent=1))
     else:
         show_outcome.show(console(), outcome)
     sys.exit(exit_code(outcome, strict=strict))
@@ -164,7 +165,7 @@ def print_calls(preview: Preview, *, as_json: bool, selection: Selection | None 
         if as_json:
             invocations.append({"function": call.function, "payload": json.loads(payload)})
         else:
-            click.echo(f"{call.function} {payload}")
+            echo(f"{call.function} {payload}")
     if as_json:
         estimate = preview.estimate
         document = {
@@ -181,9 +182,9 @@ def print_calls(preview: Preview, *, as_json: bool, selection: Selection | None 
             **(selected(selection) if selection else {}),
             "invocations": invocations,
         }
-        click.echo(json.dumps(document, indent=1))
+        echo(json.dumps(document, indent=1))
     for notice in preview.notices:
-        click.echo(f"skyfan: {notice}", err=True)
+        echo(f"skyfan: {notice}", err=True)
     return number, files
 
 

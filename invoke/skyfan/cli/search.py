@@ -10,7 +10,7 @@ import click
 
 from ..formatting import Column, count, file_name
 from ..formatting import table as format_table
-from .common import FOLDER, as_json, console, default_place
+from .common import FOLDER, as_json, console, default_place, echo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,11 +83,11 @@ def search(
             "read": {"partitions": result.partitions, "row_groups": result.row_groups, "rows": result.rows},
             "sources": export.to_rows(result.table),
         }
-        click.echo(json.dumps(document, indent=1))
+        echo(json.dumps(document, indent=1))
         return
     if not to:
         _show(result.table, not selected)
-    click.echo(f"{count(len(result.table), 'source')} within {radius}" + (f": {to}" if to else ""))
+    echo(f"{count(len(result.table), 'source')} within {radius}" + (f": {to}" if to else ""))
 
 
 def _show(table: pa.Table, is_short: bool) -> None:
@@ -109,9 +109,9 @@ def _show(table: pa.Table, is_short: bool) -> None:
         for name in table.column_names
     ]
     for line in format_table(columns, rows, console().width):
-        click.echo(line)
+        echo(line)
     if len(table) > _MAX_ROWS:
-        click.echo(f"and {len(table) - _MAX_ROWS:,} more: --to FILE writes them all")
+        echo(f"and {len(table) - _MAX_ROWS:,} more: --to FILE writes them all")
 
 
 def _text(name: str, value: Any) -> str:

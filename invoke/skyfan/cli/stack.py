@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .common import as_json, template_file
+from .common import as_json, echo, template_file
 
 if TYPE_CHECKING:
     from ..api.stacks import Deployment
@@ -66,18 +66,18 @@ def deploy(
     deployment = stacks.prepare(
         stack, region=region, parameters=values, template_file=template_file(template)
     )
-    click.echo("\n".join(_description(deployment)), err=as_json)
+    echo("\n".join(_description(deployment)), err=as_json)
     is_ready = False
     if yes or click.confirm("\nDeploy?", err=as_json):
         code = stacks.deploy(deployment, options, to_stderr=as_json)
         is_ready = code == 0
         if code:
-            click.echo(f"skyfan: sam failed with exit code {code}; its output is above", err=True)
+            echo(f"skyfan: sam failed with exit code {code}; its output is above", err=True)
     if as_json:
-        click.echo(json.dumps({**_document(deployment), "deployed": is_ready}, indent=1))
+        echo(json.dumps({**_document(deployment), "deployed": is_ready}, indent=1))
     elif is_ready:
         named = "" if stack == "skyfan" else f" --stack {stack}"
-        click.echo(f"\nThe stack {stack} is ready: skyfan run PLAN --engine aws{named}")
+        echo(f"\nThe stack {stack} is ready: skyfan run PLAN --engine aws{named}")
     sys.exit(0 if is_ready else 1)
 
 
@@ -171,9 +171,9 @@ def copy(*, folder: Path, as_json: bool) -> None:
 
     written = stacks.copy(folder)
     if as_json:
-        click.echo(json.dumps({"template": str(written.resolve())}, indent=1))
+        echo(json.dumps({"template": str(written.resolve())}, indent=1))
     else:
-        click.echo(f"{written}\nIn {folder}, skyfan run, retry, new-function and deploy use this copy.")
+        echo(f"{written}\nIn {folder}, skyfan run, retry, new-function and deploy use this copy.")
 
 
 @click.command("new-function")
@@ -192,4 +192,4 @@ def new_function(*, name: str, as_json: bool) -> None:
 
     made = stacks.new_function(name, template_file(None))
     document = {"function": made.name, "folder": str(made.folder), "template": str(made.template)}
-    click.echo(json.dumps(document, indent=1) if as_json else made.text.rstrip("\n"))
+    echo(json.dumps(document, indent=1) if as_json else made.text.rstrip("\n"))

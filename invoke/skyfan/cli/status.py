@@ -8,7 +8,7 @@ import click
 
 from ..errors import UsageError
 from ..formatting import count
-from .common import as_json, console, run_argument, strict, where, where_of
+from .common import as_json, console, echo, run_argument, strict, where, where_of
 
 if TYPE_CHECKING:
     from ..aws.cancel import Cancelled
@@ -62,9 +62,9 @@ def status(
     if failed or doubtful:
         files = show.doubtful_files(state, doubts) if doubtful else show.failed_files(state)
         for line in show.listing(files, as_json=as_json):
-            click.echo(line)
+            echo(line)
     elif as_json:
-        click.echo(json.dumps(show.document(state, doubts), indent=1))
+        echo(json.dumps(show.document(state, doubts), indent=1))
     else:
         show.show(console(), state, doubts)
     is_refused = strict and (doubts is None or len(doubts) > 0)
@@ -85,7 +85,7 @@ def runs(*, output: str | None, stack: str, as_json: bool) -> None:
 
     found = monitor.runs(where_of(output, stack))
     if as_json:
-        click.echo(json.dumps([show.overview_document(one) for one in found], indent=1))
+        echo(json.dumps([show.overview_document(one) for one in found], indent=1))
     else:
         show.show_overview(console(), found)
 
@@ -123,25 +123,23 @@ def cancel(
     place = where_of(output, stack)
     if restore:
         reserved = monitor.restore(run, place)
-        click.echo(
-            json.dumps({"run": run, "reserved": reserved}) if as_json else _restored_text(run, reserved)
-        )
+        echo(json.dumps({"run": run, "reserved": reserved}) if as_json else _restored_text(run, reserved))
         return
     try:
         with Stages() as stages:
             done = monitor.cancel(run, place, patience=patience, on_state=show.on_state(stages))
     except Interrupted:
         where = f"--output {output}" if output else f"--stack {stack}"
-        click.echo(
+        echo(
             "\nskyfan: interrupted. The cancel stays open: no file of the run begins. Withdraw it with\n"
             f"  skyfan cancel {run} {where} --restore\nor continue with the same command without --restore.",
             err=True,
         )
         sys.exit(130)
     if as_json:
-        click.echo(json.dumps(_cancelled_document(done), indent=1))
+        echo(json.dumps(_cancelled_document(done), indent=1))
     else:
-        click.echo(_cancelled_text(run, done))
+        echo(_cancelled_text(run, done))
     sys.exit(1 if done.running else 0)
 
 

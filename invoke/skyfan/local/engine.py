@@ -22,6 +22,7 @@ from .. import events, template
 from ..engine import Call, LocalOptions, Preview, Selection
 from ..errors import FunctionRefusedError
 from ..files import require_posix
+from ..formatting import printable
 from ..plans.plan import LARGE, STANDARD, Item, Plan
 from ..plans.select import graded
 from ..runs import run as runs
@@ -310,5 +311,5 @@ class _Work:
         if self._log is None:
             self._log = self.folder.new_log()
             self.outcome.log = Path(self._log.name)
-        self._log.write(text)
+        self._log.write(printable(text))
         self._log.flush()

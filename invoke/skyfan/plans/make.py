@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from .. import concurrency, files, inputs
 from ..errors import InputError, UsageError
@@ -115,7 +114,7 @@ def plan(
     result = plans.write(out, table, about)
     if csv:
         with files.replace(Path(csv)) as part:
-            pa.csv.write_csv(result.table(), part)
+            files.write_csv(result.table(), part)
     return result
 
 

@@ -235,7 +235,7 @@ def overview_document(overview: Overview) -> dict[str, Any]:
 def show_overview(console: Console, overviews: list[Overview]) -> None:
     """Prints one row per run."""
     if not overviews:
-        console.print("no runs")
+        formatting.say(console, "no runs")
         return
     columns = [
         Column("run", "name"),

@@ -135,7 +135,7 @@ def _notes(rows: list[dict[str, Any]], width: int) -> Iterator[str]:
         notes = row.get("notes")
         for note in notes if isinstance(notes, list) else []:
             hdu, text = match.groups() if (match := _OF_HDU.fullmatch(str(note))) else ("", str(note))
-            name = formatting.file_name(row["input"])
+            name = formatting.one_line(formatting.file_name(row["input"]))
             files.setdefault(text, []).append(f"{name} ({hdu})" if hdu else name)
     if files:
         yield "\nNotes:"

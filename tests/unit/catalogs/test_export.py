@@ -1,6 +1,8 @@
 """Tables of sources as files of three formats, for astropy and for JSON."""
 
+import csv
 import io
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
 from standins import catalogs
 
 from skyfan.catalogs import collect as collecting
 from skyfan.catalogs import export
 from skyfan.catalogs.search import search
 from skyfan.errors import UsageError
+from skyfan.formatting import csv_text
 from skyfan.storage.place import Place
 
 
@@ -28,6 +33,18 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     catalogs.put(catalogs.run_folder(output), "s3://archive/3.fits", body)
     collecting.collect(Place.at(output), "default", output / "set")
     return search(output / "set", 200.0, 41.8, 1.0).table
+
+
+@given(st.lists(st.text() | st.none() | st.text("=+-@\t\r a'", min_size=1), min_size=1))
+def test_no_text_in_a_csv_file_is_a_formula(texts: list[str | None]) -> None:
+    names = pa.table({"FILTER": pa.array(texts, pa.string()), "MAG": pa.array([-1.0] * len(texts))})
+    with tempfile.TemporaryDirectory() as folder:
+        export.write(names, Path(folder) / "a.csv")
+        with Path(folder, "a.csv").open(newline="") as file:
+            rows = list(csv.reader(file))[1:]
+    assert [row[0] for row in rows] == [csv_text(text or "") for text in texts]
+    assert not [row for row in rows if row[0].startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {row[1] for row in rows} == {"-1"}
 
 
 def test_fits_csv_and_parquet_have_the_same_values(table: pa.Table, tmp_path: Path) -> None:
