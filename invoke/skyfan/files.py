@@ -1,8 +1,10 @@
 """Files and folders that are replaced in one step: a reader sees all of the old one or all of the new one."""
 
 import ctypes
+import errno
 import importlib.util
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -37,6 +39,19 @@ def lock(file: int | IO[str]) -> None:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_too_long(path: Path, folder: Path) -> bool:
+    """Whether there can be no file with a name, or a path, of this length. `folder` is one above it that
+    exists: where the path's own does not exist yet, the system says nothing about the name.
+    """
+    for candidate in (path, folder / path.name):
+        try:
+            candidate.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return True
+    return False
+
+
 @contextmanager
 def replace(path: Path) -> Iterator[Path]:
     """Yields a temporary file to write, which replaces `path` if the block ends without an error.
@@ -44,7 +59,7 @@ def replace(path: Path) -> Iterator[Path]:
     It lies beside `path`, because a rename is atomic only within one file system, and is removed after an
     error. Raises UsageError where the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # never longer than a system allows
     try:
         yield part
         part.replace(path)

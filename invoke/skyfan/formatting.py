@@ -127,7 +127,7 @@ def number(value: float) -> str:
 def file_name(uri: str) -> str:
     """The last part of a URI, as people wrote it: file:// URIs are percent-encoded, keys of S3 are not."""
     name = uri.rstrip("/").rpartition("/")[2]
-    return unquote(name) if uri.startswith("file://") else name
+    return unquote(name, errors="backslashreplace") if uri.startswith("file://") else name
 
 
 def truncate(text: str, length: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 from skyfan import events, template
 from skyfan.engine import LocalOptions, Selection
 from skyfan.errors import FunctionRefusedError, Interrupted, RunConflictError, TemplateError, UsageError
+from skyfan.inputs import expand
 from skyfan.local import engine as local
 from skyfan.runs import run as runs
 from skyfan.runs import state
@@ -453,3 +454,33 @@ def test_impossible_options_are_refused(tmp_path: Path, wrong: dict[str, Any]) -
 def test_run_names_that_would_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=re.escape(repr(name))):
         Task(run=name)
+
+
+NAMES = {
+    "control": b"a\x01\x1b[31m\n.fits",
+    "not utf-8": b"caf\xe9.fits",
+    "neither": b"caf\xe8.fits",
+    "markup": b"[red].fits",
+    "uri": b"a#1?%20 .fits",
+    "fits": b"n" * 246 + b".fits",
+    "too long": b"n" * 247 + b".fits",
+    "longest": b"n" * 250 + b".fits",
+}
+
+
+def test_a_hostile_name_costs_its_own_file_at_most(play: Play, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in NAMES.values():
+        Path(os.fsdecode(os.path.join(os.fsencode(folder), name))).write_text("ok")  # noqa: PTH118
+    outcome, received = play(inputs=expand([str(folder)]))
+    assert [error["errorType"] for error in failures(received)] == ["NameTooLongError"] * 2
+    assert (outcome.files, outcome.done, outcome.failed, outcome.remaining) == (8, 6, 2, 0)
+    found = state.read(Place.at(tmp_path / "out"), "r")
+    assert found.counts == {**dict.fromkeys(found.counts, 0), "planned": 8, "done": 6, "failed": 2}
+    assert {Path(uris.local_path(file.uri) or "").name for file in found.files("failed")} == {
+        os.fsdecode(NAMES["too long"]),
+        os.fsdecode(NAMES["longest"]),
+    }
+    again, _ = play(inputs=expand([str(folder)]))
+    assert (again.done_before, again.failed, again.invocations) == (6, 2, 0)

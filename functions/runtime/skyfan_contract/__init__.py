@@ -96,7 +96,8 @@ def key_of(uri: str) -> str:
         if _CONTROL.search(key):  # S3 stores them, and its clients refuse them
             raise ValueError(f"{uri!r} has a control character, with which no object can be read")
     elif uri.startswith("file:///"):
-        key = unquote(uri.removeprefix("file://")).lstrip("/")
+        # A byte that is not UTF-8 becomes \\xe9, for results are named in UTF-8, each differently.
+        key = unquote(uri.removeprefix("file://"), errors="backslashreplace").lstrip("/")
     else:
         raise ValueError(f"{uri} is neither s3://bucket/key nor file:///absolute/path")
     if {"", ".", ".."} & set(key.split("/")):

@@ -195,7 +195,7 @@ def _attributes(origin: str) -> dict[str, str] | None:
 
 
 def _path(uri: str) -> Path:
-    return Path(unquote(uri.removeprefix("file://")))
+    return Path(unquote(uri.removeprefix("file://"), errors="surrogateescape"))  # any bytes, as in os
 
 
 @contextmanager

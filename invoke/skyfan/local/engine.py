@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from skyfan_contract import DOUBTFUL, RETRIED, RETRY, failure_record
+from skyfan_contract import DOUBTFUL, NEVER, PERMANENT, RETRIED, RETRY, failure_record
 
 from .. import events, template
 from ..engine import Call, LocalOptions, Preview, Selection
@@ -241,8 +241,22 @@ class _Work:
             self.folder.clear_failure(uri)
             self.outcome.done_before += 1
             self.on_event(events.AlreadyDone(uri, size))
+            return
+        job = Job(0.0, uri, self.folder.task.event(uri), size)
+        if self.folder.is_too_long(uri):
+            self._refuse(job)
         else:
-            self.pool.give(Job(0.0, uri, self.folder.task.event(uri), size))
+            self.pool.give(job)
+
+    def _refuse(self, job: Job) -> None:
+        message = "its name, or path, leaves no room for that of its result: rename the file"
+        error = {"errorType": "NameTooLongError", "errorMessage": message, "cure": NEVER, "permanent": True}
+        record = failure_record(
+            job.event, error, PERMANENT, request_id=job.request_id, function_arn=f"{self.pool.arn}:$LATEST"
+        )
+        self.outcome.sent += 1
+        path = self.folder.record_failure(job.input, record)
+        self.on_event(events.Failed(job.input, error, job.attempt, path, job.size))
 
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job

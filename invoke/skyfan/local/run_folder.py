@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from .. import files
 from ..errors import UsageError
+from ..runs import failures
 from ..runs import run as runs
 from ..storage import uris
 from ..storage.place import Place
@@ -76,7 +77,13 @@ class RunFolder:
 
     def failure(self, uri: str) -> Path:
         """The path of the failure record of this input."""
-        return self.folder / "failures" / f"{uris.key(uri)}.json"
+        key, folder = uris.key(uri), self.folder / "failures"
+        path = folder / f"{key}.json"
+        return folder / f"{failures.long_name(key)}.json" if files.is_too_long(path, self.folder) else path
+
+    def is_too_long(self, uri: str) -> bool:
+        """Whether the name of this input leaves no room for that of its result."""
+        return files.is_too_long(self.result(uri), self.folder)
 
     def record_failure(self, uri: str, record: dict[str, Any]) -> Path:
         """Writes or replaces the failure record of this input; returns its path."""

@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import skyfan_contract as contract
 from skyfan_contract import CURES, LARGER, NEVER, RETRY
 
 from ..storage.listing import Object
 from ..storage.place import Place
+from . import digests
 
 LAMBDA = "aws/lambda/async"
 CANCELLED = (contract.CANCELLED, "ZeroReservedConcurrency")
@@ -40,6 +44,23 @@ _CONDITIONS = {
 _MAX_MESSAGE = 500
 _ERROR_NAME = re.compile(r"\b(?:Runtime|Sandbox|Extension|Function)\.\w+")
 _MILLISECOND = timedelta(milliseconds=1)
+_LONG = "name-too-long"
+_OF_LONG = re.compile(rf"{_LONG}/([0-9a-f]{{16}})")
+
+
+def long_name(key: str) -> str:
+    """The key of the failure record of an input for whose key a folder has no name of that length."""
+    return f"{_LONG}/{digests.digest(key):016x}"
+
+
+def digests_of(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """The digests of inputs, from the keys of their failure records; see digests.each()."""
+    keys = list(keys)
+    found = digests.each(keys).copy()
+    for at, key in enumerate(keys):
+        if match := _OF_LONG.fullmatch(key):
+            found[at] = int(match[1], 16)
+    return found
 
 
 def cure_of(error: Mapping[str, Any]) -> str | None:

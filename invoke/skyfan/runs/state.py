@@ -263,7 +263,9 @@ class Follower:
 
     def _read_file_records(self, listed: list[Object], done: NDArray[np.bool_]) -> None:
         """Reads new and changed records of planned files that are not done, and forgets all others."""
-        at = digests.find(self._planned.digests, digests.each(self._input_key(item.key) for item in listed))
+        at = digests.find(
+            self._planned.digests, failures.digests_of(self._input_key(item.key) for item in listed)
+        )
         relevant = {
             item.key: item for item, where in zip(listed, at, strict=True) if where >= 0 and not done[where]
         }
@@ -299,7 +301,7 @@ class Follower:
         known: list[Failure] = []
         rows = FailureRows()
         file_records = [
-            (failure, digests.each([self._input_key(key)]))
+            (failure, failures.digests_of([self._input_key(key)]))
             for key, (_, failure) in self._file_records.items()
         ]
         # Sorted by key, so that the result does not depend on the order in which a folder is listed.

@@ -24,7 +24,9 @@ def from_path(path: str | os.PathLike[str]) -> str:
 def local_path(uri: str) -> Path | None:
     """The local path of a file:// URI; None for any other URI."""
     # urlsplit would cut at '#' and '?', which may be part of a file name.
-    return Path(unquote(uri.removeprefix("file://"))) if uri.startswith("file://") else None
+    # A name may be any bytes, which Python's paths hold as surrogates.
+    path = unquote(uri.removeprefix("file://"), errors="surrogateescape")
+    return Path(path) if uri.startswith("file://") else None
 
 
 def key(uri: str) -> str:
@@ -85,4 +87,4 @@ def localise(template: str, folder: Path) -> str:
 
     It is a URI, so the folder is percent-encoded; the function encodes the {key} that it fills in.
     """
-    return f"file://{quote(str(folder))}/{below_bucket(template)}"
+    return f"file://{quote(os.fsencode(folder))}/{below_bucket(template)}"

@@ -1,5 +1,6 @@
 """URIs and keys of inputs, and object keys of results."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,12 @@ def test_an_input_has_a_key(uri: str) -> None:
 def test_a_uri_without_a_key_is_named(uri: str) -> None:
     with pytest.raises(InputError, match=uri):
         uris.key(uri)
+
+
+@given(st.binary(min_size=1).filter(lambda name: not set(name) & set(b"\0/") and name not in {b".", b".."}))
+def test_a_file_name_may_be_any_bytes(name: bytes) -> None:
+    path = Path("/sky", os.fsdecode(name))
+    uri = uris.from_path(path)
+    assert uris.local_path(uri) == path
+    key = uris.key(uri).removeprefix("sky/")
+    assert key == name.decode(errors="backslashreplace")

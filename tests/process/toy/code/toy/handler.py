@@ -170,7 +170,7 @@ ACTIONS: dict[str, Any] = {
 def handler(event: dict[str, Any], context: Any) -> Any:
     global calls  # noqa: PLW0603  (tests see by it that a process was kept warm)
     calls += 1
-    path = Path(unquote(event["input"].removeprefix("file://")))
+    path = Path(unquote(event["input"].removeprefix("file://"), errors="surrogateescape"))
     word, *arguments = path.read_text().split()
     if word == "context":
         time.sleep(0.01)
@@ -193,7 +193,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     else:
         result = ACTIONS[word](*arguments)
     if word != "unserialisable":
-        key = str(path).lstrip("/")
+        key = os.fsencode(path).decode(errors="backslashreplace").lstrip("/")
         template = unquote(os.environ["SKYFAN_OUTPUT"].removeprefix("file://"))
         output = Path(template.replace("{run}", event["run"]).replace("{key}", key))
         output.parent.mkdir(parents=True, exist_ok=True)
