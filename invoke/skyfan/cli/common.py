@@ -37,8 +37,6 @@ AWS = ("batch", "max_cost", "max_files", "concurrency", "connections", "wait")
 """Parameters of aws_options."""
 _RENAMED = {"--out": "--to"}
 """Options of earlier versions, which are not near the new ones."""
-_UNLIMITED = 10_000
-"""Columns of a table in a pipe: no name is shortened there."""
 
 
 class Group(click.Group):
@@ -330,7 +328,7 @@ def console() -> Console:
     from rich.console import Console
 
     is_limited = "COLUMNS" in os.environ or (sys.stdout is not None and sys.stdout.isatty())
-    return Console(width=None if is_limited else _UNLIMITED)
+    return Console(width=None if is_limited else 10_000)
 
 
 def run_argument(command: Callable[..., None]) -> Callable[..., None]:
