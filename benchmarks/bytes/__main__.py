@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), *(str(ROOT / "functions" / n) for n in ("runtime", "sep_extract"))]
 
 from costs.speeds import tiled  # noqa: E402
-from standins.bucket import Request, chain, waits  # noqa: E402
+from standins.bucket import BYTES_PER_S, LATENCY_S, Request, chain, waits  # noqa: E402
 
 from sep_extract.handler import handler  # noqa: E402
 from skyfan_function.s3_object import S3Object  # noqa: E402
@@ -152,8 +152,8 @@ def main() -> None:
         "names", nargs="*", metavar="NAME", help="part of the kind of an image (default: all)"
     )
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--latency", type=float, default=0.03, metavar="S", help="seconds per request")
-    parser.add_argument("--rate", type=float, default=78e6, metavar="B", help="bytes per second")
+    parser.add_argument("--latency", type=float, default=LATENCY_S, metavar="S", help="seconds per request")
+    parser.add_argument("--rate", type=float, default=BYTES_PER_S, metavar="B", help="bytes per second")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     shared = Path(os.environ.get("SKYFAN_SHARED_DATA") or ROOT.parent / "shared/data")

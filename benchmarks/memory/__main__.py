@@ -19,12 +19,15 @@ the direct flt is the blt of the same visit with the other planes of the grism f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -33,7 +36,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import containers  # noqa: E402
 from products import PRODUCTS, Product  # noqa: E402
-from standins.paced_bucket import PacedBucket, paced_bucket  # noqa: E402
+from standins.bucket import BYTES_PER_S, LATENCY_S, Bucket, serving  # noqa: E402
 
 from skyfan import template  # noqa: E402
 from skyfan.bill import prices, speeds  # noqa: E402
@@ -72,10 +75,10 @@ print(json.dumps({"init": init, "seconds": seconds, "sources": sources, "log": l
 
 
 class Sandbox:
-    """Lambda's stand-in with what was built, and a paced bucket."""
+    """Lambda's stand-in with what was built, and a bucket on a port of this machine."""
 
-    def __init__(self, built: Path, bucket: PacedBucket) -> None:
-        self._built, self._bucket = built, bucket
+    def __init__(self, built: Path, port: int) -> None:
+        self._built, self._port = built, port
         words = ("docker", "run", "--rm", containers.STAND_IN, "python3.13", "-c", _GATEWAY)
         self._host = containers.run(*words, timeout=60).strip()
 
@@ -94,7 +97,7 @@ class Sandbox:
         """
         environment = {
             **containers.ENVIRONMENT,
-            "AWS_ENDPOINT_URL_S3": f"http://{self._host}:{self._bucket.port}",
+            "AWS_ENDPOINT_URL_S3": f"http://{self._host}:{self._port}",
             "SKYFAN_OUTPUT": "s3://results/runs/{run}/catalogs/{key}.cat.fits",
             "SKYFAN_DOUBTFUL": "s3://results/runs/{run}/doubtful/{key}",
             "PYTHONPATH": "/opt/python:/var/task",
@@ -130,7 +133,7 @@ def least_mb(sandbox: Sandbox, file: str) -> int:
 
 
 def measure(
-    sandbox: Sandbox, bucket: PacedBucket, product: Product, sizes: list[int], repeat: int
+    sandbox: Sandbox, bucket: Bucket, product: Product, sizes: list[int], repeat: int
 ) -> dict[str, Any]:
     """One kind of image at all sizes, with its requests and bytes."""
     path = product.make(bucket.folder)
@@ -145,13 +148,13 @@ def measure(
     }
     for memory_mb in sizes:
         bucket.requests.clear()
-        bucket.bytes_sent = 0
         row["sizes"][memory_mb] = sandbox.run(path.name, memory_mb, repeat)
         if row["sizes"][memory_mb]:
             each = 1 + repeat
-            gets = bucket.requests[f"GET {path.name}"] + bucket.requests[f"HEAD {path.name}"]
-            row |= {"gets": gets / each, "puts": (bucket.requests["PUT"] - 1) / each}  # one is the probe
-            row["read"] = bucket.bytes_sent / each / size
+            asked = Counter(request.method for request in bucket.requests)
+            row["gets"] = (asked["GET"] + asked["HEAD"]) / each
+            row["puts"] = (asked["PUT"] - 1) / each  # one is the probe
+            row["read"] = sum(request.sent for request in bucket.requests) / each / size
     return row
 
 
@@ -248,9 +251,11 @@ def main() -> None:
         sys.exit(reason)
     containers.make_stand_in()
     rows = []
-    with tempfile.TemporaryDirectory() as name, paced_bucket(Path(name), "0.0.0.0") as bucket:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        bucket = Bucket(Path(name), LATENCY_S, BYTES_PER_S)
         built = options.built or containers.build(Path(name) / "build")
-        sandbox = Sandbox(built, bucket)
+        server = stack.enter_context(serving(bucket, "0.0.0.0"))
+        sandbox = Sandbox(built, urlsplit(server).port or 0)
         for product in PRODUCTS:
             if options.product in product.name and not product.missing:
                 row = measure(sandbox, bucket, product, list(options.memory), options.repeat)

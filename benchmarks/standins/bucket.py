@@ -1,10 +1,10 @@
-"""S3 for reading: the files of a folder as one public bucket behind a line of a latency and a rate.
+"""S3: the files of a folder in any bucket, behind a line of a latency and a rate.
 
     python -m standins.bucket FOLDER --latency 0.03 --rate 78e6
 
-Answers HEAD and GET with ranges, ETag and If-Match as S3 does. The latency is added to each request, the rate
-is shared by all. Its first line of output is its URL; GET /requests returns what was asked since the last
-time, as a JSON list.
+Answers HEAD, GET with ranges, ETag and If-Match as S3 does, and PUT, but forgets what is put. The latency is
+added to each request, the rate is shared by all. Its first line of output is its URL; GET /requests returns
+what was asked since the last time, as a JSON list.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote
 
+LATENCY_S, BYTES_PER_S = 0.03, 78e6
+"""As an environment of Lambda has it: the rate is that of one with less than 2 GB of memory."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 1 << 17
 _SLACK_S = 0.02
@@ -92,6 +94,7 @@ class Bucket:
                     self.requests.clear()
                     await self._write(writer, 200, {"Content-Length": str(len(body))}, body)
                     continue
+                await reader.readexactly(int(headers.get("content-length", 0)))
                 await self._answer(writer, Request(method, unquote(path), began=time.monotonic()), headers)
         writer.close()
 
@@ -113,6 +116,8 @@ class Bucket:
             raise ConnectionError("spoiled: the body ends early")
 
     def _reply(self, request: Request, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if request.method == "PUT":
+            return 200, {"ETag": '"forgotten"', "Content-Length": "0"}, b""
         path = self.folder / request.key
         if not path.is_file():
             return 404, {"Content-Length": "0"}, b""
@@ -155,14 +160,14 @@ class Bucket:
 
 
 @contextlib.contextmanager
-def serving(bucket: Bucket) -> Iterator[str]:
-    """Serves on a free port of 127.0.0.1 in a thread; gives the URL."""
+def serving(bucket: Bucket, host: str = "127.0.0.1") -> Iterator[str]:
+    """Serves on a free port of ``host`` in a thread; gives the URL."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(bucket.serve, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(bucket.serve, host, 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
