@@ -117,24 +117,44 @@ def _masked_pixels_of(owner: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDAr
     A bad pixel or a saturated core is no part of a segment, whatever the filter made of it, but it is inside
     the source all the same.
     """
-    ny, nx = owner.shape
-    reached = np.zeros((ny + 2, nx + 2), dtype=np.int32)
-    reached[1:-1, 1:-1] = owner
-    flat, steps = reached.ravel(), np.array([-nx - 2, nx + 2, -1, 1])
-    touched = (reached[:-2, 1:-1] > 0) | (reached[2:, 1:-1] > 0)
-    touched |= (reached[1:-1, :-2] > 0) | (reached[1:-1, 2:] > 0)
-    row, column = np.nonzero(touched & (owner == -1))
-    waiting = (row + 1) * (nx + 2) + column + 1
+    source = owner > 0
+    touched = np.zeros_like(source)
+    touched[1:] = source[:-1]
+    touched[:-1] |= source[1:]
+    touched[:, 1:] |= source[:, :-1]
+    touched[:, :-1] |= source[:, 1:]
+    touched &= owner == -1
+    waiting, flat = np.flatnonzero(touched), owner.reshape(-1)
     found = []
-    for _ in range(_REACH):
-        neighbours = flat[waiting[:, None] + steps].max(axis=1)
-        new = waiting[neighbours > 0]
-        if not len(new):
-            break
-        flat[new] = neighbours[neighbours > 0]
-        found.append(new)
-        near = (new[:, None] + steps).ravel()
-        waiting = np.unique(near[flat[near] == -1])
-    every = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-    row, column = np.divmod(every, nx + 2)
-    return (row - 1) * nx + column - 1, flat[every].astype(np.int64) - 1
+    try:
+        for _ in range(_REACH):
+            near = _neighbours(waiting, owner.shape)
+            labels = flat[near].max(axis=1)
+            new = labels > 0
+            if not new.any():
+                break
+            # Marked while this goes on, for those that touch them.
+            flat[waiting[new]] = labels[new]
+            found.append(waiting[new])
+            near = near[new].ravel()
+            waiting = np.unique(near[flat[near] == -1])
+        every = np.concatenate(found) if found else waiting[:0]
+        return every, flat[every].astype(np.int64) - 1
+    finally:
+        for pixels in found:
+            flat[pixels] = -1
+
+
+def _neighbours(pixel: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Flat indices (m, 4) of the pixels beside flat indices; beyond the edge the pixel's own."""
+    ny, nx = shape
+    row, column = np.divmod(pixel, nx)
+    return np.stack(
+        [
+            pixel - nx * (row > 0),
+            pixel + nx * (row < ny - 1),
+            pixel - (column > 0),
+            pixel + (column < nx - 1),
+        ],
+        axis=1,
+    )
