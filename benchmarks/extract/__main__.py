@@ -34,6 +34,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / name) for name in ("functions/runtime", "functions/sep_extract", "benchmarks")]
@@ -45,6 +46,7 @@ import sextractor  # noqa: E402
 from astropy.io import fits  # noqa: E402
 from full_size import FULL_SIZE  # noqa: E402
 
+from sep_extract import image as images  # noqa: E402
 from sep_extract.chip import Chip, chips  # noqa: E402
 from sep_extract.event import Config  # noqa: E402
 from sep_extract.extract import Measurement, measure  # noqa: E402
@@ -174,7 +176,9 @@ def agree(chip: Chip, found: Measurement, config: Config) -> bool:
 def measure_image(path: Path, repeat: int, good_bits: int | None = None) -> dict[str, Any]:
     """One row of the table; with ``good_bits``, those that mask no pixel."""
     given = Config(good_bits=good_bits)
-    with open_input(path.as_uri()) as source, open_image(source) as image:
+    # The others take whole images, also where SepExtract goes by tiles.
+    whole = patch.object(images, "TILED_ABOVE", sys.maxsize)
+    with whole, open_input(path.as_uri()) as source, open_image(source) as image:
         planes = [(c, c.configured(given)) for c in chips(image, good_bits) if isinstance(c, Chip)]
     measured = [measure(chip.pixels, config) for chip, config in planes]
     event = {"input": path.as_uri(), "config": {} if good_bits is None else {"good_bits": good_bits}}
