@@ -163,10 +163,10 @@ def reserved(name: str) -> int | None:
 def test_a_limit_on_the_cost_of_a_retry_counts_what_the_run_has_sent(aws: Place, skyfan: Skyfan) -> None:
     begin(aws)
     send(aws, *FILES, ago=1e6)  # long ago: they are missing
-    # A file of unknown size at 128 MB = 0.072357 CPUs: (58 s + 1 s of cold start) / 0.072357 and 3.269 s of
-    # reading, all but the start x 1.06, are 867 s, 108.4 GB-s, 0.0018062 USD; with S3, logs and requests
-    # 0.0018135. Six were sent; the run's listings are 0.0001 USD. A seventh makes 0.0128, an eighth 0.0146.
-    for limit, number in (("0.0127", 0), ("0.0135", 1), ("0.02", 4), ("1", 6)):
+    # A file of unknown size at 128 MB = 0.072357 CPUs: (42 s + 0.42 s of cold start) / 0.072357 and 2.98 s of
+    # reading, all but the start x 1.06, are 624 s, 78 GB-s, 0.0013 USD; with S3, logs and requests 0.0013123.
+    # Six were sent; the run's listings are 0.0001 USD. A seventh makes 0.0093, an eighth 0.0106.
+    for limit, number in (("0.0090", 0), ("0.0098", 1), ("0.0140", 4), ("1", 6)):
         shown = skyfan("retry", "r", "--output", "s3://results", "--max-cost", limit, "--dry-run")
         assert len(shown.stdout.splitlines()) == number, limit
     refused = skyfan("retry", "r", "--output", "s3://results", "--max-cost", "-1", "--dry-run")

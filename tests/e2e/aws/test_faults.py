@@ -83,9 +83,9 @@ def test_a_limit_in_usd_holds_through_five_kills_and_a_bad_network(
 ) -> None:
     # A network that doubles a request spends what no client can know of: not in this test.
     through_faults("--broken", "0.05", "--throttle", "0.05", "--double", "0", "--seed", "5")
-    # At most: a mosaic 0.06442 USD (tests/unit/aws/test_budget.py), an exposure 0.000087 (1.777 s and a cold
-    # start of 1 s at 1.7275 GB, a PUT, logs), the whole plan 2.6.
-    plan, limit, lanes = mixed_plan(tmp_path / "plan.parquet", "capped", 400), 1.5, 4
+    # At most, at 1.7275 GB: a mosaic 0.00798 USD (261 s x 1.06), an exposure 0.000074 (1.65 s x 1.06 and
+    # a cold start of 0.42 s, a PUT, logs), the whole plan 0.35.
+    plan, limit, lanes = mixed_plan(tmp_path / "plan.parquet", "capped", 400), 0.2, 4
     words = ["run", str(plan.path), "--engine", "aws", "--run", "capped", "--max-cost", str(limit)]
     command = [*START, *words, "--connections", str(lanes), "--no-wait", "--json"]
     start, killed = get_json(f"{cloud.endpoint}/counts")["accepted"], 0
@@ -109,7 +109,7 @@ def test_a_limit_in_usd_holds_through_five_kills_and_a_bad_network(
         sent = [(item.uri, accepted.get(item.uri, 0)) for item in plan]
         mosaics = sum(times for uri, times in sent if "_drz" in uri)
         exposures = sum(times for uri, times in sent if "_flt" in uri)
-        spent = mosaics * 0.06442 + exposures * 0.000087
+        spent = mosaics * 0.00798 + exposures * 0.000074
         # Lost responses and requests under way at a kill count twice: no excuse for sending little.
         assert limit / 2 <= spent <= limit
 

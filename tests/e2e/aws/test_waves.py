@@ -22,7 +22,7 @@ from skyfan.storage.place import Place
 def test_files_are_sent_in_waves_where_events_would_grow_too_old(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One at a time, and an event lives 60 s: half of that is the work of 17 files of up to 1.677 s."""
+    """One at a time, and an event lives 60 s: half of that is the work of 18 files of up to 1.651 s."""
     uris = files("waves", 40)
     table = pa.table({"uri": uris, "size": [4_000_000] * 40, "tier": ["standard"] * 40})
     plan = plans.write(tmp_path / "plan.parquet", table, {})
@@ -36,7 +36,7 @@ def test_files_are_sent_in_waves_where_events_would_grow_too_old(
         assert (outcome.sent, outcome.state.counts["done"]) == (40, 40)
         assert any(isinstance(event, events.Notice) and "waves" in event.text for event in told)
         ahead = [event.sent - event.done for event in told if isinstance(event, events.Dispatched)]
-        assert 10 < max(ahead) <= 18  # those under way, as far as the polls of the bucket know
+        assert 10 < max(ahead) <= 19  # those under way, as far as the polls of the bucket know
         options = AwsOptions(concurrency=100)
         again = api.run(files("waves2", 40), options, Task("waves2"), on_event=told.append)
         assert again.sent == 40
@@ -68,7 +68,7 @@ def test_a_retry_is_sent_in_waves_too(cloud: Cloud, monkeypatch: pytest.MonkeyPa
     assert outcome.state.counts["done"] == 40
     assert any(isinstance(event, events.Notice) and "waves" in event.text for event in told)
     ahead = [event.sent - event.done for event in told if isinstance(event, events.Dispatched)]
-    assert 10 < max(ahead) <= 18
+    assert 10 < max(ahead) <= 19
 
 
 @pytest.mark.slow
