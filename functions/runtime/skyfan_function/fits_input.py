@@ -15,20 +15,21 @@ from astropy.io import fits
 from astropy.io.fits.hdu.base import ExtensionHDU
 from astropy.utils.exceptions import AstropyWarning
 
-from .errors import NotFitsError, TruncatedError, UnreadableError
+from .errors import FunctionError, NotFitsError, TruncatedError, UnreadableError
 from .s3_object import Range
 from .storage import Source
+from .structure import BLOCK, spans
 
 GZIP = b"\x1f\x8b"
-_BLOCK = 2880
 # Most headers are shorter.
 _HEADER = 32 << 10
+# Of what is unpacked: holds a header while it is read a second time.
+_BUFFER = 1 << 20
 # Errors of astropy itself have no number; these are what seeking to an absurd place gives.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW)
 _STANDARD = fits.PrimaryHDU | ExtensionHDU
-# What astropy's reader raises for damage; while it parses headers, almost anything.
+# What astropy's reader raises for damage outside of readable(); in it, anything.
 _READING = (OSError, fits.VerifyError)
-_PARSING = (*_READING, ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
 @contextmanager
@@ -45,15 +46,37 @@ def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -
             file = _plain(source.name, source.file)
             if file is not source.file:
                 source.prefetch([(0, source.size)])
-            hdus = opened.enter_context(fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True))
             coming: list[Range] = []
-            for hdu in hdus:  # reads one header after another
-                if file is source.file and isinstance(hdu, _STANDARD):
+            size = source.size if file is source.file else None
+            for index, span in enumerate(spans(source.name, file, size)):
+                if not index:
+                    file.seek(0)
+                    hdus = opened.enter_context(
+                        fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True)
+                    )
+                hdu = _hdu(source.name, hdus, index)
+                if data_range(hdu) != (span.start, span.stop):
+                    raise UnreadableError(
+                        f"{source.name} is damaged: HDU {index} {hdu.name} gives two sizes; fetch it again"
+                    )
+                if file is source.file:
                     coming += [data_range(hdu)] if wanted(hdu) else []
                     source.prefetch([*_headers_behind(hdu), *coming])
-            _refuse_damaged(source.name, hdus, file, source.size if file is source.file else None)
         with readable(source.name, _READING):
             yield hdus
+
+
+def _hdu(name: str, hdus: fits.HDUList, index: int) -> Any:
+    """The next HDU, whose header is read now."""
+    try:
+        hdu = hdus[index]
+    except IndexError:
+        raise UnreadableError(
+            f"{name} is damaged: the header of HDU {index} cannot be read; fetch it again"
+        ) from None
+    if not isinstance(hdu, _STANDARD):
+        raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
+    return hdu
 
 
 def data_range(hdu: Any) -> Range:
@@ -68,14 +91,19 @@ def _headers_behind(hdu: Any) -> list[Range]:
     Planes of an image often have: a guess that is right saves a request after a request.
     """
     start, end = data_range(hdu)
-    return [(at, at + _HEADER) for at in (end, end + _BLOCK + end - start)]
+    return [(at, at + _HEADER) for at in (end, end + BLOCK + end - start)]
 
 
 @contextmanager
-def readable(name: str, errors: tuple[type[Exception], ...] = _PARSING) -> Iterator[None]:
-    """Name the file, and what is wrong with it, in these ``errors`` of the FITS reader."""
+def readable(name: str, errors: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Name the file, and what is wrong with it, in these ``errors`` of the FITS reader and its decoders.
+
+    Errors that have a name, and MemoryError, stay themselves.
+    """
     try:
         yield
+    except (FunctionError, MemoryError):
+        raise
     except EOFError as exc:
         raise TruncatedError(f"{name} is truncated: its gzip stream ends early; fetch it again") from exc
     except (gzip.BadGzipFile, zlib.error) as exc:
@@ -91,39 +119,20 @@ def readable(name: str, errors: tuple[type[Exception], ...] = _PARSING) -> Itera
         raise UnreadableError(f"{name} is damaged ({reason}); fetch it again") from exc
 
 
+class _Unpacked(io.BufferedReader):
+    """What a GzipFile unpacks; its own mode is a number, which astropy does not expect."""
+
+    mode = "rb"
+
+
 def _plain(name: str, file: BinaryIO) -> BinaryIO:
     """The file without its gzip layers."""
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(GZIP):
-        return _plain(name, cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb")))
+        return _plain(name, _Unpacked(cast("Any", gzip.GzipFile(fileobj=file, mode="rb")), _BUFFER))
     if not magic:
         raise NotFitsError(f"{name} is empty")
     if not magic.startswith(b"SIMPLE"):
         raise NotFitsError(f"{name} is not a FITS file: it does not begin with SIMPLE")
     return file
-
-
-def _refuse_damaged(name: str, hdus: fits.HDUList, file: BinaryIO, size: int | None) -> None:
-    """Raise for a file that ends early; ``size`` in bytes, None if only reading to the end tells it."""
-    for index in range(len(hdus)):
-        if not isinstance(hdus[index], _STANDARD):
-            raise UnreadableError(f"{name} is damaged: the header of HDU {index} is not FITS; fetch it again")
-    last = hdus[-1].fileinfo()
-    file.seek(last["datLoc"] + last["datSpan"])
-    # What fills up the last block of a tape is not an extension that was cut off.
-    if file.read(_BLOCK).strip(b"\0 "):
-        raise TruncatedError(
-            f"{name} is truncated or damaged: no complete header after HDU {len(hdus) - 1}; fetch it again"
-        )
-    size = file.seek(0, io.SEEK_END) if size is None else size
-    for index, hdu in enumerate(hdus):
-        info = hdu.fileinfo()
-        packed = isinstance(hdu, fits.CompImageHDU)  # whose size is that of the unpacked image
-        # The padding of the last block holds nothing, and some writers leave it out.
-        end = info["datLoc"] + (info["datSpan"] if packed else hdu.size)
-        if end > size:
-            raise TruncatedError(
-                f"{name} is truncated: HDU {index} {hdu.name} should end at byte {end}, "
-                f"the file ends at {size}; fetch it again"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -19,6 +20,7 @@ from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, key_of
 from .errors import (
     AccessDeniedError,
     ConfigurationError,
+    FunctionError,
     InputNotFoundError,
     OutputRefusedError,
     StorageError,
@@ -68,10 +70,14 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     """
     if uri.startswith("file://"):
         with _file_errors(uri):
-            file = _path(uri).open("rb")
+            path = _path(uri)
+            if not path.is_dir() and path.exists() and not path.is_file():
+                raise InputNotFoundError(f"{uri} is a pipe, a device or a socket, not a file")
+            file = path.open("rb")
         with file:
             stat = os.fstat(file.fileno())
-            yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
+            with _unchanged(uri, file):
+                yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
         return
     store, key = client_of(uri, access)
     raw = S3Object(store, key, partial(_s3_errors, uri, access))
@@ -199,16 +205,39 @@ def _path(uri: str) -> Path:
 
 
 @contextmanager
+def _unchanged(uri: str, file: BinaryIO) -> Iterator[None]:
+    """Raise StorageError if the file is written to inside the ``with``, whatever else came of that."""
+    own = os.dup(file.fileno())  # astropy closes a file that it cannot read
+    before = os.fstat(own)
+    try:
+        yield
+    except (FunctionError, OSError) as exc:
+        _refuse_changed(uri, before, os.fstat(own), exc)
+        raise
+    else:
+        _refuse_changed(uri, before, os.fstat(own), None)
+    finally:
+        os.close(own)
+
+
+def _refuse_changed(uri: str, before: os.stat_result, now: os.stat_result, cause: Exception | None) -> None:
+    if (before.st_size, before.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
+        raise StorageError(f"{uri} changed while it was being read; try again") from cause
+
+
+@contextmanager
 def _file_errors(uri: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError) as exc:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as exc:  # a name with a NUL is a ValueError
         raise InputNotFoundError(f"{uri}: no such file") from exc
     except IsADirectoryError as exc:
         raise InputNotFoundError(f"{uri} is a folder, not a file") from exc
     except PermissionError as exc:
         raise AccessDeniedError(f"{uri}: you may not read this file") from exc
     except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise InputNotFoundError(f"{uri}: {exc.strerror}") from exc
         raise StorageError(f"cannot read {uri}: {exc.strerror or exc}") from exc
 
 

@@ -23,6 +23,15 @@ _MOST_SATURATED = 0.05
 _MOST_OF_ONE, _MOST_CUT_OFF, _LEAST_PIXELS = 0.005, 0.05, 20
 _SINGLE = 0.005
 
+# As much or more is no measurement in any unit, and sums of it are no float32.
+WILDEST = 1e30
+
+
+def wild(data: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels (ny, nx) that hold a number too large to be a measurement; infinities are not counted."""
+    far = (data >= np.float32(WILDEST)) | (data <= np.float32(-WILDEST))
+    return far & np.isfinite(data) if far.any() else far
+
 
 def uncovered(
     data: NDArray[np.float32], *, counting: bool, weighted: bool = False

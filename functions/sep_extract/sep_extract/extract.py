@@ -24,6 +24,8 @@ from .segments import isophotal_of
 from .sources import Isophotal, Photometry, Sources, empty, joined
 
 _LEAST_RADIUS = 0.5
+# Errors of pixels, in sigma: the squares of others are no float32, and no error plane means them.
+_ERRORS = (1e-15, 1e15)
 
 
 @dataclass
@@ -155,6 +157,8 @@ def measure_plane(
     objects, owner = _drop_shapeless(objects, segmentation)
     owner[mask] = -1
     error = None if pixels.error is None else pixels.error / np.float32(unit)
+    if error is not None:
+        np.clip(error, *_ERRORS, out=error)
     if whole is None:
         noise = noise_of(image, owner, sigma, error, pixels.gain and pixels.gain * unit)
     else:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import gzip
 import io
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from astropy.io import fits
 
-from skyfan_contract import TILED_ABOVE, memory_of
+from skyfan_contract import BYTES_BASE, TILED_ABOVE, memory_of
 from skyfan_function.fits_input import GZIP, data_range, open_fits, readable
 from skyfan_function.storage import Source
+from skyfan_function.structure import spans
 
 from .cards import Cards
 from .errors import ImageTooLargeError
 from .planes import Plane, is_read, passed_over, planes, shape_of
 
 _UNZIP = 8 << 20
+_FITS = b"SIMPLE"
 # A file up to this size is fetched whole from S3: planes that nobody reads take less time than requests for
 # one header after another. In a larger one pixels are on their way meanwhile.
 _WHOLE = 8 << 20
@@ -99,24 +102,55 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
 
 
 def _plain(source: Source, memory: int | None) -> Source:
-    """The file without its gzip layers, unpacked in memory: chips are read back and forth."""
+    """The file without its gzip layers, unpacked in memory: chips are read back and forth.
+
+    Headers are checked on the way, and no more is unpacked than they promise.
+    """
     packed = source.file.read(2) == GZIP
     source.file.seek(0)
     if not packed:
         return source
     source.prefetch([(0, source.size)])
-    body = io.BytesIO()
     with gzip.GzipFile(fileobj=source.file) as unzipped:
-        while part := unzipped.read(_UNZIP):
-            body.write(part)
-            if memory is not None and body.tell() > memory:
-                raise ImageTooLargeError(
-                    f"{source.name} unzips to more than the {memory >> 20} MB of memory there are; "
-                    "send it to a function with more memory"
-                )
-    size = body.tell()
+        body = _Unpacked(source.name, unzipped, memory)
+        if body.read(len(_FITS)) == _FITS:
+            deque(spans(source.name, body), maxlen=0)
+        size = body.seek(0, io.SEEK_END)
     body.seek(0)
     return _plain(replace(source, file=body, size=size), memory)
+
+
+class _Unpacked(io.BytesIO):
+    """What a gzip file holds, unpacked as far as it is used. Raises ImageTooLargeError."""
+
+    def __init__(self, name: str, packed: gzip.GzipFile, memory: int | None) -> None:
+        super().__init__()
+        self._name, self._packed, self._memory = name, packed, memory
+        self._ended = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        here = self.tell()
+        self._unpack(None if size is None or size < 0 else here + size)
+        super().seek(here)
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            self._unpack(None)
+        return super().seek(offset, whence)
+
+    def _unpack(self, stop: int | None) -> None:
+        """Up to ``stop``, or else to the end; leaves the position there."""
+        there = super().seek(0, io.SEEK_END)
+        while not self._ended and (stop is None or there < stop):
+            part = self._packed.read(_UNZIP if stop is None else min(_UNZIP, stop - there))
+            self._ended = not part
+            there += self.write(part)
+            if self._memory is not None and there > self._memory - BYTES_BASE:
+                raise ImageTooLargeError(
+                    f"{self._name} unzips to more than the {self._memory >> 20} MB of memory there are; "
+                    "send it to a function with more memory"
+                )
 
 
 def _missing_extensions(hdus: fits.HDUList) -> list[str]:

@@ -16,7 +16,7 @@ from skyfan_function.fits_input import readable
 from .brightness import deep_level, masked_light
 from .calibrate import Calibration, linearised
 from .cards import Cards
-from .coverage import cut_off, equal, is_constant, masked_share, outside, uncovered
+from .coverage import WILDEST, cut_off, equal, is_constant, masked_share, outside, uncovered, wild
 from .errors import NoValidPixelsError
 from .image import Image
 from .instruments import Instrument
@@ -158,7 +158,7 @@ class PixelReader:
         area = self._array(self._plane.area, np.float32)
         if area is None:
             return None
-        good = np.isfinite(area) & (area > 0)
+        good = (area > 0) & (area < WILDEST)
         middle = known.area if known else float(np.median(area[good])) if good.any() else 0.0
         assert middle is not None
         if not 0.5 < middle < 2:
@@ -198,7 +198,9 @@ class PixelReader:
             elif not known:
                 named = ", ".join(self._row.box)
                 self.say(f"{named} are not all there: all columns and rows are used", Quality.ASSUMED)
-        return missing, values
+        far = wild(data) & ~missing
+        self._count(far, f"pixels hold {WILDEST:g} or more, which is no measurement: masked")
+        return missing | far, values
 
     @property
     def is_drizzled(self) -> bool:
@@ -284,7 +286,7 @@ class PixelReader:
         error = None if known and known.error is None else self._array(self._plane.error, np.float32)
         if error is not None:
             error *= np.float32(factor)
-            positive = np.isfinite(error) & (error > 0)
+            positive = (error > 0) & (error < WILDEST)
             if known and known.error is not None:
                 error[~positive] = known.error
                 return error, weight, none | (~positive & ~saturated), known.error

@@ -1,0 +1,192 @@
+"""The structure of a FITS file, checked header by header before astropy reads them.
+
+Each step goes forward, and what a header promises is bounded by the standard, by the limits here and by the
+size of the file: no card makes a reader loop, wait or take memory.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .errors import TruncatedError, UnreadableError
+
+BLOCK = 2880
+_CARD = 80
+# The standard's limit of axes, and of columns of a table.
+_MOST = 999
+_HDUS = 4096
+# Bytes of a header, and of blanks behind the last HDU: 200,000 cards.
+_LONGEST = 16 << 20
+# Cards that one string goes on in: astropy joins them in a time that grows with the square of their number.
+_CONTINUED = 10_000
+# Bytes of data that no header means: 64 TB.
+_PROMISED = 1 << 46
+# Pixels of a compressed tile that is larger than its image.
+_TILE = 1 << 24
+_BITPIX = (8, 16, 32, 64, -32, -64)
+_END = re.compile(rb"END *(?![ A-Z0-9_-])|END {77}")
+_INTEGER = re.compile(rb" *([+-]?[0-9]{1,18}) *(?:/.*)?", re.DOTALL)
+_TEXT = re.compile(rb" *'([^']*)'")
+_TRUE = re.compile(rb" *T\b")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where the data of an HDU begin and end, and where the next HDU begins."""
+
+    start: int
+    end: int
+    stop: int
+
+
+def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
+    """Check one header after another, up to the end of the file.
+
+    Without the ``size`` of the file, reading it to the end tells whether it is whole. Raises TruncatedError
+    or UnreadableError.
+    """
+    at = 0
+    for index in range(_HDUS + 1):
+        file.seek(at)
+        first = file.read(BLOCK)
+        # What fills up the last block of a tape is not an extension that was cut off.
+        if not first.strip(b"\0 ") and index:
+            _refuse_tail(name, file, at, size)
+            return
+        if index == _HDUS:
+            raise UnreadableError(f"{name} holds more than {_HDUS} HDUs, too many to be read")
+        header = _Header(name, index, file, first)
+        end = at + header.length + header.promised()
+        span = Span(at + header.length, end, end + -end % BLOCK)
+        if size is None and end > span.start:
+            file.seek(end - 1)
+            if not file.read(1):
+                raise header.cut(end, file.tell())
+        elif size is not None and end > size:
+            raise header.cut(end, size)
+        yield span
+        at = span.stop
+
+
+def _refuse_tail(name: str, file: BinaryIO, at: int, size: int | None) -> None:
+    tail = 0 if size is None else size - at
+    if size is None:
+        file.seek(at)
+        while tail <= _LONGEST and (part := file.read(_LONGEST)):
+            tail += len(part)
+    if tail > _LONGEST:
+        raise UnreadableError(f"{name} goes on for more than {_LONGEST >> 20} MB after its last HDU")
+
+
+class _Header:
+    """The cards of one header that say how many bytes of data follow."""
+
+    def __init__(self, name: str, index: int, file: BinaryIO, block: bytes) -> None:
+        self._name, self._index = name, index
+        self._cards: dict[bytes, bytes] = {}
+        """Values, with what follows them, of each keyword's first card."""
+        self.length = 0
+        """Bytes."""
+        continued = 0
+        while self.length <= _LONGEST:
+            if len(block) < BLOCK:
+                after = f"no complete header after HDU {index - 1}" if index else "a header has no end"
+                raise TruncatedError(f"{name} is truncated or damaged: {after}; fetch it again")
+            self.length += BLOCK
+            for start in range(0, BLOCK, _CARD):
+                card = block[start : start + _CARD]
+                if _END.match(card):
+                    return
+                self._cards.setdefault(card[:8].rstrip(), card[10:])
+                continued = continued + 1 if card.startswith(b"CONTINUE") else 0
+                if continued > _CONTINUED:
+                    raise self._damage(f"a string goes on in more than {_CONTINUED} cards")
+            block = file.read(BLOCK)
+        raise self._damage(f"its header is longer than {_LONGEST >> 20} MB")
+
+    def promised(self) -> int:
+        """Bytes of data. Raises UnreadableError for what no file can have."""
+        if (b"XTENSION" if self._index else b"SIMPLE") not in self._cards:
+            raise UnreadableError(
+                f"{self._name} is damaged: the header of HDU {self._index} is not FITS; fetch it again"
+            )
+        sides = self._sides(b"NAXIS")
+        if b"TFIELDS" in self._cards:
+            self._integer(b"TFIELDS", 0, _MOST)
+        if _TRUE.match(self._cards.get(b"ZIMAGE", b"")):
+            self._check_tiles(sides)
+        if not sides:
+            return 0
+        bits = self._bits(b"BITPIX")
+        groups = not self._index and sides[0] == 0 and _TRUE.match(self._cards.get(b"GROUPS", b""))
+        values = math.prod(sides[1:] if groups else sides)
+        extra, count = self._integer(b"PCOUNT", default=0), self._integer(b"GCOUNT", default=1)
+        promised = bits // 8 * count * (extra + values)
+        if promised > _PROMISED:
+            raise self._damage(f"{promised} bytes of data, to judge by its NAXIS, PCOUNT and GCOUNT")
+        return promised
+
+    def _check_tiles(self, table: list[int]) -> None:
+        """Refuse a compressed image whose tiles are larger than it, or more than the rows of its table."""
+        self._bits(b"ZBITPIX")
+        sides = self._sides(b"ZNAXIS")
+        tile = [
+            self._integer(b"ZTILE%d" % i, 1, default=side if i == 1 else 1)
+            for i, side in enumerate(sides, start=1)
+        ]
+        if math.prod(tile) > max(_TILE, math.prod(sides)):
+            raise self._damage(f"its tiles are of {_shape(tile)} pixels, the image of {_shape(sides)}")
+        tiles = math.prod(-(-side // step) for side, step in zip(sides, tile, strict=True))
+        if tiles > (table[1] if len(table) > 1 else 0):
+            raise self._damage(f"{_shape(sides)} pixels would be {tiles} tiles, more than its table has")
+
+    def _sides(self, key: bytes) -> list[int]:
+        axes = self._integer(key, 0, _MOST)
+        return [self._integer(b"%s%d" % (key, i)) for i in range(1, axes + 1)]
+
+    def _bits(self, key: bytes) -> int:
+        bits = self._integer(key, -64)
+        if bits not in _BITPIX:
+            raise self._damage(f"{key.decode()} is {bits}, which no type of pixels has")
+        return abs(bits)
+
+    def _integer(
+        self, key: bytes, least: int = 0, most: int | None = None, default: int | None = None
+    ) -> int:
+        value = self._cards.get(key)
+        if value is None:
+            if default is None:
+                raise self._damage(f"{key.decode()} is missing")
+            return default
+        if (match := _INTEGER.fullmatch(value)) is None:
+            text = value.partition(b"/")[0].strip()[:30].decode("ascii", "backslashreplace")
+            raise self._damage(f"{key.decode()} is {text}, not an integer of up to 18 digits")
+        number = int(match[1])
+        if number < least or (most is not None and number > most):
+            bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise self._damage(f"{key.decode()} is {number}, not {bounds}")
+        return number
+
+    @property
+    def _label(self) -> str:
+        match = _TEXT.match(self._cards.get(b"EXTNAME", b""))
+        text = match[1].decode("ascii", "backslashreplace").strip() if match else ""
+        return f"HDU {self._index} {text}".rstrip()
+
+    def _damage(self, what: str) -> UnreadableError:
+        return UnreadableError(f"{self._name} is damaged: {self._label}: {what}; fetch it again")
+
+    def cut(self, end: int, size: int) -> TruncatedError:
+        """The error of a file that ends before the data do."""
+        return TruncatedError(
+            f"{self._name} is truncated: {self._label} should end at byte {end}, "
+            f"the file ends at {size}; fetch it again"
+        )
+
+
+def _shape(sides: list[int]) -> str:
+    return " x ".join(map(str, sides))
