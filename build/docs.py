@@ -65,9 +65,15 @@ def settings() -> str:
             return {True: "true", False: "false", None: "null"}[value]
         return str(list(value)) if isinstance(value, tuple) else str(value)
 
+    def bounds(check: object) -> str:
+        return " to ".join(f"{value:.7g}" for value in check) if isinstance(check, tuple) else ""
+
     return _table(
-        ["key", "default", "meaning"],
-        [[f"`{f.name}`", f"`{default(f.default)}`", f.metadata["meaning"]] for f in fields(Config)],
+        ["key", "default", "values", "meaning"],
+        [
+            [f"`{f.name}`", f"`{default(f.default)}`", bounds(f.metadata["check"]), f.metadata["meaning"]]
+            for f in fields(Config)
+        ],
     )
 
 

@@ -7,11 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from skyfan_contract import without_passwords
+
 T = TypeVar("T")
 
 
 class SkyfanError(Exception):
-    """Base class of all of them."""
+    """Base class of all of them. Messages lose the passwords in their URLs."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_passwords(message))
 
 
 class UsageError(SkyfanError):
@@ -65,8 +70,3 @@ def _answers() -> list[dict[str, Any]]:
     path = Path(__file__).with_suffix(".toml")
     rows: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["answer"]
     return rows
-
-
-def without_passwords(text: str) -> str:
-    """A text without the user and password in its URLs."""
-    return re.sub(r"//[^/@\s]+@", "//", text)

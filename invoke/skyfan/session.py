@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import extras, network
-from .errors import UsageError, explain, without_passwords
+from .errors import UsageError, explain
 
 with extras.needed("aws"):
     import boto3
@@ -87,7 +87,7 @@ def aws_errors(subject: str) -> Iterator[None]:
         raise UsageError(f"{subject}: {f'{advice} ({reason})' if advice else said or reason}") from error
     except BotoCoreError as error:
         # A credential_process may have said a lot; its last line is the reason.
-        said = without_passwords(str(error).strip().splitlines()[-1]).rstrip(".")
+        said = str(error).strip().splitlines()[-1].rstrip(".")
         advice = network.advice(f"{error} {error.kwargs.get('error', '')}")
         advice = advice or explain([kind.__name__ for kind in type(error).__mro__])
         raise UsageError(f"{subject}: {f'{advice} ({said})' if advice else said}") from error

@@ -14,6 +14,7 @@ from skyfan.errors import UsageError
     [
         (NoCredentialsError(), "no AWS credentials"),
         (EndpointConnectionError(endpoint_url="https://nowhere"), "stack x: .*https://nowhere"),
+        (EndpointConnectionError(endpoint_url="https://me:p@ss@nowhere"), "stack x: .*https://nowhere"),
         (
             ClientError({"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}, "Get"),
             "x: AWS is busy.*Throttling: Rate exceeded",

@@ -27,6 +27,12 @@ empty object that the answer leaves beside them. No result ends like that.
 """
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# S3's rules, which a client does not check: of s3://a#b/key it would read the bucket a.
+_BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+MAX_KEY_BYTES = 740
+"""Of bucket/key of an input. Keys of S3 have at most 1,024; the longest result, a mark, adds the names of the
+run and of all doubts.
+"""
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RUN_RULE = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 
@@ -90,19 +96,57 @@ def key_of(uri: str) -> str:
     # Not urlsplit: '#' and '?' may be part of a file name, escaped or not, and of the key of an object.
     if uri.startswith("s3://"):
         key = uri.removeprefix("s3://")
-        bucket, _, rest = key.partition("/")
-        if not bucket or not rest:
-            raise ValueError(f"{uri} is not s3://bucket/key")
-        if _CONTROL.search(key):  # S3 stores them, and its clients refuse them
-            raise ValueError(f"{uri!r} has a control character, with which no object can be read")
+        _check_object(key, uri)
     elif uri.startswith("file:///"):
         # A byte that is not UTF-8 becomes \\xe9, for results are named in UTF-8, each differently.
         key = unquote(uri.removeprefix("file://"), errors="backslashreplace").lstrip("/")
+        if "\0" in key:
+            raise ValueError(f"{quoted(uri)} has a zero byte, which no path has")
     else:
-        raise ValueError(f"{uri} is neither s3://bucket/key nor file:///absolute/path")
+        raise ValueError(f"{quoted(uri)} is neither s3://bucket/key nor file:///absolute/path")
     if {"", ".", ".."} & set(key.split("/")):
-        raise ValueError(f"{uri} has an empty, '.' or '..' part, which cannot be part of a result's key")
+        raise ValueError(
+            f"{quoted(uri)} has an empty, '.' or '..' part, which cannot be part of a result's key"
+        )
     return key
+
+
+def _check_object(key: str, uri: str) -> None:
+    """Raise ValueError if ``key``, bucket/key, is that of no object, or leaves its results no key."""
+    bucket, _, rest = key.partition("/")
+    if not bucket or not rest:
+        raise ValueError(f"{quoted(uri)} is not s3://bucket/key")
+    if _CONTROL.search(key):  # S3 stores them, and its clients refuse them
+        raise ValueError(f"{quoted(uri)} has a control character, with which no object can be read")
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError(
+            f"{quoted(bucket)} is no name of a bucket: at most 63 lower-case letters, digits, '.' and '-'"
+        )
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        raise ValueError(f"{quoted(uri)} has a character that UTF-8 does not know") from None
+    if length > MAX_KEY_BYTES:
+        raise ValueError(
+            f"{quoted(uri)} has {length} bytes in UTF-8: with more than {MAX_KEY_BYTES} there is no room "
+            "for the keys of its results"
+        )
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: in one line, and of a long one beginning and end, 200 characters."""
+    return shortened(repr(value), 200)
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most ``length`` characters: the middle of a longer one is left out."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def without_passwords(text: str) -> str:
+    """A text without the users and passwords in its URLs."""
+    return re.sub(r"(?<=://)[^/\s]+@", "", text)
 
 
 def mark_key(doubts: str, key: str) -> str:

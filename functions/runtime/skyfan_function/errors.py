@@ -23,13 +23,22 @@ that the same function cannot get past, whose cure is LARGER or NEVER, is record
 result; RunCancelledError too. Any other error is raised, so that Lambda retries.
 """
 
-from skyfan_contract import LARGER, NEVER, RETRY, Cure
+from skyfan_contract import LARGER, NEVER, RETRY, Cure, shortened, without_passwords
+
+# Characters of a message: logs and records are billed by the byte.
+_LONGEST = 1000
 
 
 class FunctionError(Exception):
-    """Base of all errors that a function raises on purpose; the message is written for a person."""
+    """Base of all errors that a function raises on purpose; the message is written for a person.
+
+    It loses the passwords in its URLs, and of a long one its middle.
+    """
 
     cure: Cure = NEVER
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(without_passwords(message), _LONGEST))
 
 
 class EventError(FunctionError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, cast
 
-from skyfan_contract import ACCESS, RUN_NAME, RUN_RULE, Access, key_of
+from skyfan_contract import ACCESS, RUN_NAME, RUN_RULE, Access, key_of, quoted, shortened
 
 from .errors import EventError
 
@@ -15,7 +15,7 @@ from .errors import EventError
 def choice(name: str, value: object, known: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``known``; raise EventError otherwise."""
     if not isinstance(value, str) or value not in known:
-        raise EventError(f"event: '{name}' must be one of {', '.join(known)}, not {value!r}")
+        raise EventError(f"event: '{name}' must be one of {', '.join(known)}, not {quoted(value)}")
     return value
 
 
@@ -23,14 +23,17 @@ def refuse_unknown(where: str, keys: Mapping[Any, Any], known: Sequence[str]) ->
     """Raise EventError for the first key that is not ``known``; the message names the nearest known key."""
     for name in keys:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+            short = shortened(str(name), 200)
+            near = difflib.get_close_matches(short, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
-            raise EventError(f"{where}: unknown key '{name}'; {hint}")
+            raise EventError(f"{where}: unknown key '{short}'; {hint}")
 
 
 def _input(value: object) -> str:
     if not isinstance(value, str):
-        raise EventError(f"event: 'input' must be s3://bucket/key or file:///absolute/path, not {value!r}")
+        raise EventError(
+            f"event: 'input' must be s3://bucket/key or file:///absolute/path, not {quoted(value)}"
+        )
     try:
         key_of(value)
     except ValueError as exc:
@@ -41,7 +44,7 @@ def _input(value: object) -> str:
 def checked_run(value: object) -> str:
     """The name of a run. Raises EventError if it is not one."""
     if not isinstance(value, str) or not RUN_NAME.fullmatch(value):
-        raise EventError(f"event: 'run' must be {RUN_RULE}, not {value!r}")
+        raise EventError(f"event: 'run' must be {RUN_RULE}, not {quoted(value)}")
     return value
 
 

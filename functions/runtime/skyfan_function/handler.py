@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from skyfan_contract import DOUBTFUL, FAILURES, NO_DOUBTS, PROBE, RETRY, mark_key
+from skyfan_contract import DOUBTFUL, FAILURES, NO_DOUBTS, PROBE, RETRY, mark_key, quoted
 
 from .errors import (
     AccessDeniedError,
@@ -26,6 +26,7 @@ from .errors import (
     RunCancelledError,
     StorageError,
     TooSlowError,
+    cure_of,
 )
 from .event import Request, checked_run
 from .failures import described, record, record_uri
@@ -34,6 +35,9 @@ from .storage import Source, open_input, origin_of, output_uri, prove_writable, 
 from .time_limit import SPARE_S, in_time
 
 R = TypeVar("R", bound=Request)
+
+# Characters of an event that a log line holds as it is: it is billed by the byte, and cut where it is long.
+_LONGEST_EVENT = 4000
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,11 @@ def lambda_handler(
         if isinstance(event, Mapping) and "inputs" in event:
             from . import batch
 
-            return batch.process(event, partial(one, resumes=True), context)
+            try:
+                return batch.process(event, partial(one, resumes=True), context, _log_error)
+            except FunctionError as error:
+                _log_error(event, error)
+                raise
         if isinstance(event, Mapping) and list(event) == [PROBE]:
             return {PROBE: prove_writable(checked_run(event[PROBE]))}
         # Logged with the result or failure of this invocation; a batch has several.
@@ -119,11 +127,10 @@ def _answer(
         prove_writable(request.run)
         answer, logged = _work(process, request, context, resumes, partial(in_time, context, spare, late))
     except (FunctionError, MemoryError) as error:
-        extra |= {"event": event, **described(error)}
-        if place is None or (extra["cure"] == RETRY and not isinstance(error, RunCancelledError)):
-            _log(level="ERROR", **extra)
+        if place is None or (cure_of(error) == RETRY and not isinstance(error, RunCancelledError)):
+            _log_error(event, error, **extra)
             raise
-        _log(level="ERROR", **extra, record=place)
+        _log_error(event, error, **extra, record=place)
         try:
             return record(place, event, error, context)
         except OutputRefusedError as refused:  # as results are: Lambda records it elsewhere
@@ -209,6 +216,12 @@ def _write_marked(request: Request, output: str, body: bytes, origin: str, about
 def _origin(request: Request, source: Source) -> str:
     """A digest of all that a result is made from: the configuration, and the input and its version."""
     return hashlib.sha256(f"{request!r} {source.version}".encode()).hexdigest()
+
+
+def _log_error(event: Any, error: Exception, **fields: Any) -> None:
+    """Log an error with its event, or with the beginning and end of one that is long."""
+    is_long = len(json.dumps(event, default=str, skipkeys=True)) > _LONGEST_EVENT
+    _log(level="ERROR", event=quoted(event) if is_long else event, **described(error), **fields)
 
 
 def _log(**fields: Any) -> None:

@@ -20,6 +20,7 @@ from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, key_of
 from .errors import (
     AccessDeniedError,
     ConfigurationError,
+    EventError,
     FunctionError,
     InputNotFoundError,
     OutputRefusedError,
@@ -66,9 +67,14 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
     """Open an input for reading.
 
     An object of S3 is fetched in ranges as it is read or announced, while it is the version that was opened.
-    Raises InputNotFoundError, AccessDeniedError or StorageError, also while it is read.
+    Raises InputNotFoundError, AccessDeniedError or StorageError, also while it is read; EventError for a file
+    where results go to a bucket: on Lambda, there are only those of the function itself.
     """
     if uri.startswith("file://"):
+        if os.environ.get(OUTPUT, "").startswith("s3://"):
+            raise EventError(
+                f"event: 'input' must be s3://bucket/key where results go to a bucket, not {uri}"
+            )
         with _file_errors(uri):
             path = _path(uri)
             if not path.is_dir() and path.exists() and not path.is_file():

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from skyfan_contract import without_passwords
+
 from .. import extras, session
 from ..network import UNTRUSTED, Proxy, authority, proxy, tls
 
@@ -118,9 +120,8 @@ class Connection:
         except RefusedError:
             raise
         except (OSError, TimeoutError) as error:
-            raise NotSentError(
-                f"{endpoint.proxy or endpoint.url}: {str(error) or 'no connection in time'}"
-            ) from error
+            asked = endpoint.proxy or without_passwords(endpoint.url)
+            raise NotSentError(f"{asked}: {str(error) or 'no connection in time'}") from error
 
 
 async def _connect(endpoint: Endpoint) -> "_Wire":

@@ -11,6 +11,8 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from skyfan_contract import shortened, without_passwords
+
 from ..concurrency import chunks
 from ..storage import s3
 from .cache import DAY, Cache
@@ -230,7 +232,8 @@ class _Requests:
                 status = ObjectStatus(None, is_denied=True)
             except BaseError as error:
                 self._breaker.record_failure()
-                self.errors[key] = f"the bucket: {str(error).strip().splitlines()[0][:200]}"
+                reason = without_passwords(str(error)).strip().splitlines()[0]
+                self.errors[key] = f"the bucket: {shortened(reason, 200)}"
                 return None
         self._breaker.record_success()
         return status

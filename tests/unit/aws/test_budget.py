@@ -38,10 +38,10 @@ def budget_of(limit: float, items: list[Item], concurrency: int = 1000, batch: i
     return Budget(limit, conditions, FUNCTIONS, Sizes(Place("s3://r", MemoryStore()), "r", items))
 
 
-def calls_of(items: list[Item], batch: int = 1) -> list[Call]:
+def calls_of(items: list[Item], batch: int = 1, task: Task | None = None) -> list[Call]:
     tiers = [sending_tier(item, FUNCTIONS.memory_mb) for item in items]
     files = (File(item.uri, FUNCTIONS.tiers[tier].name) for item, tier in zip(items, tiers, strict=True))
-    return list(calls(files, Task(), batch))
+    return list(calls(files, task or Task(), batch))
 
 
 def upper_limit(items: list[Item], sent: list[Call], concurrency: int, batch: int) -> float:
@@ -100,12 +100,14 @@ def test_a_limit_that_is_the_estimate_lets_the_whole_plan_through(
 
 
 def test_names_that_fill_an_event_are_several_requests_for_estimate_and_budget() -> None:
-    """Seven names of 85,000 bytes: three in an event of 256,000, so 3 requests though the batch is 100."""
-    items = [Item(f"s3://stpubdata/{at}{'x' * 84_984}", 0) for at in range(7)]
-    assert len(items[0].uri) == 85_000
-    conditions = conditions_of(Stack("s", "us-east-1", {}), FUNCTIONS, Task(), 100)
+    """Seven names of 700 bytes, and room for three beside the settings: 3 requests for a batch of 100."""
+    items = [Item(f"s3://stpubdata/{at}{'x' * 684}", 0) for at in range(7)]
+    task = Task(config={"a": "x" * 253_300})
+    assert len(items[0].uri) == 700
+    assert 3 * 703 <= task.room < 4 * 700
+    conditions = conditions_of(Stack("s", "us-east-1", {}), FUNCTIONS, task, 100)
     budget = Budget(1.0, conditions, FUNCTIONS, Sizes(Place("s3://r", MemoryStore()), "r", items))
-    assert [len(call.uris) for call in calls_of(items, 100) if budget.spend(call)] == [3, 3, 1]
+    assert [len(call.uris) for call in calls_of(items, 100, task) if budget.spend(call)] == [3, 3, 1]
     made = estimate(items, conditions)
     (requests,) = (line.quantity for line in made.low.lines if line.name == "requests")
     assert requests == 3

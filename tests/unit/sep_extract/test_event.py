@@ -186,3 +186,20 @@ def test_outputs_are_a_set() -> None:
         "parquet",
         "preview",
     )
+
+
+@pytest.mark.parametrize("setting", dataclasses.fields(Config), ids=lambda setting: setting.name)
+def test_the_bounds_of_a_setting_are_values_of_it(setting: "dataclasses.Field[Any]") -> None:
+    bounds = setting.metadata["check"]
+    if not isinstance(bounds, tuple):
+        return
+    count = len(setting.default) if isinstance(setting.default, tuple) else None
+    for value, is_taken in zip(
+        (*bounds, bounds[0] * 0.99, bounds[1] * 1.01 + 1), (True, True, False, False), strict=True
+    ):
+        config = {setting.name: [value] * count if count else value}
+        if is_taken:
+            assert getattr(Request.parse({"input": INPUT, "config": config}).config, setting.name)
+            continue
+        with pytest.raises(EventError):
+            Request.parse({"input": INPUT, "config": config})

@@ -23,6 +23,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def unlogged(_event: dict[str, Any], _error: Exception) -> None:
+    """Where no log is looked at."""
+
+
 def taking(seconds: float, clock: list[float]) -> Callable[..., dict[str, Any]]:
     """An input of a batch that takes so long."""
 
@@ -110,7 +114,7 @@ def test_without_a_place_for_failures_nothing_is_begun(
 ) -> None:
     monkeypatch.delenv("SKYFAN_FAILURES")
     with pytest.raises(ConfigurationError, match="SKYFAN_FAILURES"):
-        batch.process({"inputs": ["file:///a"]}, lambda one: pytest.fail("it was begun"), context)
+        batch.process({"inputs": ["file:///a"]}, lambda one: pytest.fail("it was begun"), context, unlogged)
 
 
 def test_what_may_pass_is_retried_once(out: Path, context: Any) -> None:
@@ -127,7 +131,7 @@ def test_what_may_pass_is_retried_once(out: Path, context: Any) -> None:
             raise ZeroDivisionError("a fault of ours")
         return {"input": event["input"]}
 
-    answer = batch.process({"inputs": [f"file:///{name}" for name in "abcd"]}, one, context)
+    answer = batch.process({"inputs": [f"file:///{name}" for name in "abcd"]}, one, context, unlogged)
     assert "".join(seen) == "abcdbd"
     assert [result["input"][-1] for result in answer["results"]] == ["a", "b"]
     assert {failure["input"][-1]: failure["errorType"] for failure in answer["failures"]} == {
@@ -143,7 +147,7 @@ def test_no_input_is_begun_that_would_not_fit_into_the_remaining_time(
 ) -> None:
     context.get_remaining_time_in_millis = lambda: int(1000 * (50 - clock[0]))
     inputs = {"inputs": [f"file:///{name}" for name in "abcd"]}
-    answer = batch.process(inputs, taking(20, clock), context)
+    answer = batch.process(inputs, taking(20, clock), context, unlogged)
     assert [result["input"][-1] for result in answer["results"]] == ["a", "b"]
     assert [(one["errorType"], one["permanent"]) for one in answer["failures"]] == [
         ("OutOfTimeError", False)
@@ -166,7 +170,7 @@ def test_time_is_kept_for_all_records_that_are_still_to_be_written(
     context.get_remaining_time_in_millis = lambda: int(1000 * (20 - clock[0]))
     count = MAX_INPUTS
     inputs = {"inputs": [f"file:///{number}" for number in range(count)]}
-    answer = batch.process(inputs, taking(1, clock), context)
+    answer = batch.process(inputs, taking(1, clock), context, unlogged)
     assert len(answer["results"]) + len(answer["failures"]) == count
     assert {failure["errorType"] for failure in answer["failures"]} == {"OutOfTimeError"}
     assert clock[0] < 20
@@ -185,7 +189,7 @@ def test_a_failure_is_recorded_when_it_is_final_and_not_at_the_end(out: Path, co
         raise ZeroDivisionError
 
     with pytest.raises(SystemExit):
-        batch.process({"inputs": ["file:///a", "file:///b"]}, one, context)
+        batch.process({"inputs": ["file:///a", "file:///b"]}, one, context, unlogged)
     assert seen == ["a", "b", "a", "b"]
 
 
@@ -196,4 +200,39 @@ def test_an_input_is_begun_with_5_seconds_to_spare(
     """The first took 20 seconds; the second needs as many, 5 to spare, and 0.2 for its record."""
     context.get_remaining_time_in_millis = lambda: 1000 * (limit_s - clock[0])
     inputs = {"inputs": ["file:///a", "file:///b"]}
-    assert len(batch.process(inputs, taking(20, clock), context)["results"]) == begun
+    assert len(batch.process(inputs, taking(20, clock), context, unlogged)["results"]) == begun
+
+
+def test_what_was_not_begun_has_a_record_and_a_line_of_the_log(
+    out: Path, context: Any, clock: list[float]
+) -> None:
+    context.get_remaining_time_in_millis = lambda: int(1000 * (30 - clock[0]))
+    names = [f"file:///{name}" for name in "abcd"]
+    lines: list[str] = []
+    answer = batch.process(
+        {"inputs": names}, taking(20, clock), context, lambda event, _: lines.append(event["input"])
+    )
+    assert lines == [one["input"] for one in answer["failures"]] == names[1:]
+    assert all((out / "default" / "failures" / f"{name[-1]}.json").is_file() for name in names[1:])
+
+
+def test_equal_inputs_are_one(out: Path, context: Any, clock: list[float]) -> None:
+    inputs = {"inputs": ["file:///a", "file:///b", "file:///a"]}
+    answer = batch.process(inputs, taking(1, clock), context, unlogged)
+    assert [one["input"][-1] for one in answer["results"]] == ["a", "b"]
+
+
+def test_a_refused_batch_is_logged_once_with_the_position_of_the_input(
+    handler: Handler, out: Path, context: Any, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    with pytest.raises(EventError, match=r"inputs\[1\]"):
+        handler({"inputs": ["file:///a", "b", "file:///c"]}, context)
+    (line,) = logged()
+    assert (line["level"], line["errorType"]) == ("ERROR", "EventError")
+
+
+def test_each_unforeseen_error_is_logged(
+    handler: Handler, out: Path, put: Put, context: Any, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    handler({"inputs": [put("bug")]}, context)
+    assert [line["errorType"] for line in logged()] == ["ZeroDivisionError"] * 2

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sep_extract.quality import Quality, doubts
 from skyfan.storage import uris
-from skyfan_contract import key_of
+from skyfan_contract import MAX_KEY_BYTES, key_of, mark_key
+from skyfan_function.errors import EventError
 from skyfan_function.event import Request
 
 # What is in names of files and keys, with all that a URI could mistake for its own syntax.
@@ -48,3 +50,32 @@ def test_a_uri_that_somebody_wrote_by_hand_has_one_meaning(name: str) -> None:
     """Neither '#' nor '?' ends the name of a file, whether escaped or not."""
     uri = "file:///data/" + quote(name, safe="/#?+&=;:@")
     assert key_of(uri) == uris.key(uri) == f"data/{name}"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(
+            f"s3://{bucket}/k"
+            for bucket in ["b#x", "b?x", "a b", "a_b", "B", "a..b", ".a", "a-", "a%b", "a@b", "é"]
+        ),
+        f"s3://{'b' * 64}/k",
+        "s3://bucket/\ud800",
+        "s3://bucket/" + "a" * (MAX_KEY_BYTES - 6),
+        "s3://bucket/" + "a" * 70_000,
+        "file:///a%00b",
+    ],
+    ids=lambda uri: ascii(uri[:20]),
+)
+def test_what_no_object_is_called_is_refused_in_a_few_words(uri: str) -> None:
+    with pytest.raises(EventError) as caught:
+        Request.parse({"input": uri})
+    assert len(str(caught.value).encode()) < 400
+
+
+def test_the_longest_key_leaves_room_for_the_longest_result() -> None:
+    """S3 takes keys of 1,024 bytes. The longest is that of a mark, with the name of a run and all doubts."""
+    key = "bucket/" + "é" * ((MAX_KEY_BYTES - 7) // 2)
+    assert Request.parse({"input": f"s3://{key}"}).key == key
+    marks = mark_key(doubts(~Quality.NONE), key)
+    assert len(f"runs/{'r' * 64}/doubtful/{marks}".encode()) <= 1024

@@ -11,6 +11,7 @@ from skyfan_contract import key_of
 from skyfan_function.errors import (
     AccessDeniedError,
     ConfigurationError,
+    EventError,
     InputNotFoundError,
     StorageError,
 )
@@ -200,4 +201,11 @@ def test_certificates_that_cannot_be_read_are_named(
         pytest.raises(ConfigurationError, match=str(path)),
         open_input("s3://stpubdata/a.fits", "anonymous"),
     ):
+        pass
+
+
+def test_a_file_is_no_input_where_results_go_to_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Lambda there are only the function's own files."""
+    monkeypatch.setenv("SKYFAN_OUTPUT", "s3://results/runs/{run}/{key}")
+    with pytest.raises(EventError), open_input("file:///proc/self/environ"):
         pass

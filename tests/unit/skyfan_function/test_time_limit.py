@@ -53,7 +53,7 @@ def test_in_a_batch_only_the_first_had_all_the_time(out: Path, put: Put) -> None
     slow, other, quick = put("slow", "a"), put("slow", "b"), put("quick", "c")
     first = lambda_handler(process)({"inputs": [slow, quick]}, limited_to(0.3))
     assert [failure["errorType"] for failure in first["failures"]] == ["TooSlowError", "OutOfTimeError"]
-    later = batch.process({"inputs": [quick, other]}, seen := _Seen(), limited_to(20))
+    later = batch.process({"inputs": [quick, other]}, seen := _Seen(), limited_to(20), lambda *_: None)
     assert seen.late == [TooSlowError, OutOfTimeError]
     assert len(later["results"]) == 2
 
