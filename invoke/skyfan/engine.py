@@ -97,7 +97,8 @@ def _check(name: str, value: float | None, least: int) -> None:
 
 
 class Selection:
-    """The files that a retry sends: failed, missing and cancelled ones. Counts while select() is iterated."""
+    """The files that a retry sends: failed, missing and cancelled ones, and in a folder those that have not
+    begun. Counts while select() is iterated."""
 
     def __init__(self, *, everything: bool = False, late: bool = False) -> None:
         """`everything` also selects permanent failures, `late` also late files."""
@@ -130,7 +131,9 @@ class Selection:
         for counts in (self.selected, self.permanent, self.exhausted):
             counts.clear()
         self.alone.clear()
-        for file in state.files(*self._states):
+        # In a folder, the engine that retries has the run's lock, so that nothing else will begin these.
+        waiting = ("unsent",) if state.place.folder is not None else ()
+        for file in state.files(*self._states, *waiting):
             if self._is_selected(file, functions[LARGE]):
                 item = Item(file.uri, file.size, _tier(file, functions, memory_mb), file.pixels)
                 self.selected[item.tier] += 1

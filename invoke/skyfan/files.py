@@ -31,12 +31,14 @@ def require_posix(what: str) -> None:
         )
 
 
-def lock(file: int | IO[str]) -> None:
-    """Locks an open file until it is closed. Raises BlockingIOError while another process holds the lock."""
+def lock(file: int | IO[str], *, shared: bool = False) -> None:
+    """Locks an open file until it is closed; a `shared` lock excludes only those that are not. Raises
+    BlockingIOError while another process holds the lock.
+    """
     require_posix("a lock")
     import fcntl
 
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def is_too_long(path: Path, folder: Path) -> bool:
@@ -49,6 +51,20 @@ def is_too_long(path: Path, folder: Path) -> bool:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return True
+    return False
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the lock of a file; None where that cannot be known."""
+    try:
+        with path.open() as file:
+            lock(file, shared=True)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except (OSError, UsageError):  # a file system, or a system, without locks
+        return None
     return False
 
 

@@ -13,12 +13,21 @@ import pytest
 
 from skyfan import events, template
 from skyfan.engine import LocalOptions, Selection
-from skyfan.errors import FunctionRefusedError, Interrupted, RunConflictError, TemplateError, UsageError
+from skyfan.errors import (
+    FunctionRefusedError,
+    Interrupted,
+    RunBusyError,
+    RunConflictError,
+    TemplateError,
+    UsageError,
+)
 from skyfan.inputs import expand
 from skyfan.local import engine as local
+from skyfan.local.run_folder import RunFolder
 from skyfan.runs import run as runs
 from skyfan.runs import state
 from skyfan.runs.outcome import Outcome
+from skyfan.runs.show import has_unsuccessful
 from skyfan.storage import uris
 from skyfan.storage.place import Place
 from skyfan.task import Task
@@ -484,3 +493,29 @@ def test_a_hostile_name_costs_its_own_file_at_most(play: Play, tmp_path: Path) -
     }
     again, _ = play(inputs=expand([str(folder)]))
     assert (again.done_before, again.failed, again.invocations) == (6, 2, 0)
+
+
+def test_two_calls_never_work_on_one_run(play: Play, tmp_path: Path) -> None:
+    task = Task(run="r", function="Toy")
+    folder = RunFolder(tmp_path / "out", task, template.results(TOY.function("Toy")))
+    with folder.locked(), pytest.raises(RunBusyError, match="another process works on run 'r'"):
+        play("ok")
+    assert play("ok")[0].done == 1
+
+
+def test_a_run_whose_engine_was_killed_is_abandoned_until_it_is_continued(play: Play, tmp_path: Path) -> None:
+    def stop(event: events.Event) -> None:
+        now = state.read(Place.at(tmp_path / "out"), "r")
+        assert (now.running, now.is_abandoned) == (True, False)
+        if isinstance(event, events.Done):
+            raise SystemExit("as a kill, without the end of the call")
+
+    with pytest.raises(SystemExit):
+        play(*["ok"] * 4, on_event=stop)
+    found = state.read(Place.at(tmp_path / "out"), "r")
+    assert (found.running, found.is_abandoned, has_unsuccessful(found)) == (False, True, True)
+    assert found.counts["planned"] == found.counts["done"] + found.counts["unsent"] == 4
+    engine = local.LocalEngine(TOY, LocalOptions(tmp_path / "out", jobs=1))
+    outcome = engine.send(Task(run="r", function="Toy"), Selection())
+    assert outcome.files == found.counts["unsent"]
+    assert state.read(Place.at(tmp_path / "out"), "r").counts["done"] == 4

@@ -40,6 +40,8 @@ def follow(
 ) -> RunState:
     """Polls the state of a run until every file is done, failed, missing or cancelled; see status().
 
+    In a folder also until no process works on the run.
+
     `every_s` is the minimum time between two polls in seconds; `on_state` is called with each state.
     """
     place, lambdas = engines.find_place(where)
@@ -48,7 +50,7 @@ def follow(
         began = time.monotonic()
         state = follower.read()
         on_state(state)
-        if not any(state.counts[name] for name in _OPEN):
+        if state.is_abandoned or not any(state.counts[name] for name in _OPEN):
             return state
         time.sleep(max(every_s, _SHARE * (time.monotonic() - began)))
 

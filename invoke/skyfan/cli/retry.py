@@ -69,9 +69,10 @@ def retry(
     """Send failed, missing and cancelled files of RUN again.
 
     Files that are done are never sent. Files that ran out of memory or time go to the function with more
-    memory. Permanent failures, such as a file that is not FITS, are skipped. The configuration and the engine
-    are those of the run. A run in a folder is processed on this machine; a run in a bucket is sent, and
-    `skyfan status --follow` shows the results.
+    memory. Permanent failures, such as a file that is not FITS, are skipped. Of a run on this machine, files
+    that have not begun are sent, too. The configuration and the engine are those of the run. A run in a
+    folder is processed on this machine; a run in a bucket is sent, and `skyfan status --follow` shows the
+    results.
 
     Exit code: 0 all sent (local, or with --wait: all done), 1 some files were not sent or failed, 2 wrong
     use, 130 Ctrl-C.

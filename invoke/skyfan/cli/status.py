@@ -41,7 +41,8 @@ def status(
     --failed, prints one line per file: input, state, errorType, message, record and time of sending,
     separated by tabs, or one JSON array of these; with --doubtful: input, reasons and result.
 
-    Exit code: 0 all done or in progress, 1 some failed, are missing or were cancelled, 2 no such run.
+    Exit code: 0 all done or in progress, 1 some failed, are missing or were cancelled, or have not begun in a
+    folder in which no process works on the run, 2 no such run.
     """
     from ..api import monitor
     from ..progress import Stages

@@ -78,10 +78,20 @@ class LocalEngine:
         Raises FunctionRefusedError if the function refuses its first event or cannot start.
         """
         require_posix("processing files on this machine")
-        began = time.monotonic()
         functions = self._functions(task)
         folder = RunFolder(self._output, task, template.results(functions[STANDARD]))
-        is_new = False
+        with folder.locked():
+            return self._send(task, files, functions, folder, on_event)
+
+    def _send(
+        self,
+        task: Task,
+        files: Plan | Selection,
+        functions: dict[str, Function],
+        folder: RunFolder,
+        on_event: events.OnEvent,
+    ) -> Outcome:
+        began, is_new = time.monotonic(), False
         if isinstance(files, Plan):
             marks = DOUBTFUL in functions[STANDARD].environment
             is_new = folder.open(self.options.engine, marks=marks)

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from .. import files
-from ..errors import UsageError
+from ..errors import RunBusyError, UsageError
 from ..runs import failures
 from ..runs import run as runs
 from ..storage import uris
@@ -35,16 +37,35 @@ class RunFolder:
     def place(self) -> Place:
         return Place.at(self.output, make=True)
 
-    def open(self, engine: str, *, marks: bool = False) -> bool:
-        """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While this process works on the run: `status` sees the lock, and a kill gives it back.
 
-        `engine` is local or sam, `marks` says whether the function marks doubtful results. Raises UsageError
-        if the folder cannot be written.
+        Raises RunBusyError while another process holds it, and UsageError if the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / runs.LOCK).open("a")
         except OSError as error:
             raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
+        with file:
+            try:
+                files.lock(file)
+            except BlockingIOError as error:
+                raise RunBusyError(
+                    f"another process works on run {self.task.run!r} in {self.output}: wait until it has "
+                    "ended, or give another name with --run"
+                ) from error
+            except OSError:  # a file system without locks
+                pass
+            yield
+
+    def open(self, engine: str, *, marks: bool = False) -> bool:
+        """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().
+
+        `engine` is local or sam, `marks` says whether the function marks doubtful results. Call it with the
+        lock.
+        """
         return runs.begin(self.place, self.task, self.results, engine=engine, marks=marks)
 
     def disown(self) -> None:

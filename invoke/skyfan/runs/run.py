@@ -25,6 +25,10 @@ from ..storage.place import Place
 from ..storage.uris import below_bucket
 from ..task import Task
 
+LOCK = "engine.lock"
+"""The file in the folder of a run that an engine on this machine locks while it works."""
+LOCKING = ("local", "sam")
+"""The engines, in run.json, that do."""
 LARGE_SUFFIX = "Large"
 """The variant of a function with more memory has the function's name with this suffix."""
 _COMPARED = ("function", "config", "outputs", "access", "engine")

@@ -25,7 +25,7 @@ _UNKNOWN = (
     "not known: the functions of this run do not mark doubtful results, but `skyfan collect {}` counts them"
 )
 _MEANINGS = {
-    "unsent": "not sent yet",
+    "unsent": "not begun",
     "sent": "in progress",
     "late": "no result although all retries should be over",
     "missing": "accepted by Lambda, but neither a result nor a failure record",
@@ -34,8 +34,8 @@ _MEANINGS = {
 
 
 def has_unsuccessful(state: RunState) -> bool:
-    """Whether files have failed, are missing or were cancelled."""
-    return any(state.counts[name] for name in UNSUCCESSFUL)
+    """Whether files have failed, are missing or were cancelled, or nothing will begin them."""
+    return state.is_abandoned or any(state.counts[name] for name in UNSUCCESSFUL)
 
 
 def rate(state: RunState) -> float | None:
@@ -59,6 +59,7 @@ def document(state: RunState, doubts: Doubts | None) -> dict[str, Any]:
         "functions": list(state.functions),
         "doubtful": None if doubts is None else len(doubts),
         "doubts": None if doubts is None else doubts.reasons,
+        "running": state.running,
         "failures_read": state.lambdas is not None or state.place.folder is not None,
         "failures": [group.document() for group in state.groups()],
     }
@@ -176,8 +177,9 @@ def _advice(state: RunState, groups: list[FailureGroup]) -> Iterator[str]:
         )
     if not counts["planned"]:
         yield "This run has no plan yet: the `skyfan run` command that started it adds one."
-    if counts["unsent"]:
-        yield f"{counts['unsent']:,} not sent yet: the same `skyfan run` command continues with them."
+    if counts["unsent"] and not state.running:
+        idle = ", and nothing is at work on them" if state.is_abandoned else ""
+        yield f"{counts['unsent']:,} not begun{idle}: the same `skyfan run` command continues with them."
     if counts["late"]:
         yield f"{counts['late']} late: wait, or send them again with `skyfan retry {state.run} --late`."
     retries = counts["missing"] + counts["cancelled"]

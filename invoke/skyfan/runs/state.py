@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import is_locked
 from ..storage import uris
 from ..storage.listing import Object
 from ..storage.place import Place
@@ -75,6 +76,8 @@ class RunState:
     """Receipts of files; a file that was sent twice has two."""
     lambdas: Place | None
     """Place of Lambda's failure records; if None, files that failed on Lambda appear as sent."""
+    running: bool | None
+    """Whether a process works on the run in its folder; None if that is not known, as for a bucket."""
     _plans: list[str]
     _planned: Planned
     _states: FileStates
@@ -85,6 +88,11 @@ class RunState:
         """Number of files in each state, and in total as `planned`."""
         counts = np.bincount(self._states.state, minlength=len(STATES))
         return {"planned": len(self._planned), **dict(zip(STATES, map(int, counts), strict=True))}
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether files have not begun, and no process is at work that would begin them."""
+        return self.running is False and self.counts["unsent"] > 0
 
     @property
     def remaining_s(self) -> float | None:
@@ -212,6 +220,9 @@ class Follower:
 
     def read(self, *, limits: Limits | None = None, now: float | None = None) -> RunState:
         """The current state. `now` is Unix time in seconds (default: this machine's clock)."""
+        running = None
+        if self.place.folder and self.about.get("engine") in runs.LOCKING:
+            running = is_locked(self.place.folder / "runs" / self.run / runs.LOCK)
         if (plans := planned.keys(self.place, self.run)) != self._plans:
             self._plans, self._planned = plans, planned.read(self.place, plans)
         self._read_receipts()
@@ -233,6 +244,7 @@ class Follower:
             unplanned=unplanned,
             accepted=len(self._receipts.file),
             lambdas=self._lambdas,
+            running=running,
             _plans=self._plans,
             _planned=self._planned,
             _states=states,
