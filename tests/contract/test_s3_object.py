@@ -18,6 +18,8 @@ from standins.bucket import Bucket, Request, chain, serving
 from fits_summary.handler import process as summarise
 from sep_extract.child import Child
 from sep_extract.chip import Chip, chips
+from sep_extract.event import Request as Extraction
+from sep_extract.handler import process as extract
 from sep_extract.image import open_image
 from skyfan_function import s3_object
 from skyfan_function.errors import InputNotFoundError, StorageError
@@ -296,6 +298,19 @@ def test_a_small_file_is_fetched_whole_gzipped_or_not(bucket: Bucket) -> None:
     assert isinstance(plain, Chip)
     assert isinstance(packed, Chip)
     assert np.array_equal(plain.data, packed.data)
+
+
+def test_a_compressed_image_is_measured_in_a_process_that_has_no_connections(bucket: Bucket) -> None:
+    path = bucket.folder / "i.fits.fz"
+    pixels = np.random.default_rng(1).normal(10, 1, (3000, 1000)).astype("f4")
+    image = fits.CompImageHDU(pixels, name="SCI", compression_type="GZIP_1", quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    assert path.stat().st_size > 8 << 20, "it is not fetched whole at once"
+    found = []
+    for uri in ("s3://b/i.fits.fz", path.as_uri()):
+        with open_input(uri) as source:
+            found.append(extract(Job(Extraction.parse({"input": uri}), source, "o.cat.fits", 2 << 30)))
+    assert found[0].summary == found[1].summary
 
 
 def test_of_an_exposure_the_planes_in_use_are_fetched_behind_the_headers(bucket: Bucket) -> None:

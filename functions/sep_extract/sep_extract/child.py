@@ -8,15 +8,19 @@ import gc
 import mmap
 import multiprocessing
 import os
+import re
+import resource
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from skyfan_function.errors import OutOfMemoryError
 
 Work = Callable[[mmap.mmap, Any], Any]
+T = TypeVar("T")
 
 
 class OutOfTimeError(Exception):
@@ -73,8 +77,8 @@ class Child:
             raise OutOfTimeError
         # The kernel kills a process when memory runs out.
         if code in (errno.ENOMEM, -signal.SIGKILL):
-            raise OutOfMemoryError("the process that ran sep ran out of memory")
-        raise CrashError(f"the process that ran sep died: exit code {code}, negative for a signal")
+            raise OutOfMemoryError("the child process ran out of memory")
+        raise CrashError(f"the child process died: exit code {code}, negative for a signal")
 
     def lives(self) -> bool:
         """Whether the process is there; one that waits for requests may have been killed."""
@@ -93,6 +97,41 @@ class Child:
         except ChildProcessError:
             return 0
         return os.waitstatus_to_exitcode(status)
+
+
+def in_child(work: Callable[[], T], memory: int | None) -> T:
+    """What ``work`` returns or raises in a child, which may take ``memory`` bytes more than this process has.
+
+    Raises CrashError and OutOfMemoryError.
+    """
+
+    def outcome(_: mmap.mmap, __: Any) -> tuple[T | None, Exception | None]:
+        if memory is not None:
+            _limit(memory)
+        try:
+            return work(), None
+        except MemoryError:
+            raise
+        except Exception as exc:
+            return None, exc
+
+    child = Child(outcome, 1)
+    try:
+        result, error = child.answer(None, None, None)
+    finally:
+        child.close()
+    if error is not None:
+        raise error
+    return cast("T", result)
+
+
+def _limit(more: int) -> None:
+    """Let this process allocate so many bytes more, where the system can tell what it has."""
+    with contextlib.suppress(OSError):
+        match = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        if match:
+            limit = (int(match[1]) << 10) + more
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _serve(pipe: Connection, work: Work, shared: mmap.mmap) -> None:

@@ -7,18 +7,20 @@ from contextlib import suppress
 
 import numpy as np
 
-from skyfan_function.errors import EventError
+from skyfan_contract import BYTES_BASE
+from skyfan_function.errors import EventError, UnreadableError
 from skyfan_function.handler import Job, Result, lambda_handler
 
 from . import encircled, instruments, plain_wcs
 from .allocator import keep_freed
 from .catalog import join, summary_of, table_of
+from .child import CrashError, in_child
 from .chip import chips
 from .event import Request
 from .exposures import counts_at
 from .extract import measure
 from .fitsfile import OBSERVATION, to_fits
-from .image import open_image
+from .image import Image, open_image
 from .ladder import ready
 from .quality import Quality, doubts
 from .tiles import measure_tiles
@@ -33,36 +35,49 @@ def process(job: Job[Request]) -> Result:
     if request.outputs and not job.output.endswith(_SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {_SUFFIX}; it gives {job.output}")
     ready()
-    tables, summaries, pictures = [], [], []
     with open_image(source, job.memory) as image:
-        notes, quality = list(image.notes), Quality.NONE
-        for chip in chips(image, request.config.good_bits):
-            if isinstance(chip, str):
-                notes.append(chip)
-                quality |= Quality.PLANE_SKIPPED
-                continue
-            config = chip.configured(request.config)
-            if chip.parts and config.back_size > LARGEST_MESH:
-                raise EventError(
-                    f"config: 'back_size' must be at most {LARGEST_MESH}, not {config.back_size}, for "
-                    f"an image of {math.prod(chip.shape) / 1e6:.0f} million pixels, measured in tiles"
-                )
-            found = measure_tiles(chip.parts, config) if chip.parts else measure(chip.pixels, config)
-            where = found.sources.photometry
-            counts, odd = counts_at(image, chip.hdu, where.xwin, where.ywin)
-            tables.append(table_of(chip, found, counts))
-            summaries.append(summary_of(chip, found, config))
-            quality |= summaries[-1].quality
-            if not len(found):
-                notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")
-            notes += [note for note in (*chip.notes, *found.notes, *odd) if note not in notes]
-            if "preview" in request.outputs:
-                from .png import draw
+        if not image.is_compressed:
+            return _result(job, image)
+        spare = None if job.memory is None else job.memory - BYTES_BASE
+        try:
+            return in_child(lambda: _result(job, image), spare)
+        except CrashError as exc:
+            raise UnreadableError(
+                f"{image.name} is damaged: a decoder of compressed images crashed ({exc}); fetch it again"
+            ) from exc
 
-                pictures.append(draw(found))
-        table = join(tables)
-        cards = {key: card for key in OBSERVATION if (card := image.card(key)) is not None}
-        body = to_fits(table, summaries, request, source, cards, notes, quality)
+
+def _result(job: Job[Request], image: Image) -> Result:
+    request, source = job.request, job.source
+    tables, summaries, pictures = [], [], []
+    notes, quality = list(image.notes), Quality.NONE
+    for chip in chips(image, request.config.good_bits):
+        if isinstance(chip, str):
+            notes.append(chip)
+            quality |= Quality.PLANE_SKIPPED
+            continue
+        config = chip.configured(request.config)
+        if chip.parts and config.back_size > LARGEST_MESH:
+            raise EventError(
+                f"config: 'back_size' must be at most {LARGEST_MESH}, not {config.back_size}, for "
+                f"an image of {math.prod(chip.shape) / 1e6:.0f} million pixels, measured in tiles"
+            )
+        found = measure_tiles(chip.parts, config) if chip.parts else measure(chip.pixels, config)
+        where = found.sources.photometry
+        counts, odd = counts_at(image, chip.hdu, where.xwin, where.ywin)
+        tables.append(table_of(chip, found, counts))
+        summaries.append(summary_of(chip, found, config))
+        quality |= summaries[-1].quality
+        if not len(found):
+            notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")
+        notes += [note for note in (*chip.notes, *found.notes, *odd) if note not in notes]
+        if "preview" in request.outputs:
+            from .png import draw
+
+            pictures.append(draw(found))
+    table = join(tables)
+    cards = {key: card for key in OBSERVATION if (card := image.card(key)) is not None}
+    body = to_fits(table, summaries, request, source, cards, notes, quality)
 
     stem = job.output.removesuffix(_SUFFIX)
     outputs, beside = {}, {}

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from skyfan_contract import BYTES_BASE, TILED_ABOVE, memory_of
 from skyfan_function.fits_input import GZIP, data_range, open_fits, readable
+from skyfan_function.s3_object import S3Object
 from skyfan_function.storage import Source
 from skyfan_function.structure import spans
 
@@ -62,6 +63,11 @@ class Image:
         return math.prod(shape_of(self.hdus[plane.science])) > TILED_ABOVE
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether decoders run over any of it, in code that damaged tiles can crash."""
+        return _is_compressed(self.hdus)
+
+    @property
     def header(self) -> fits.Header:
         """The primary header."""
         header: fits.Header = self.hdus[0].header
@@ -92,13 +98,35 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
     if plain.size <= _WHOLE:
         plain.prefetch([(0, plain.size)])
     with open_fits(plain, is_read) as hdus:
-        with readable(name):
-            found = planes(name, hdus)
-            need = _refuse_too_large(name, hdus, found, memory, 0 if plain is source else plain.size)
-            notes = _missing_extensions(hdus)
-            spare = _AHEAD if memory is None else min(_AHEAD, max(memory - need, _LEAST_AHEAD))
-            plain.prefetch((), spare)
-        yield Image(name, hdus, found, passed_over(hdus, found), notes, plain.prefetch)
+        fetched = isinstance(getattr(plain.file, "raw", None), S3Object)
+        held = _held(plain, memory) if fetched and _is_compressed(hdus) else None
+        if held is None:
+            with readable(name):
+                found = planes(name, hdus)
+                unpacked = plain.size if isinstance(plain.file, io.BytesIO) else 0
+                need = _refuse_too_large(name, hdus, found, memory, unpacked)
+                notes = _missing_extensions(hdus)
+                spare = _AHEAD if memory is None else min(_AHEAD, max(memory - need, _LEAST_AHEAD))
+                plain.prefetch((), spare)
+            yield Image(name, hdus, found, passed_over(hdus, found), notes, plain.prefetch)
+            return
+    with open_image(held, memory) as image:
+        yield image
+
+
+def _is_compressed(hdus: fits.HDUList) -> bool:
+    return any(isinstance(hdu, fits.CompImageHDU) for hdu in hdus)
+
+
+def _held(source: Source, memory: int | None) -> Source:
+    """The whole file in memory, for a child process: the connections of this one are not in it."""
+    if memory is not None and source.size > memory - BYTES_BASE:
+        raise ImageTooLargeError(
+            f"{source.name} takes {source.size >> 20} MB, compressed, and there are {memory >> 20} MB of "
+            "memory; send it to a function with more memory"
+        )
+    source.file.seek(0)
+    return replace(source, file=io.BytesIO(source.file.read()))
 
 
 def _plain(source: Source, memory: int | None) -> Source:

@@ -3,6 +3,8 @@
 import gzip
 import io
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed import _tiled_compression
 
 from sep_extract import errors
 from skyfan_function import errors as shared
@@ -164,6 +167,36 @@ def test_tiles_that_no_image_has(
     raw = compressed(flt, stars, "RICE_1", tile_shape=(32, 32))
     with pytest.raises(shared.UnreadableError, match=f"HDU 1 SCI: {says}"):
         extract(with_card(raw, key, value))
+
+
+def test_a_decoder_that_crashes_costs_one_file(
+    extract: Make, flt: Make, stars: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = compressed(flt, stars, "RICE_1")
+    assert extract(raw)["sources"] == 16
+    monkeypatch.setattr(
+        _tiled_compression, "_decompress_tile", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(shared.UnreadableError, match=r"^image.fits .*decoder .*crashed .*code -15"):
+        extract(raw)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system limits the memory of a process")
+def test_a_tile_that_unpacks_to_more_than_memory(extract: Make, flt: Make) -> None:
+    written = io.BytesIO()
+    image = fits.CompImageHDU(np.zeros((96, 96), "i4"), name="SCI", compression_type="GZIP_1")
+    fits.HDUList([flt()[0], image]).writeto(written)
+    bomb = np.frombuffer(gzip.compress(bytes(1 << 30), 1), "u1")
+    written.seek(0)
+    with fits.open(written, disable_image_compression=True) as hdus:
+        tiles = [bomb, *[bomb[:1]] * 95]
+        column = fits.Column("COMPRESSED_DATA", "PB()", array=np.array(tiles, dtype=object))
+        table = fits.BinTableHDU.from_columns([column], hdus[1].header, name="SCI")
+        spoilt = io.BytesIO()
+        fits.HDUList([hdus[0], table]).writeto(spoilt)
+    with pytest.raises(shared.OutOfMemoryError):
+        extract(spoilt.getvalue(), memory_mb=512)
 
 
 # Pixels
