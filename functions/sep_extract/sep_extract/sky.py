@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +13,15 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from . import plain_wcs, wcs_cards
+from .planes import is_image, name_of
 
 Floats = NDArray[np.float64]
 
 # Side of a pixel in arcsec, from the sharpest interferometer's images to those of cameras for the whole sky.
 PLAUSIBLE_SCALE = (0.001, 60.0)
+# Extensions with lookup tables of distortions, and values in one that are never too many.
+_TABLES = ("WCSDVARR", "D2IMARR")
+_TABLE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def _validated(cards: fits.Header, hdus: fits.HDUList | None, shape: tuple[int, 
     if wcs is None:
         from astropy.wcs import WCS
 
+        _refuse_large_tables(hdus or (), math.prod(shape))
         wcs = WCS(cards, fobj=hdus, naxis=2)
     if not wcs.has_celestial:
         raise ValueError("it has no celestial axes")
@@ -106,6 +113,14 @@ def _validated(cards: fits.Header, hdus: fits.HDUList | None, shape: tuple[int, 
     if not PLAUSIBLE_SCALE[0] <= shorter <= longer <= PLAUSIBLE_SCALE[1]:
         raise ValueError(f"a pixel would be {longer:.3g} by {shorter:.3g} arcsec large")
     return wcs, float(np.sqrt(abs(np.linalg.det(jacobian)))) * 3600
+
+
+def _refuse_large_tables(hdus: Iterable[Any], pixels: int) -> None:
+    """Refuse lookup tables that may take more memory than the image: WCS reads them whole, as doubles."""
+    for hdu in hdus:
+        size = math.prod(hdu.shape) if name_of(hdu) in _TABLES and is_image(hdu) else 0
+        if size > max(pixels, _TABLE):
+            raise ValueError(f"{hdu.name} has {size} values, more than the image has pixels")
 
 
 def _reason(exc: Exception) -> str:

@@ -199,6 +199,20 @@ def test_a_tile_that_unpacks_to_more_than_memory(extract: Make, flt: Make) -> No
         extract(spoilt.getvalue(), memory_mb=512)
 
 
+@pytest.mark.parametrize(("side", "is_used"), [(64, True), (2100, False)])
+def test_a_lookup_table_larger_than_its_image(extract: Make, flt: Make, side: int, is_used: bool) -> None:
+    hdus = flt(science={"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP"})
+    for axis in (1, 2):
+        for field in ("EXTVER: 1.0", "NAXES: 2.0", "AXIS.1: 1.0", "AXIS.2: 2.0"):
+            hdus[1].header.append(fits.Card.fromstring(f"DP{axis}     = '{field}'"))
+    table = fits.CompImageHDU(np.zeros((side, side), "f4"), name="WCSDVARR", compression_type="GZIP_1")
+    table.header["EXTVER"] = 1
+    hdus.append(table)
+    notes = [note for note in extract(hdus)["notes"] if "lookup" in note]
+    says = f"the WCS is used without its lookup tables (WCSDVARR has {side**2} values, more than the image"
+    assert [note.startswith(says) for note in notes] == ([] if is_used else [True]), notes
+
+
 # Pixels
 
 
