@@ -403,6 +403,26 @@ def test_a_second_run_processes_only_new_and_changed_files(play: Play, tmp_path:
     assert first.exists()
 
 
+@pytest.mark.parametrize("seconds", [-(10**6), 10**6], ids=["earlier", "in the future"])
+def test_the_version_of_an_input_decides_and_not_the_clock(play: Play, tmp_path: Path, seconds: int) -> None:
+    """rsync and tar set old times; a camera's clock may be ahead."""
+    _, before = play("ok")
+    (uri,) = (event.input for event in before if isinstance(event, events.Done))
+    moment = time.time_ns() + seconds * 10**9
+    os.utime(tmp_path / "in" / "0.fits", ns=(moment, moment))
+    counts = [play(inputs=[uri])[0] for _ in range(2)]
+    assert [(outcome.done, outcome.done_before) for outcome in counts] == [(1, 0), (0, 1)]
+
+
+def test_a_result_without_a_recorded_version_counts_if_it_is_not_older(play: Play, tmp_path: Path) -> None:
+    """As after a kill between both."""
+    _, before = play("ok")
+    inputs = [event.input for event in before if isinstance(event, events.Done)]
+    record = tmp_path / "out" / "runs" / "r" / "inputs.jsonl"
+    record.write_text(record.read_text().rstrip()[:-3])
+    assert play(inputs=inputs)[0].done_before == 1
+
+
 def test_without_remaining_files_no_process_is_started_and_no_log_written(play: Play) -> None:
     _, before = play("ok")
     outcome, received = play(inputs=[event.input for event in before if isinstance(event, events.Done)])

@@ -10,7 +10,7 @@ import heapq
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -252,11 +252,16 @@ class _Work:
             self.outcome.done_before += 1
             self.on_event(events.AlreadyDone(uri, size))
             return
-        job = Job(0.0, uri, self.folder.task.event(uri), size)
+        version = None
+        with suppress(OSError):  # the function says what is wrong with it
+            version = self.folder.version(uri)
+        job = Job(0.0, uri, self.folder.task.event(uri), size, version)
         if self.folder.is_too_long(uri):
             self._refuse(job)
-        else:
-            self.pool.give(job)
+            return
+        if self.folder.result(uri).exists():
+            self.folder.clear_result(uri)  # of another version of the input
+        self.pool.give(job)
 
     def _refuse(self, job: Job) -> None:
         message = "its name, or path, leaves no room for that of its result: rename the file"
@@ -273,6 +278,7 @@ class _Work:
         self.outcome.sent += 1
         if self.folder.result(job.input).exists():
             self.outcome.done += 1
+            self.folder.record_version(job.input, job.version)
         else:
             self.outcome.unwritten += 1
         self.outcome.add_result(job.input, attempt.result, attempt.seconds)
@@ -314,10 +320,9 @@ class _Work:
 
     def _add_failure(self, job: Job, error: dict[str, Any], record: Path) -> None:
         self.outcome.sent += 1
-        if self.folder.is_done(job.input):  # written before the failure: a result counts
+        if self.folder.result(job.input).exists():  # written before the failure: a result counts
             self.outcome.done += 1
-        else:
-            self.folder.clear_result(job.input)  # of an earlier version of the input
+            self.folder.record_version(job.input, job.version)
         self.on_event(events.Failed(job.input, error, job.attempt, record, job.size))
 
     def _stop_if_all_would_fail(self, attempt: Attempt, error: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ class Job:
     event: dict[str, Any] = field(compare=False)
     size: int = field(compare=False, default=0)
     """Bytes; 0 if unknown."""
+    version: tuple[int, int] | None = field(compare=False, default=None)
+    """Of the input before it was processed, as RunFolder has it."""
     request_id: str = field(compare=False, default_factory=lambda: str(uuid.uuid4()))
     """The same for all attempts, as in Lambda."""
     attempt: int = field(compare=False, default=1)

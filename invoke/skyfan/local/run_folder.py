@@ -3,9 +3,10 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,9 @@ from ..storage import uris
 from ..storage.place import Place
 from ..storage.uris import Results, below_bucket
 from ..task import Task
+
+Version = tuple[int, int]
+"""Of a local file: its bytes, and its time of modification in ns."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,49 @@ class RunFolder:
         return self.output / Results.of(below_bucket(self.results), self.task.run).object_key(uris.key(uri))
 
     def is_done(self, uri: str) -> bool:
-        """Whether a result exists that is not older than the input. The age of S3 objects is not checked."""
+        """Whether a result of this version of the input exists. The version of S3 objects is not checked.
+
+        The clock decides only where no version is recorded, as after a kill: a result that is not older than
+        its input counts.
+        """
         try:
             written = self.result(uri).stat().st_mtime_ns
         except OSError:
             return False
-        path = uris.local_path(uri)
         try:
-            return path is None or path.stat().st_mtime_ns <= written
+            version = self.version(uri)
         except OSError:
             return True  # the input was deleted, its result was not
+        if version is None:
+            return True
+        recorded = self._versions.get(uris.key(uri))
+        return version == recorded if recorded else version[1] <= written
+
+    def version(self, uri: str) -> Version | None:
+        """The version of a local input now; None for any other. Raises OSError if it cannot be read."""
+        path = uris.local_path(uri)
+        if path is None:
+            return None
+        found = path.stat()
+        return found.st_size, found.st_mtime_ns
+
+    def record_version(self, uri: str, version: Version | None) -> None:
+        """Records the version of the input that the result was made from, if it is known."""
+        if version:
+            line = f"\n{json.dumps([uris.key(uri), *version])}\n"  # after half a line, too, one of its own
+            with (self.folder / "inputs.jsonl").open("a", encoding="utf-8") as file:
+                file.write(line)
+
+    @cached_property
+    def _versions(self) -> dict[str, Version]:
+        """The recorded versions by key, read once: an input is taken once per call."""
+        found: dict[str, Version] = {}
+        with suppress(FileNotFoundError), (self.folder / "inputs.jsonl").open("rb") as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError):  # a full disk or a power failure leaves half a line
+                    key, size, moment = json.loads(line)
+                    found[key] = size, moment
+        return found
 
     def clear_result(self, uri: str) -> None:
         """Removes the result of this input, if any, and its marks."""
