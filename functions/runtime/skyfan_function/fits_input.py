@@ -18,7 +18,7 @@ from astropy.utils.exceptions import AstropyWarning
 from .errors import FunctionError, NotFitsError, TruncatedError, UnreadableError
 from .s3_object import Range
 from .storage import Source
-from .structure import BLOCK, spans
+from .structure import BLOCK, Span, spans
 
 GZIP = b"\x1f\x8b"
 # Most headers are shorter.
@@ -54,7 +54,7 @@ def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -
                     hdus = opened.enter_context(
                         fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True)
                     )
-                hdu = _hdu(source.name, hdus, index)
+                hdu = _hdu(source.name, hdus, index, file, span)
                 if data_range(hdu) != (span.start, span.stop):
                     raise UnreadableError(
                         f"{source.name} is damaged: HDU {index} {hdu.name} gives two sizes; fetch it again"
@@ -66,11 +66,12 @@ def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -
             yield hdus
 
 
-def _hdu(name: str, hdus: fits.HDUList, index: int) -> Any:
+def _hdu(name: str, hdus: fits.HDUList, index: int, file: BinaryIO, span: Span) -> Any:
     """The next HDU, whose header is read now."""
     try:
         hdu = hdus[index]
     except IndexError:
+        file.seek(span.stop)  # raises EOFError, which astropy hides, where a gzip stream ends early
         raise UnreadableError(
             f"{name} is damaged: the header of HDU {index} cannot be read; fetch it again"
         ) from None
@@ -120,9 +121,13 @@ def readable(name: str, errors: tuple[type[Exception], ...] = (Exception,)) -> I
 
 
 class _Unpacked(io.BufferedReader):
-    """What a GzipFile unpacks; its own mode is a number, which astropy does not expect."""
+    """What a GzipFile unpacks, for astropy: with a mode that is no number, and without a known size."""
 
     mode = "rb"
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Does not seek the end, which would unpack the file once more."""
+        return self.tell() if whence == io.SEEK_END else super().seek(offset, whence)
 
 
 def _plain(name: str, file: BinaryIO) -> BinaryIO:

@@ -46,8 +46,8 @@ class Span:
 def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
     """Check one header after another, up to the end of the file.
 
-    Without the ``size`` of the file, reading it to the end tells whether it is whole. Raises TruncatedError
-    or UnreadableError.
+    Without the ``size`` of the file, to seek tells whether it is whole: no further than its end. Raises
+    TruncatedError or UnreadableError.
     """
     at = 0
     for index in range(_HDUS + 1):
@@ -62,14 +62,13 @@ def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
         header = _Header(name, index, file, first)
         end = at + header.length + header.promised()
         span = Span(at + header.length, end, end + -end % BLOCK)
-        if size is None and end > span.start:
-            file.seek(end - 1)
-            if not file.read(1):
-                raise header.cut(end, file.tell())
-        elif size is not None and end > size:
+        if size is not None and end > size:
             raise header.cut(end, size)
         yield span
         at = span.stop
+        # Now the caller has read the header too, and need not go back.
+        if size is None and (reached := file.seek(at)) < end:
+            raise header.cut(end, reached)
 
 
 def _refuse_tail(name: str, file: BinaryIO, at: int, size: int | None) -> None:

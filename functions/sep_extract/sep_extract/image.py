@@ -157,18 +157,23 @@ class _Unpacked(io.BytesIO):
         self._ended = False
 
     def read(self, size: int | None = -1) -> bytes:
-        here = self.tell()
+        here = super().tell()
         self._unpack(None if size is None or size < 0 else here + size)
         super().seek(here)
         return super().read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
+        """No further than to the end, as in a GzipFile."""
+        if whence != io.SEEK_SET:
+            here = super().tell()
             self._unpack(None)
-        return super().seek(offset, whence)
+            super().seek(here)
+            return super().seek(offset, whence)
+        self._unpack(offset)
+        return super().seek(min(offset, super().tell()))
 
     def _unpack(self, stop: int | None) -> None:
-        """Up to ``stop``, or else to the end; leaves the position there."""
+        """Up to ``stop``, or else to the end; leaves the position at the end of what is unpacked."""
         there = super().seek(0, io.SEEK_END)
         while not self._ended and (stop is None or there < stop):
             part = self._packed.read(_UNZIP if stop is None else min(_UNZIP, stop - there))

@@ -64,6 +64,13 @@ def test_gzip_is_taken_off(body: bytes, layers: int) -> None:
         assert hdus["SCI"].data.sum() == hdus["ERR"].data.sum() > 0
 
 
+def test_a_gzip_is_unpacked_once(body: bytes) -> None:
+    opened = source(packed := gzip.compress(body, 1))
+    with open_fits(opened) as hdus:
+        assert len(hdus) == 3
+    assert opened.file.taken < 1.1 * len(packed)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
