@@ -6,6 +6,7 @@ any more: until then nothing of it can be sent. Other runs of the stack go on.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,14 +102,22 @@ def in_flight(state: RunState) -> int:
 def _nothing_sends(place: Place, run: str, follower: Follower, on_state: OnState) -> Iterator[None]:
     """Waits until the sender has noticed the cancel, and keeps others from sending.
 
-    Uploads the receipts of a process that was killed on this machine.
+    Warns while there is one. Uploads the receipts of a process that was killed on this machine.
     """
+    is_warned = False
     while True:
         try:
             with Journal(place, run):
                 yield
                 return
         except RunBusyError:
+            if not is_warned:
+                is_warned = True
+                warnings.warn(
+                    f"a command sends run {run!r}: it stops as soon as it reads the cancel; the lease of one "
+                    "that was killed on another machine ends after a minute",
+                    stacklevel=5,
+                )
             on_state(follower.read())
             time.sleep(EVERY_S)
 

@@ -137,7 +137,8 @@ def test_cancel_stops_the_sender_and_nothing_runs_after_it(
     ) as process:
         while get_json(f"{cloud.endpoint}/counts")["accepted"] - start < 20 and process.poll() is None:
             time.sleep(0.005)
-        done = api.cancel("cancelled", f"s3://{RESULTS}")
+        with pytest.warns(UserWarning, match="'cancelled'"):
+            done = api.cancel("cancelled", f"s3://{RESULTS}")
         delivered = sum(cloud.taken(uris).values())
         out, _ = process.communicate(timeout=60)
     assert "cancelled" in out

@@ -106,8 +106,10 @@ def test_it_waits_for_the_sender_of_this_machine(
             pass
 
     monkeypatch.setattr(cancel, "Journal", Busy)
-    cancel.cancel(place, None, "r")
+    with pytest.warns(UserWarning, match="'r'") as said:
+        cancel.cancel(place, None, "r")
     assert entered == [0.0, 2.0, 4.0]
+    assert len(said) == 1
 
 
 def test_a_folder_has_nothing_to_cancel(tmp_path: Path) -> None:
