@@ -378,7 +378,7 @@ def test_cancel_waits_for_the_sender(aws: Place, skyfan: Skyfan, tmp_path: Path)
 
     sender = threading.Thread(target=stop_when_told)
     sender.start()
-    with Queue(aws, FILES[:1]):
+    with Queue(aws, FILES[:1]), pytest.warns(UserWarning, match="'r'"):
         result = skyfan("cancel", "r", "--json")
     sender.join()
     assert "'r'" in stopped[0]
