@@ -45,7 +45,8 @@ def collect(
     changed. Files of the run without a catalog are counted, and listed with reasons in missing.csv; doubtful
     images are counted by reason.
 
-    Exit code: 0 even with such files, 2 wrong use; with --strict 1 if there are any.
+    Exit code: 0 even with such files, 1 if catalogs are damaged, 2 wrong use; with --strict 1 if there are
+    any.
     """
     from ..api import datasets as commands
     from ..progress import Stages
@@ -74,7 +75,8 @@ def collect(
         echo(json.dumps(document, indent=1))
     else:
         _show(done)
-    sys.exit(1 if strict and (done.doubtful or done.left_out) else 0)
+    is_refused = strict and (done.doubtful or done.left_out)
+    sys.exit(1 if is_refused or "damaged" in done.left_out else 0)
 
 
 def _show(done: "Collected") -> None:
@@ -98,3 +100,5 @@ def _show(done: "Collected") -> None:
     if done.left_out:
         kinds = ", ".join(f"{count:,} {state}" for state, count in sorted(done.left_out.items()))
         say(f"not in the data set: {kinds}; listed in {done.missing_file}")
+    if "damaged" in done.left_out:
+        say("Remove the damaged catalogs: the command that made the run then makes them again.")

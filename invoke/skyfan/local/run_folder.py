@@ -89,8 +89,10 @@ class RunFolder:
         its input counts.
         """
         try:
-            written = self.result(uri).stat().st_mtime_ns
+            found = self.result(uri).stat()
         except OSError:
+            return False
+        if not found.st_size:  # left by a crash of the system
             return False
         try:
             version = self.version(uri)
@@ -99,7 +101,7 @@ class RunFolder:
         if version is None:
             return True
         recorded = self._versions.get(uris.key(uri))
-        return version == recorded if recorded else version[1] <= written
+        return version == recorded if recorded else version[1] <= found.st_mtime_ns
 
     def version(self, uri: str) -> Version | None:
         """The version of a local input now; None for any other. Raises OSError if it cannot be read."""

@@ -11,6 +11,7 @@ from ..concurrency import chunks
 from ..storage import uris
 
 if TYPE_CHECKING:
+    from ..storage.listing import Object
     from ..storage.place import Place
 
 Digests = NDArray[np.uint64]
@@ -56,7 +57,7 @@ def find(existing: Digests, wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
 class Watched:
     """The digests of a listing's keys: only groups of it that may have changed are read again."""
 
-    def __init__(self, place: "Place", prefix: str, key: Callable[[str], str | None]) -> None:
+    def __init__(self, place: "Place", prefix: str, key: Callable[["Object"], str | None]) -> None:
         """`key` gives the key of an input, or None for an object that does not count."""
         self._changes, self._key = place.watch(prefix), key
         self._group = np.empty(0, np.int64)
@@ -86,5 +87,5 @@ class Watched:
         for number, objects in self._changes():
             changed.append(number)
             for item in objects:
-                if (key := self._key(item.key)) is not None:
+                if (key := self._key(item)) is not None:
                     yield number, key, item.modified

@@ -102,6 +102,8 @@ def _doubtful(place: Place, run: str) -> Count:
 
 def _files(place: Place, plan: Object) -> int | None:
     """The number of files that a plan's footer states; None if it cannot be read."""
+    if not plan.size:
+        return None
     tail = place.get_range(plan.key, max(0, plan.size - _FOOTER), plan.size)
     try:
         metadata = pq.read_metadata(pa.BufferReader(tail)).metadata

@@ -72,4 +72,7 @@ def _kept_rows(place: Place, key: str, columns: list[str]) -> Iterator[pa.Record
             for batch in file.iter_batches(columns=[*names, "dropped"]):
                 yield batch.filter(pc.is_null(batch["dropped"]))
     except pa.ArrowException as error:
-        raise InputError(f"{place.uri(key)} is not a plan: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{place.uri(key)} is not a plan: {str(error).splitlines()[0]}; the "
+            "`skyfan run` command that added it writes it again"
+        ) from error

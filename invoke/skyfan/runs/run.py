@@ -132,10 +132,10 @@ def as_plan(inputs: Iterable[str] | Plan, access: str = "anonymous") -> Iterator
 
 
 def add_plan(place: Place, run: str, plan: Plan) -> None:
-    """Stores a plan with its run. Adding the same plan again changes nothing."""
-    key = f"runs/{run}/plans/{plan.digest()}.parquet"
-    if place.get(key) is None:
-        place.put(key, plan.path.read_bytes())
+    """Stores a plan with its run. Adding the same plan again mends the stored one if it was damaged."""
+    key, body = f"runs/{run}/plans/{plan.digest()}.parquet", plan.path.read_bytes()
+    if place.get(key) != body:
+        place.put(key, body)
 
 
 def of_uris(names: Iterable[str], path: Path, sizes: Mapping[str, int] | None = None) -> Plan:

@@ -214,7 +214,7 @@ class Follower:
         self._read_keys: set[str] = set()
         """Receipts and Lambda's records that were read; they never change."""
         results = Results.of(self.about["results"], run)
-        self._results = digests.Watched(place, results.prefix, results.key)
+        self._results = digests.Watched(place, results.prefix, results.key_of)
         self._lambda_records: list[tuple[Failure, NDArray[np.uint64]]] = []
         self._file_records: dict[str, tuple[float, Failure]] = {}
 

@@ -70,10 +70,14 @@ class Results:
             return None
         return object_key[len(self.head) : len(object_key) - len(self.tail)]
 
+    def key_of(self, item: "Object") -> str | None:
+        """As key(), and None for an empty result, which a crash of the system may leave: it is missing."""
+        return self.key(item.key) if item.size else None
+
     def list(self, place: "Place") -> Iterator[tuple[str, "Object"]]:
         """Key of the input and object of each result, in the order of `Place.list`."""
         for item in place.list(self.prefix):
-            if (key := self.key(item.key)) is not None:
+            if (key := self.key_of(item)) is not None:
                 yield key, item
 
 

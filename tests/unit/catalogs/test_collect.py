@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from standins import catalogs
 
 from sep_extract.quality import Quality
@@ -20,6 +21,7 @@ from skyfan.catalogs import dataset, images, partitions
 from skyfan.catalogs import spill as spilling
 from skyfan.catalogs.collect import Collected
 from skyfan.catalogs.search import search
+from skyfan.cli import main
 from skyfan.errors import UsageError
 from skyfan.plans import plan
 from skyfan.runs import run as runs
@@ -343,6 +345,8 @@ def test_files_without_sources_are_listed_with_reasons(output: Path) -> None:
     runs.add_plan(Place.at(output), "default", plan.write(output / "plan.parquet", files, {}))
     done = collect(output)
     assert done.left_out == {"damaged": 2, "failed": 1, "unsent": 1}
+    shown = CliRunner().invoke(main, ["collect", "default", "--output", str(output)])
+    assert (shown.exit_code, "Remove the damaged catalogs" in shown.stdout) == (1, True)
     with done.missing_file.open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     truncated, duplicate = (rows[f"archive/hst/{name}_flt.fits.cat.fits"] for name in ("004", "040"))

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from skyfan.engine import Selection
-from skyfan.errors import UsageError
+from skyfan.errors import InputError, UsageError
 from skyfan.plans import plan as plans
-from skyfan.runs import digests, show, state
+from skyfan.runs import digests, overview, show, state
 from skyfan.runs import run as runs
 from skyfan.runs.judge import STATES, Limits
 from skyfan.storage.place import Place
@@ -393,3 +393,26 @@ def test_a_retry_knows_the_pixels_of_the_plan(handmade: Handmade, tmp_path: Path
         (A, "large", 10**8),
         (B, "standard", None),
     ]
+
+
+def test_an_empty_result_is_none(handmade: Handmade) -> None:
+    files = ["s3://b/whole.fits", "s3://b/empty.fits"]
+    handmade.plan(files)
+    for uri in files:
+        handmade.done(uri)
+    (item,) = [item for item in handmade.place.list("runs/r/") if item.key.endswith("empty.fits.cat.fits")]
+    handmade.place.put(item.key, b"")
+    counts = state.read(handmade.place, "r").counts
+    assert (counts["done"], counts["unsent"]) == (1, 1)
+
+
+@pytest.mark.parametrize("length", [0, 1, 500])
+def test_a_damaged_plan_is_written_again(handmade: Handmade, length: int) -> None:
+    handmade.plan(["s3://b/a.fits"])
+    (plan,) = handmade.place.list("runs/r/plans/")
+    handmade.place.put(plan.key, (handmade.place.get(plan.key) or b"")[:length])
+    with pytest.raises(InputError, match=r"not a plan: .*`skyfan run` command that added it"):
+        state.read(handmade.place, "r")
+    assert [run.files for run in overview.read(handmade.place)] == [None]
+    handmade.plan(["s3://b/a.fits"])
+    assert state.read(handmade.place, "r").counts["planned"] == 1
