@@ -19,6 +19,10 @@ _LEAST_SPARE, _MOST_SPARE = 1 / 10, 1 / 5
 _AGAIN_S = 1.0
 
 
+class _LateError(BaseException):
+    """Not an Exception: astropy takes any of these for damage of the file, and goes on."""
+
+
 @contextmanager
 def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[None]:
     """Raise ``error`` inside the ``with`` when only ``spare`` seconds of the invocation remain, or a tenth.
@@ -33,12 +37,17 @@ def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[
     limit = seconds - min(max(spare, _LEAST_SPARE * seconds), _MOST_SPARE * seconds)
 
     def stop(*_: Any) -> None:
-        raise error(f"given up after {limit:.0f} s: only {seconds:.0f} s of the function's time remained")
+        raise _LateError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(limit, 1e-3), _AGAIN_S)
     try:
         yield
+    except _LateError:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise error(
+            f"given up after {limit:.0f} s: only {seconds:.0f} s of the function's time remained"
+        ) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -20,9 +20,9 @@ from ..local import sam
 from ..template import Resolver, Template
 
 PARTS = (template.NAME, "samconfig.toml", "functions", "layers", "build")
-_OMITTED = shutil.ignore_patterns(
-    "__pycache__", "tests", "docs.py", "mutants*", "permissions.py", "structure.py"
-)
+_OMITTED = shutil.ignore_patterns("__pycache__", "tests")
+# Of the folder build, what only a clone needs; as in pyproject.toml.
+_OMITTED_TOOLS = shutil.ignore_patterns("docs.py", "mutants*", "permissions.py", "structure.py")
 # What Lambda keeps for functions without a reservation, or the whole limit of an account that has less.
 _UNRESERVED = 100
 # Exit code of build/new_function.py; its stderr is then written for a person.
@@ -216,10 +216,15 @@ def _write(folder: Path) -> None:
         source, target = template.OWN / part, folder / part
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target, ignore=_OMITTED)
+            shutil.copytree(source, target, ignore=_omitted)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+
+
+def _omitted(folder: str, names: list[str]) -> set[str]:
+    tools = _OMITTED_TOOLS(folder, names) if Path(folder).name == "build" else set()
+    return _OMITTED(folder, names) | tools
 
 
 def _existing(client: Any, stack: str) -> dict[str, str] | None:

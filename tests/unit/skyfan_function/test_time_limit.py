@@ -97,3 +97,16 @@ def test_nothing_is_limited_without_a_context_or_in_another_thread() -> None:
     thread.start()
     thread.join()
     assert len(done) == 2
+
+
+def test_a_reader_that_goes_on_after_any_error_does_not_hide_that_time_is_over() -> None:
+    """As astropy's, which takes any error in a header for damage of the file."""
+
+    def read() -> None:
+        try:
+            time.sleep(LONG)
+        except Exception:
+            pytest.fail("hidden")
+
+    with pytest.raises(TooSlowError), in_time(limited_to(0.05), 0.0, TooSlowError):
+        read()
