@@ -39,7 +39,6 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import boto3  # noqa: E402
 import containers  # noqa: E402
 from standins import aws  # noqa: E402
 
@@ -226,23 +225,14 @@ def where_it_goes(container: Container) -> dict[str, float]:
 def served(path: Path) -> Iterator[str]:
     """An S3 server with the image, and its URL for containers."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with aws.moto("0.0.0.0") as url:
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        for bucket in ("archive", "results"):
-            client.create_bucket(Bucket=bucket)
+    with aws.s3_for_containers() as client:
         body = path.read_bytes()
         client.put_object(
             Bucket="archive",
             Key=path.name.removesuffix(".gz"),
             Body=gzip.decompress(body) if path.suffix == ".gz" else body,
         )
-        yield url.replace("127.0.0.1", containers.gateway())
+        yield client.meta.endpoint_url.replace("127.0.0.1", containers.gateway())
 
 
 def show(results: dict[str, Any]) -> None:

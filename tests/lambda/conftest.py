@@ -68,17 +68,7 @@ def built(stand_in: str, common: Path) -> Path:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[boto3.client]:
     """Client of an S3 server that holds one empty bucket, `archive`, and one for results, `results`."""
-    # All interfaces: containers come in by Docker's bridge.
-    with stand_in_aws.moto("0.0.0.0") as url:
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        for bucket in ("archive", "results"):
-            client.create_bucket(Bucket=bucket)
+    with stand_in_aws.s3_for_containers() as client:
         yield client
 
 

@@ -17,6 +17,7 @@ import boto3
 import containers
 import pytest
 from astropy.table import Table
+from standins import aws as stand_in_aws
 from standins.mast import Mast
 from standins.sky import Sky
 
@@ -70,13 +71,7 @@ def skyfan(
         assert key is not None
         s3.put_object(Bucket="stpubdata", Key=key.lstrip("/"), Body=body, ACL="public-read")
     aws = s3.meta.endpoint_url
-    cloudformation = boto3.client(
-        "cloudformation",
-        endpoint_url=aws,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    cloudformation = stand_in_aws.client("cloudformation", aws)
     cloudformation.create_stack(StackName="survey", TemplateBody=json.dumps(_STACK))
     folder = tmp_path_factory.mktemp("user")
     environment = {

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from .calibrate import Calibration
 from .parts import Part
-from .pixels import Pixels
+from .pixels import Pixels, strips
 from .readout import PixelReader
-from .whole import Tiling, strips
+from .whole import Tiling, height
 
 # Rows of a band of the sample, whose squares must not be torn apart; and pixels of all.
 _BAND, _SAMPLE = 16, 8 << 20
@@ -64,7 +64,7 @@ class Mosaic:
 
     def _overlapping(self) -> Iterator[slice]:
         """All rows, in strips that share two with their neighbours."""
-        return (slice(max(s.start - 2, 0), s.stop) for s in strips(self._rows, self.shape[1]))
+        return (slice(max(s.start - 2, 0), s.stop) for s in strips(self._rows, height(self.shape[1])))
 
     def _survey(self) -> tuple[tuple[slice, slice], NDArray[np.int64]]:
         """Where the first and last usable pixels are, and how many each block has; refuses what has none."""
@@ -72,7 +72,7 @@ class Mosaic:
         usable = np.zeros([-(-n // side) for n in self.shape], np.int64)
         rows, columns = np.zeros(ny, dtype=bool), np.zeros(nx, dtype=bool)
         highest, lowest = -np.inf, np.inf
-        for strip in strips(self._rows, nx):
+        for strip in strips(self._rows, height(nx)):
             pixels = self.read(strip, self._columns)
             used = ~pixels.mask
             highest = max(highest, float(np.max(pixels.data, where=used, initial=-np.inf)))

@@ -97,12 +97,10 @@ def noise_of(
     sources taken out. The blank pixels set the scale of either. ``gain`` is in electrons per unit of
     ``data``; without it the Poisson noise is the error plane's, on the same scale.
     """
-    near = grown(owner > 0)
-    variance, slope = _variance(data, owner, near, noise, error, _LEAST_BLANK)
+    near, blank = _near_and_blank(owner)
+    variance, slope = _variance(data, owner, near, blank, noise, error, _LEAST_BLANK)
     emptied = slope is not None
     poisson = 1 / gain if gain else slope or 0.0
-    blank = owner == 0
-    blank &= ~near
     blank &= variance > 0
     if (number := np.count_nonzero(blank)) < _LEAST_BLANK * np.count_nonzero(owner >= 0):
         return NoiseModel(variance, poisson, SharedNoise(), emptied=emptied)
@@ -123,15 +121,24 @@ def noise_like(
 ) -> NoiseModel:
     """The noise of a part of an image, of which a sample is ``known``; the rest as in noise_of()."""
     least = 0.0 if known.emptied else np.inf
-    variance, _ = _variance(data, owner, grown(owner > 0), noise, error, least)
+    variance, _ = _variance(data, owner, *_near_and_blank(owner), noise, error, least)
     variance *= np.float32(known.scale**2)
     return replace(known, background=variance)
+
+
+def _near_and_blank(owner: NDArray[np.int32]) -> tuple[Mask, Mask]:
+    """Pixels on and near sources, and those of the sky."""
+    near = grown(owner > 0)
+    blank = owner == 0
+    blank &= ~near
+    return near, blank
 
 
 def _variance(
     data: Image,
     owner: NDArray[np.int32],
     near: Mask,
+    blank: Mask,
     noise: float | Image,
     error: Image | None,
     least: float,
@@ -143,7 +150,7 @@ def _variance(
     if error is None:
         variance = np.broadcast_to(np.square(noise, dtype=np.float32), data.shape).copy()
     else:
-        variance, slope = _without_poisson(data, owner, near, error, least)
+        variance, slope = _without_poisson(data, owner, near, blank, error, least)
     variance[owner < 0] = 0
     return variance, slope
 
@@ -160,7 +167,7 @@ def _deviations(data: Image, variance: Image, blank: Mask) -> Image:
 def _some(data: Image, variance: Image, blank: Mask, number: int) -> Image:
     """Deviations of every k-th of a ``number`` of blank pixels, as many as _scatter() asks for."""
     every, seen, found = max(1, number // _ENOUGH), 0, []
-    for rows in strips(len(data)):
+    for rows in strips(slice(0, len(data))):
         where = np.flatnonzero(blank[rows])
         chosen = where[-seen % every :: every]
         seen += len(where)
@@ -173,23 +180,21 @@ def _all_scatter(data: Image, variance: Image, blank: Mask) -> float:
 
 
 def _without_poisson(
-    data: Image, owner: NDArray[np.int32], near: Mask, error: Image, least: float
+    data: Image, owner: NDArray[np.int32], near: Mask, blank: Mask, error: Image, least: float
 ) -> tuple[Image, float | None]:
     """An error plane's variance without the Poisson noise of sources, and that noise per unit of flux.
 
-    On and ``near`` sources it is that of the blank sky around, unless the plane says less. With less than the
-    share ``least`` of blank sky it is left as it is.
+    On and ``near`` sources it is that of the ``blank`` sky around, unless the plane says less. With less than
+    the share ``least`` of blank sky it is left as it is.
     """
     variance, number = np.square(error), int(owner.max(initial=0))
-    blank = owner == 0
-    blank &= ~near
     sky_pixels = np.count_nonzero(blank)
     if number < 1 or not sky_pixels or sky_pixels < least * near.size:
         return variance, None
     side, nx = 4 * _MESH, owner.shape[1]
     excess, light, expected = np.zeros((3, number + 1))
     medians = _medians(variance, blank)
-    for rows in strips(len(owner), side):
+    for rows in strips(slice(0, len(owner)), side):
         level = medians[rows.start // side].repeat(side)[:nx]
         row, column = np.nonzero(owner[rows] > 0)
         source, sky = owner[rows][row, column], level[column]
@@ -241,7 +246,7 @@ def _blocks(data: Image, variance: Image, blank: Mask, scale: float) -> Iterator
     """The sides of blocks, and for each block the sum of the deviations in it and its blank pixels."""
     sums, counts = np.empty((2, data.shape[0] // 2, data.shape[1] // 2), np.float32)
     whole = data.size < _ENOUGH
-    for rows in [slice(0, len(data))] if whole else strips(len(data) // 2 * 2):
+    for rows in [slice(0, len(data))] if whole else strips(slice(0, len(data) // 2 * 2)):
         pixels = _deviations(data[rows], variance[rows], blank[rows]) / np.float32(scale)
         number = blank[rows].astype(np.float32)
         if whole:

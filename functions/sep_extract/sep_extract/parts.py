@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skyfan_function.fits_input import readable
 
 from .image import Image
+from .pixels import strips
 from .planes import shape_of
 
 # Bytes of a plane that are read at once.
@@ -76,12 +77,10 @@ class PartReader:
     ) -> None:
         """Whole rows are read, for they lie one after another."""
         self._image.prefetch_rows(index, rows)
-        at_once = max(1, _BLOCK // (4 * whole[-1]))
-        for start in range(rows.start, rows.stop, at_once):
-            stop = min(start + at_once, rows.stop)
+        for some in strips(rows, max(1, _BLOCK // (4 * whole[-1]))):
             with np.errstate(over="ignore", invalid="ignore"):
-                block = self._rows(index, whole, start, stop)
-                found[start - rows.start : stop - rows.start] = block[:, columns]
+                block = self._rows(index, whole, some.start, some.stop)
+                found[some.start - rows.start : some.stop - rows.start] = block[:, columns]
 
     def _rows(self, index: int, whole: tuple[int, ...], start: int, stop: int) -> NDArray[Any]:
         before = (0,) * (len(whole) - 2)

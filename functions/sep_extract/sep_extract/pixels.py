@@ -59,7 +59,6 @@ def sample(data: Image, mask: Mask) -> NDArray[np.float32]:
     return values[np.isfinite(values)]
 
 
-def strips(rows: int, most: int = _ROWS) -> Iterator[slice]:
-    """Slices of so many rows, of ``most`` each but for the last."""
-    for start in range(0, rows, most):
-        yield slice(start, min(start + most, rows))
+def strips(rows: slice, most: int = _ROWS) -> Iterator[slice]:
+    """Successive slices of rows, or columns, of ``most`` each but for the last."""
+    return (slice(at, min(at + most, rows.stop)) for at in range(rows.start, rows.stop, most))

@@ -20,7 +20,7 @@ from .event import Config
 from .extract import Measurement, Plane, measure, measure_plane, no_sources, unit_of
 from .meshes import Meshes, mesh_row
 from .noise import NoiseModel
-from .pixels import Image, Pixels
+from .pixels import Image, Pixels, strips
 
 Ints = NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class Tiling:
 
     def cores(self, side: int) -> Iterator[slice]:
         """The cores along a side of the image."""
-        return (slice(start, min(start + self.core, side)) for start in range(0, side, self.core))
+        return strips(slice(0, side), self.core)
 
 
 TILING = Tiling()
@@ -67,10 +67,9 @@ class Parts(Protocol):
         """The pixels of a part."""
 
 
-def strips(rows: slice, width: int, multiple: int = 1) -> Iterator[slice]:
-    """Successive rows, as many as are read at once, in a ``multiple``."""
-    height = max(1, _STRIP // (width * multiple)) * multiple
-    return (slice(at, min(at + height, rows.stop)) for at in range(rows.start, rows.stop, height))
+def height(width: int, multiple: int = 1) -> int:
+    """How many rows of so many columns are read at once: a ``multiple``."""
+    return max(1, _STRIP // (width * multiple)) * multiple
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,7 @@ def _meshes(parts: Parts, config: Config, step: float) -> tuple[Meshes, Image, t
     across, along = across[across >= rows.start], along[along >= columns.start]
     root = np.full((len(across), len(along)), np.float32(np.nan))
     levels, noise = [], []
-    for strip in strips(rows, columns.stop - columns.start, size):
+    for strip in strips(rows, height(columns.stop - columns.start, size)):
         pixels = parts.read(strip, columns)
         hidden = pixels.mask if pixels.saturated is None else pixels.mask | pixels.saturated
         spread = None
