@@ -2,9 +2,9 @@
 
     python -m standins.bucket FOLDER --latency 0.03 --rate 78e6
 
-Answers HEAD, GET with ranges, ETag and If-Match as S3 does, and PUT, but forgets what is put. The latency is
-added to each request, the rate is shared by all. Its first line of output is its URL; GET /requests returns
-what was asked since the last time, as a JSON list.
+Answers HEAD, GET with ranges, ETag and If-Match as S3 does, lists of 1,000 keys, and PUT, but forgets what is
+put unless told to keep it. The latency is added to each request, the rate is shared by all. Its first line of
+output is its URL; GET /requests returns what was asked since the last time, as a JSON list.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import json
 import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
 
 LATENCY_S, BYTES_PER_S = 0.03, 78e6
 """As an environment of Lambda has it: the rate is that of one with less than 2 GB of memory."""
@@ -29,11 +31,14 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 1 << 17
 _SLACK_S = 0.02
 _REASON = {200: "OK", 206: "Partial Content", 404: "Not Found", 412: "Precondition Failed", 416: "No Range"}
+_KEYS_PER_LIST = 1000
+_META = "x-amz-meta-"
+_FOREVER_S = 3600.0
 
 
 @dataclass
 class Request:
-    """One request for a file; ``sent`` are the bytes of its body.
+    """One request for a file; ``sent`` are the bytes of its body. The method of a list is LIST.
 
     Times are seconds of one clock; a request that has not ended ends at infinity.
     """
@@ -43,6 +48,11 @@ class Request:
     start: int = 0
     sent: int = 0
     status: int = 0
+    """0: the connection is closed without a reply."""
+    rate: float = math.inf
+    """Bytes per second of the body; 0: half of it comes, and then nothing."""
+    received: int = 0
+    """Bytes of what is put."""
     began: float = 0.0
     ended: float = math.inf
 
@@ -66,6 +76,14 @@ def waits(requests: list[Request]) -> int:
 
 
 @dataclass
+class Stored:
+    """An object: its content, and the headers that are sent with it."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass
 class Bucket:
     """The server and what it was asked for.
 
@@ -80,6 +98,9 @@ class Bucket:
     """Bytes per second; 0: no limit."""
     requests: list[Request] = field(default_factory=list)
     spoil: Callable[[Request, dict[str, str], bytes], bytes] | None = None
+    keeps: bool = False
+    """What is put, in ``stored``."""
+    stored: dict[str, Stored] = field(default_factory=dict)
     _free: float = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,69 +115,160 @@ class Bucket:
                     self.requests.clear()
                     await self._write(writer, 200, {"Content-Length": str(len(body))}, body)
                     continue
-                await reader.readexactly(int(headers.get("content-length", 0)))
-                await self._answer(writer, Request(method, unquote(path), began=time.monotonic()), headers)
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                path, _, query = path.partition("?")
+                request = Request(method, unquote(path).lstrip("/").partition("/")[2], received=len(body))
+                request.began = time.monotonic()
+                await self._answer(writer, request, headers | dict(parse_qsl(query)), body)
         writer.close()
 
-    async def _answer(self, writer: asyncio.StreamWriter, request: Request, wanted: dict[str, str]) -> None:
+    async def _answer(
+        self, writer: asyncio.StreamWriter, request: Request, wanted: dict[str, str], sent: bytes
+    ) -> None:
         self.requests.append(request)
-        request.key = request.key.lstrip("/").partition("/")[2]
-        request.status, headers, body = self._reply(request, wanted)
+        if "list-type" in wanted:
+            request.method, request.key = "LIST", wanted.get("prefix", "")
+        request.status, headers, body = self._reply(request, wanted, sent)
         if self.spoil:
             body = self.spoil(request, headers, body)
         await asyncio.sleep(self.latency)
         if request.method == "HEAD":
             body = b""
+        if not request.status:
+            raise ConnectionError("spoiled: no reply")
         try:
             request.sent = len(body)
-            await self._write(writer, request.status, headers, body)
+            await self._write(writer, request.status, headers, body, request.rate)
         finally:
             request.ended = time.monotonic()
         if len(body) < int(headers["Content-Length"]) and request.method != "HEAD":
             raise ConnectionError("spoiled: the body ends early")
 
-    def _reply(self, request: Request, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def put(self, key: str, body: bytes, wanted: dict[str, str]) -> str:
+        """Keep an object; returns its ETag."""
+        kept = {name: value for name, value in wanted.items() if name.startswith(_META)}
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        modified = formatdate(time.time(), usegmt=True)
+        self.stored[key] = Stored(body, {"ETag": etag, "Last-Modified": modified, **kept})
+        return etag
+
+    def _reply(
+        self, request: Request, wanted: dict[str, str], sent: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        if request.method == "LIST":
+            return self._list(wanted)
         if request.method == "PUT":
-            return 200, {"ETag": '"forgotten"', "Content-Length": "0"}, b""
-        path = self.folder / request.key
-        if not path.is_file():
+            if "if-none-match" in wanted and request.key in self.stored:
+                return 412, {"Content-Length": "0"}, b""
+            etag = self.put(request.key, sent, wanted) if self.keeps else '"forgotten"'
+            return 200, {"ETag": etag, "Content-Length": "0"}, b""
+        path, stored = self.folder / request.key, self.stored.get(request.key)
+        if stored is None and not path.is_file():
             return 404, {"Content-Length": "0"}, b""
-        stat = path.stat()
-        headers = {
-            "ETag": f'"{stat.st_size:x}-{stat.st_mtime_ns:x}"',
-            "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
-            "Accept-Ranges": "bytes",
-        }
+        headers, size = (stored.headers, len(stored.body)) if stored else _described(path)
+        headers = {**headers, "Accept-Ranges": "bytes"}
         if wanted.get("if-match", headers["ETag"]) != headers["ETag"]:
             return 412, {"Content-Length": "0"}, b""
-        start, stop, status = 0, stat.st_size, 200
+        start, stop, status = 0, size, 200
         if match := _RANGE.fullmatch(wanted.get("range", "")):
             start, status = int(match[1]), 206
             stop = min(int(match[2]) + 1, stop) if match[2] else stop
-            if start >= stat.st_size:
+            if start >= size:
                 return 416, {"Content-Length": "0"}, b""
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stat.st_size}"
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         request.start = start
         headers["Content-Length"] = str(stop - start)
         if request.method == "HEAD":
             return status, headers, b""
+        if stored:
+            return status, headers, stored.body[start:stop]
         with path.open("rb") as file:
             file.seek(start)
             return status, headers, file.read(stop - start)
 
+    def _list(self, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """A page of keys, or of the folders below a prefix."""
+        prefix, delimiter = wanted.get("prefix", ""), wanted.get("delimiter", "")
+        after = wanted.get("continuation-token") or wanted.get("start-after", "")
+        sizes = {key: (stored.headers, len(stored.body)) for key, stored in self.stored.items()}
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        sizes |= {path.relative_to(self.folder).as_posix(): _described(path) for path in files}
+        keys = sorted(key for key in sizes if key.startswith(prefix))
+        folders: set[str] = set()
+        if delimiter:
+            folders = {
+                prefix + key[len(prefix) :].partition("/")[0] + "/"
+                for key in keys
+                if "/" in key[len(prefix) :]
+            }
+            keys = [key for key in keys if "/" not in key[len(prefix) :]]
+        keys = [key for key in keys if key > after]
+        page = keys[: int(wanted.get("max-keys", _KEYS_PER_LIST))]
+        body = listed(
+            prefix,
+            [(key, *sizes[key]) for key in page],
+            folders=sorted(folders),
+            token=page[-1] if len(page) < len(keys) else "",
+        )
+        return 200, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body
+
     async def _write(
-        self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str], body: bytes
+        self,
+        writer: asyncio.StreamWriter,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        rate: float = math.inf,
     ) -> None:
         lines = [f"HTTP/1.1 {status} {_REASON.get(status, '')}", *(f"{k}: {v}" for k, v in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        for at in range(0, len(body), _PIECE):
-            piece = memoryview(body)[at : at + _PIECE]
+        if not rate:
+            writer.write(body[: len(body) // 2])
+            await asyncio.sleep(_FOREVER_S)
+        step = _PIECE if rate == math.inf else 100
+        for at in range(0, len(body), step):
+            piece = memoryview(body)[at : at + step]
+            await asyncio.sleep(step / rate)
             if self.rate:
                 # Sleeps are too long by a millisecond or so, which the next pieces make up for.
                 self._free = max(self._free, time.monotonic() - _SLACK_S) + len(piece) / self.rate
                 await asyncio.sleep(self._free - time.monotonic())
             writer.write(piece)
             await writer.drain()
+
+
+def _described(path: Path) -> tuple[dict[str, str], int]:
+    """Headers and size of a file."""
+    stat = path.stat()
+    etag = f'"{stat.st_size:x}-{stat.st_mtime_ns:x}"'
+    return {"ETag": etag, "Last-Modified": formatdate(stat.st_mtime, usegmt=True)}, stat.st_size
+
+
+def listed(
+    prefix: str,
+    objects: list[tuple[str, dict[str, str], int]],
+    folders: Iterable[str] = (),
+    token: str = "",
+) -> bytes:
+    """One page of a list as S3 writes it: key, headers and size of each object."""
+    items = [
+        f"<Contents><Key>{escape(key)}</Key><LastModified>{_iso(headers['Last-Modified'])}</LastModified>"
+        f"<ETag>{escape(headers['ETag'])}</ETag><Size>{size}</Size></Contents>"
+        for key, headers, size in objects
+    ]
+    items += [f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
+    following = f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else ""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
+        f"<Prefix>{escape(prefix)}</Prefix><KeyCount>{len(items)}</KeyCount><MaxKeys>1000</MaxKeys>"
+        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{following}{''.join(items)}"
+        "</ListBucketResult>"
+    ).encode()
+
+
+def _iso(date: str) -> str:
+    return parsedate_to_datetime(date).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from sep_extract.chip import Chip, chips
 from sep_extract.event import Request as Extraction
 from sep_extract.handler import process as extract
 from sep_extract.image import open_image
-from skyfan_function import s3_object
-from skyfan_function.errors import InputNotFoundError, StorageError
+from skyfan_function import patience, s3_object
+from skyfan_function.errors import FunctionError, InputNotFoundError, StorageError
 from skyfan_function.event import Request as Event
 from skyfan_function.fits_input import open_fits
 from skyfan_function.handler import Job
@@ -56,6 +57,14 @@ def body(bucket: Bucket) -> bytes:
 
 def x() -> Any:
     return open_input("s3://b/x")
+
+
+@contextmanager
+def unreadable_x(error: type[FunctionError], words: str) -> Iterator[Source]:
+    """An opened x that cannot be read to its end."""
+    with pytest.raises(error, match=words) as caught, x() as source:
+        yield source
+    assert caught.value.cure == ("retry" if error is StorageError else "never")
 
 
 def read_all(source: Source, steps: int = 10) -> bytes:
@@ -165,14 +174,13 @@ def half(request: Request, _: dict[str, str], reply: bytes) -> bytes:
     ],
 )
 def test_an_error_in_the_background_has_its_name_when_its_bytes_are_read(
-    bucket: Bucket, small: None, body: bytes, spoil: Spoil, error: type[Exception], words: str
+    bucket: Bucket, small: None, body: bytes, spoil: Spoil, error: type[FunctionError], words: str
 ) -> None:
     bucket.spoil = spoil
-    with x() as source:
+    with unreadable_x(error, words) as source:
         source.prefetch([(0, SIZE)], SIZE)
         assert source.file.read(15_000) == body[:15_000]
-        with pytest.raises(error, match=words):
-            source.file.read()
+        source.file.read()
 
 
 def test_a_range_that_breaks_off_is_fetched_again(bucket: Bucket, small: None, body: bytes) -> None:
@@ -191,11 +199,10 @@ def test_a_range_that_breaks_off_is_fetched_again(bucket: Bucket, small: None, b
 
 
 def test_a_new_version_is_refused_in_the_background(bucket: Bucket, small: None, body: bytes) -> None:
-    with x() as source:
+    with unreadable_x(StorageError, "changed while it was being read") as source:
         os.utime(bucket.folder / "x", (1, 1))
         source.prefetch([(0, SIZE)])
-        with pytest.raises(StorageError, match="changed while it was being read"):
-            source.file.read()
+        source.file.read()
     assert {request.status for request in bucket.requests} == {206, 412}
 
 
@@ -221,7 +228,51 @@ def test_a_server_that_ignores_if_match_mixes_no_versions(
         return reply
 
     bucket.spoil = spoil
-    with x() as source, pytest.raises(StorageError, match="changed while it was being read"):
+    with unreadable_x(StorageError, "changed while it was being read") as source:
+        source.file.read()
+
+
+def test_an_error_is_raised_whatever_a_reader_takes_it_for(bucket: Bucket, small: None, body: bytes) -> None:
+    def hidden() -> None:
+        with x() as source:
+            bucket.spoil = status(404)
+            with suppress(InputNotFoundError):
+                source.file.read()
+
+    def named_otherwise() -> None:
+        with x() as source:
+            try:
+                source.file.read()
+            except InputNotFoundError:
+                raise OSError("damaged") from None
+
+    for reader in (hidden, named_otherwise):
+        with pytest.raises(InputNotFoundError):
+            reader()
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_body_of_another_length_than_its_headers_say_is_the_store_s_fault(
+    bucket: Bucket, small: None, body: bytes, change: int
+) -> None:
+    def other_length(times: float) -> Spoil:
+        left = [times]
+
+        def spoil(request: Request, headers: dict[str, str], reply: bytes) -> bytes:
+            if left[0] <= 0:
+                return reply
+            left[0] -= 1
+            reply = reply[:change] if change < 0 else reply + b"x"
+            headers["Content-Length"] = str(len(reply))
+            return reply
+
+        return spoil
+
+    bucket.spoil = other_length(2)
+    with x() as source:
+        assert source.file.read() == body
+    bucket.spoil = other_length(math.inf)
+    with unreadable_x(StorageError, "bytes came instead of") as source:
         source.file.read()
 
 
@@ -232,23 +283,20 @@ def test_without_an_etag_size_and_date_are_the_version(bucket: Bucket, small: No
 
     bucket.spoil = spoil
     os.utime(bucket.folder / "x", (1e9, 1e9))
-    with x() as source:
+    with unreadable_x(StorageError, "changed while it was being read") as source:
         assert source.version == f"size={SIZE} modified=1000000000"
         assert source.file.read(20_000) == body[:20_000]
         os.utime(bucket.folder / "x", (2e9, 2e9))
-        with pytest.raises(StorageError, match="changed while it was being read"):
-            source.file.read()
+        source.file.read()
 
 
 def test_a_connection_that_stalls_is_given_up(
     bucket: Bucket, small: None, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with x() as source:
+    with unreadable_x(StorageError, r"b/x: no complete answer within 0\.3 s") as source:
         bucket.latency = 3600
-        monkeypatch.setattr(s3_object, "_PATIENCE_S", 0.05)
-        with pytest.raises(StorageError, match=r"s3://b/x: .* did not come within 0\.05 s") as caught:
-            source.file.read()
-        assert caught.value.cure == "retry"
+        monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
+        source.file.read()
 
 
 def test_a_child_works_while_ranges_are_fetched(bucket: Bucket, small: None, body: bytes) -> None:

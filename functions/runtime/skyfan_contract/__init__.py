@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import md5
 from math import isqrt
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
@@ -147,6 +148,11 @@ def shortened(text: str, length: int) -> str:
 def without_passwords(text: str) -> str:
     """A text without the users and passwords in its URLs."""
     return re.sub(r"(?<=://)[^/\s]+@", "", text)
+
+
+def is_digest(etag: str | None, body: bytes) -> bool:
+    """Whether an ETag is the MD5 of an object's content, as S3's is without KMS key and parts."""
+    return (etag or "").strip('"') == md5(body, usedforsecurity=False).hexdigest()
 
 
 def mark_key(doubts: str, key: str) -> str:

@@ -30,6 +30,7 @@ from .errors import (
 )
 from .event import Request, checked_run
 from .failures import described, record, record_uri
+from .patience import of_invocation
 from .s3_client import prepare
 from .storage import Source, open_input, origin_of, output_uri, prove_writable, read_own, replaces, write
 from .time_limit import SPARE_S, in_time
@@ -84,6 +85,10 @@ def lambda_handler(
     """
 
     def handler(event: Any, context: Any) -> dict[str, Any]:
+        with of_invocation(context):
+            return answer(event, context)
+
+    def answer(event: Any, context: Any) -> dict[str, Any]:
         one = partial(_answer, process, request, context)
         if isinstance(event, Mapping) and "inputs" in event:
             from . import batch

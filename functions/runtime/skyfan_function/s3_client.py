@@ -14,12 +14,13 @@ from skyfan_contract import OUTPUT, Access
 from .errors import AccessDeniedError, ConfigurationError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Store
+    from obstore.store import ClientConfig, RetryConfig, S3Store
 
 # Variables that a client reads.
 _READ = re.compile(r"AWS_|SSL_|.*_proxy$", re.IGNORECASE)
 # An anonymous request must go to the bucket's own region, wherever the caller is configured to be.
 _BUCKET_REGION = {"stpubdata": "us-east-1"}
+RETRIES: RetryConfig = {"max_retries": 5}
 # All certificates that the systems of Lambda trust, in one file: Amazon Linux, and Debian for the tests.
 _BUNDLES = ("/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt")
 
@@ -45,7 +46,9 @@ def _client(bucket: str, access: Access, variables: tuple[tuple[str, str], ...])
     options: dict[str, Any] = {"region": _BUCKET_REGION.get(bucket, own_region())}
     if access == "anonymous":
         options["skip_signature"] = True
-    elif not os.environ.get("AWS_ACCESS_KEY_ID"):
+    else:
+        options["checksum_algorithm"] = "SHA256"  # of what is put, by which S3 refuses damaged bytes
+    if access != "anonymous" and not os.environ.get("AWS_ACCESS_KEY_ID"):
         options["credential_provider"] = _profile_credentials()
     if access == "requester-pays":
         options["request_payer"] = True
@@ -57,7 +60,7 @@ def _client(bucket: str, access: Access, variables: tuple[tuple[str, str], ...])
     }
     if certificates := os.environ.get("AWS_CA_BUNDLE"):  # as the local engine sets it
         client["root_certificate"] = _certificates(certificates)
-    return S3Store(bucket, client_options=client, retry_config={"max_retries": 5}, **options)
+    return S3Store(bucket, client_options=client, retry_config=RETRIES, **options)
 
 
 def _certificates(path: str) -> str:

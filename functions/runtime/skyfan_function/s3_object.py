@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from . import patience
+from .errors import FunctionError
+
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import S3Store
@@ -26,8 +29,6 @@ _STREAMS = 4
 _HELD = (_STREAMS + 2) * _PART
 # Read-ahead that was never read to its end, as of the headers of extensions that are skipped.
 _KEPT = 64
-# Seconds for a range with all its retries: a connection that stalls must not outlast the shortest time limit.
-_PATIENCE_S = 50.0
 
 Errors = Callable[[], AbstractContextManager[None]]
 Range = tuple[int, int]
@@ -60,14 +61,17 @@ class S3Object(io.RawIOBase):
         self._memory, self._position = _HELD, 0
         try:
             with errors():
-                first = self._result(self._pool.submit(self._open))
+                first = patience.result(self._pool.submit(self._open))
         except BaseException:
             self.close()
             raise
         self.meta: ObjectMeta = first.meta
         self.size: int = self.meta["size"]
-        etag = self.meta["e_tag"]
-        self._match: GetOptions = {"if_match": etag} if etag else {}
+        etag = self.meta["e_tag"] or "W/"
+        # No weak ETag matches, not even itself; each reply is compared anyway.
+        self._match: GetOptions = {} if etag.startswith("W/") else {"if_match": etag}
+        self.failed: FunctionError | None = None
+        """The error of the last read that failed, whatever the reader above has made of it."""
         # In the order in which they will be read.
         self._parts: list[_Part] = []
         self._ahead: list[_Part] = []
@@ -96,8 +100,12 @@ class S3Object(io.RawIOBase):
         if not view:
             return 0
         part = self._find(self._position) or self._read_ahead(len(view))
-        with self._errors():
-            body = self._fetched(part)
+        try:
+            with self._errors():
+                body = self._fetched(part)
+        except FunctionError as error:
+            self.failed = error
+            raise
         offset = self._position - part.start
         count = min(len(view), len(part) - offset)
         view[:count] = body[offset : offset + count]
@@ -172,14 +180,7 @@ class S3Object(io.RawIOBase):
                 self._begin(part)
             body = part.body
         assert body is not None
-        fetched: memoryview = self._result(body)
-        return fetched
-
-    def _result(self, future: Future[Any]) -> Any:
-        try:
-            return future.result(_PATIENCE_S)
-        except TimeoutError:
-            raise TimeoutError(f"a range did not come within {_PATIENCE_S:g} s; try again") from None
+        return patience.result(body)
 
     def _make_room(self, part: _Part) -> None:
         """Let go of what was announced before ``part`` and has not been read."""
@@ -247,8 +248,11 @@ class S3Object(io.RawIOBase):
                 if (version(reply.meta), reply.meta["size"]) != (version(self.meta), self.size):
                     raise PreconditionError(f"{self._key}: a reply is of another version")
             try:
-                return memoryview(reply.bytes())
-            except GenericError:  # obstore retries until a reply begins, not when it breaks off
+                body = memoryview(reply.bytes())
+                if len(body) == len(part):
+                    return body
+                raise GenericError(f"{len(body)} bytes came instead of {len(part)}")
+            except GenericError:  # obstore retries until a reply begins, not what is wrong with its body
                 if last_try or self.closed:
                     raise
             reply = None

@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from urllib.parse import quote, unquote
 
-from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, key_of
+from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, is_digest, key_of
 
 from .errors import (
     AccessDeniedError,
@@ -26,11 +26,14 @@ from .errors import (
     OutputRefusedError,
     StorageError,
 )
+from .patience import within
 from .s3_client import client_of, endpoint_url, own_region
 from .s3_object import BLOCK, Range, S3Object, version
 
 _KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
 _proven: set[str] = set()
+# Buckets whose ETags are no digests.
+_undigested: set[str] = set()
 # Name of the metadata of an object that says what it was made from.
 _ORIGIN = "skyfan-origin"
 
@@ -87,8 +90,21 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
         return
     store, key = client_of(uri, access)
     raw = S3Object(store, key, partial(_s3_errors, uri, access))
-    with io.BufferedReader(raw, BLOCK) as buffered:
+    with io.BufferedReader(raw, BLOCK) as buffered, _unhidden(raw):
         yield Source(uri, buffered, raw.size, version(raw.meta))
+
+
+@contextmanager
+def _unhidden(raw: S3Object) -> Iterator[None]:
+    """Raise the error of a read that failed inside the ``with``, whatever a reader of FITS took it for."""
+    try:
+        yield
+    except Exception as exc:
+        if raw.failed is not None and raw.failed is not exc:
+            raise raw.failed from exc
+        raise
+    if raw.failed is not None:
+        raise raw.failed
 
 
 def write(uri: str, body: bytes, origin: str = "") -> None:
@@ -108,20 +124,20 @@ def write(uri: str, body: bytes, origin: str = "") -> None:
                 part.unlink()
             raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
         return
-    import obstore
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-    store, key = client_of(uri, "signed")
     try:
-        obstore.put(store, key, body, use_multipart=False, attributes=_attributes(origin))
+        _put(uri, body, origin, "overwrite")
     except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError) as exc:
         said = ": ".join(re.findall("<(?:Code|Message)>(.*?)</", str(exc))[:2]) or _first_line(exc)
-        if "Expired" in said or "TooSkewed" in said:
+        if _may_pass(exc):
             raise StorageError(f"cannot write {uri}: {said}") from exc
         raise OutputRefusedError(
             f"cannot write {uri}: {said}; the function needs s3:PutObject there, and kms:GenerateDataKey "
             "for a bucket with a KMS key"
         ) from exc
+    except FunctionError:
+        raise
     except Exception as exc:
         if elsewhere := _elsewhere(uri, exc):
             raise OutputRefusedError(f"cannot write {uri}: {elsewhere}") from exc
@@ -134,11 +150,8 @@ def replaces(uri: str, body: bytes, origin: str = "") -> bool:
         existed = _path(uri).exists()
         write(uri, body, origin)
         return existed
-    import obstore
-
-    store, key = client_of(uri, "signed")
     with suppress(Exception):  # there is one, or an error that write() gets past or explains
-        obstore.put(store, key, body, use_multipart=False, mode="create", attributes=_attributes(origin))
+        _put(uri, body, origin, "create")
         return False
     write(uri, body, origin)
     return True
@@ -152,7 +165,7 @@ def origin_of(uri: str) -> str:
 
     store, key = client_of(uri, "signed")
     try:
-        return obstore.get(store, key, options={"head": True}).attributes.get(_ORIGIN, "")
+        return within(lambda: obstore.get(store, key, options={"head": True}).attributes.get(_ORIGIN, ""))
     except Exception:  # no such object, for one: its input is processed
         return ""
 
@@ -167,7 +180,7 @@ def read_own(uri: str) -> bytes | None:
     store, key = client_of(uri, "signed")
     try:
         with _s3_errors(uri, "signed"):
-            return bytes(obstore.get(store, key).bytes())
+            return within(lambda: bytes(obstore.get(store, key).bytes()))
     except InputNotFoundError:
         return None
 
@@ -202,8 +215,26 @@ def output_uri(run: str, key: str, variable: str = OUTPUT) -> str:
     )
 
 
-def _attributes(origin: str) -> dict[str, str] | None:
-    return {_ORIGIN: origin} if origin else None
+def _put(uri: str, body: bytes, origin: str, mode: Literal["create", "overwrite"]) -> None:
+    """Write an object and see that it is what was sent.
+
+    The request carries its SHA-256, by which S3 refuses what was damaged on the way. The ETag of the reply is
+    the MD5 of what is stored; where it is not, as in a bucket with a KMS key, the object is read once.
+    """
+    import obstore
+
+    store, key = client_of(uri, "signed")
+    attributes = {_ORIGIN: origin} if origin else None
+    reply = within(
+        lambda: obstore.put(store, key, body, use_multipart=False, mode=mode, attributes=attributes)
+    )
+    bucket = uri.split("/")[2]
+    if is_digest(reply["e_tag"], body) or bucket in _undigested:
+        return
+    with suppress(AccessDeniedError):  # of marks and records: the checksum in the request has to do
+        if read_own(uri) != body:
+            raise StorageError(f"cannot write {uri}: what is stored is not what was sent")
+        _undigested.add(bucket)
 
 
 def _path(uri: str) -> Path:
@@ -256,6 +287,8 @@ def _s3_errors(uri: str, access: Access) -> Iterator[None]:
     except (FileNotFoundError, s3.NotFoundError) as exc:
         raise InputNotFoundError(f"{uri}: no such object") from exc
     except (s3.PermissionDeniedError, s3.UnauthenticatedError) as exc:
+        if _may_pass(exc):
+            raise StorageError(f"cannot read {uri}: {_first_line(exc)}") from exc
         raise AccessDeniedError(
             f"{uri}: access denied with access '{access}'; it may be proprietary, "
             "or the bucket may want 'signed' or 'requester-pays'"
@@ -268,6 +301,11 @@ def _s3_errors(uri: str, access: Access) -> Iterator[None]:
         if elsewhere := _elsewhere(uri, exc):
             raise AccessDeniedError(f"cannot read {uri}: {elsewhere}") from exc
         raise StorageError(f"cannot read {uri}: {_first_line(exc)}") from exc
+
+
+def _may_pass(exc: Exception) -> bool:
+    """Whether S3 refused a request for its time or its credentials' age, and not for what they may do."""
+    return bool(re.search("Expired|TooSkewed", str(exc)))
 
 
 def _elsewhere(uri: str, exc: BaseException) -> str:

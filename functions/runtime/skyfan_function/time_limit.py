@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import FunctionError
+from . import patience
+from .errors import FunctionError, StorageError
 
 SPARE_S = 5.0
 """Seconds of an invocation that results and records may take."""
@@ -27,6 +28,7 @@ class _LateError(BaseException):
 def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[None]:
     """Raise ``error`` inside the ``with`` when only ``spare`` seconds of the invocation remain, or a tenth.
 
+    If most of the time went into waiting for the store, it is StorageError: no larger function is faster.
     Without a context, and outside the main thread, which alone can be interrupted, nothing is limited.
     """
     remaining = getattr(context, "get_remaining_time_in_millis", None)
@@ -35,6 +37,8 @@ def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[
         return
     seconds = remaining() / 1000
     limit = seconds - min(max(spare, _LEAST_SPARE * seconds), _MOST_SPARE * seconds)
+
+    waited = patience.waited()
 
     def stop(*_: Any) -> None:
         raise _LateError
@@ -45,6 +49,10 @@ def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[
         yield
     except _LateError:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if (waited := patience.waited() - waited) > limit / 2:
+            raise StorageError(
+                f"given up after {limit:.0f} s, {waited:.0f} s of which the store took to answer; try again"
+            ) from None
         raise error(
             f"given up after {limit:.0f} s: only {seconds:.0f} s of the function's time remained"
         ) from None

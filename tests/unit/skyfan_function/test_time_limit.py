@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from skyfan_contract import key_of
-from skyfan_function import batch
-from skyfan_function.errors import OutOfTimeError, TooSlowError
+from skyfan_function import batch, patience
+from skyfan_function.errors import OutOfTimeError, StorageError, TooSlowError
 from skyfan_function.handler import Job, lambda_handler
 from skyfan_function.time_limit import in_time
 
@@ -47,6 +47,22 @@ def test_an_input_that_takes_too_long_is_a_failure_with_a_record(out: Path, put:
     assert record["requestContext"]["condition"] == "PermanentFailure"
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
     assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_a_store_that_is_slow_is_no_reason_for_a_larger_function(out: Path, put: Put) -> None:
+    def waits(job: Job[Any]) -> dict[str, Any]:
+        return patience.within(lambda: time.sleep(LONG)) or {}
+
+    with pytest.raises(StorageError) as caught:
+        lambda_handler(waits)({"input": put("slow")}, limited_to(0.2))
+    assert caught.value.cure == "retry"
+
+
+def test_no_call_to_the_store_outlasts_the_invocation() -> None:
+    began = time.monotonic()
+    with patience.of_invocation(limited_to(1.3)), pytest.raises(TimeoutError, match=r"within 0\.[23]"):
+        patience.within(lambda: time.sleep(LONG))
+    assert time.monotonic() - began < patience.PATIENCE_S
 
 
 def test_in_a_batch_only_the_first_had_all_the_time(out: Path, put: Put) -> None:
