@@ -1,6 +1,7 @@
 """Make a layer: python build/layer.py FOLDER ARCHITECTURE OUTPUT. Called by its Makefile, from sam build.
 
-FOLDER holds requirements.txt (a lock with hashes) and layer.toml; OUTPUT/python is made anew.
+FOLDER holds requirements.txt (a lock with hashes), layer.toml, and the licence texts that wheels lack;
+OUTPUT/python is made anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import budget
 import compile as compiler
 import interpreter
+import notices
 import prune
 import replace
 import resolve
@@ -32,6 +34,7 @@ def build(folder: Path, architecture: str, output: Path) -> str:
         folder / "requirements.txt", tree, settings["python"], settings["platforms"][architecture]
     )
     prune.prune(tree, settings["prune"]["remove"], settings["prune"]["keep"])
+    notices.add(tree, folder / "licences")
     replace.replace(tree, settings["replace"])
     strip.strip(tree)
     version = compiler.compile_tree(tree, settings["python"], _MOUNT)
@@ -58,6 +61,7 @@ def main(arguments: list[str]) -> int | str:
         budget.BudgetError,
         compiler.CompileError,
         interpreter.InterpreterError,
+        notices.NoticeError,
         prune.PruneError,
         replace.ReplaceError,
         resolve.ResolveError,
