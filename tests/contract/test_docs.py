@@ -86,7 +86,11 @@ def test_the_citation_and_sep_extract_name_this_version() -> None:
     project = tomllib.loads((docs.ROOT / "pyproject.toml").read_text())["project"]
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
+    (deployed,) = re.findall(
+        r'SkyfanVersion:\n.*\n    Value: "(.*)"', (docs.ROOT / "template.yaml").read_text()
+    )
     assert citation["version"] == sep_extract.__version__ == project["version"]
+    assert deployed == project["version"]
     assert citation["license"] == project["license"]
     assert citation["authors"] == project["authors"]
 

@@ -145,9 +145,12 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
+_USER = re.compile(r"""(?<=://)[^/\s]+@|(?<![\w/:])[^/\s:@"'{}]+:[^/\s@"'{}]+@""")
+
+
 def without_passwords(text: str) -> str:
-    """A text without the users and passwords in its URLs."""
-    return re.sub(r"(?<=://)[^/\s]+@", "", text)
+    """A text without the users and passwords in its URLs, also in those that lack a scheme."""
+    return _USER.sub("", text)
 
 
 def is_digest(etag: str | None, body: bytes) -> bool:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..doctor.diagnosis import doctor
     from ..engine import AwsOptions, LocalOptions, SamOptions, Selection
     from ..plans.make import PlanOptions, plan
     from ..task import Task
@@ -28,6 +29,7 @@ __all__ = [
     "cancel",
     "collect",
     "costs",
+    "doctor",
     "follow",
     "history",
     "plan",
@@ -42,6 +44,7 @@ __all__ = [
     "status",
 ]
 _MODULES = {
+    "..doctor.diagnosis": ("doctor",),
     "..engine": ("AwsOptions", "LocalOptions", "SamOptions", "Selection"),
     "..plans.make": ("PlanOptions", "plan"),
     "..task": ("Task",),

@@ -1,6 +1,5 @@
 """skyfan stack, new-function and deploy: a copy of the stack, changes to it, and what sam does with it."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -142,10 +141,7 @@ def prepare(
     for name, value in parameters.items():
         _check(name, value, known, registry.path)
     sam.program()
-    for program, installed in (("make", shutil.which("make")), ("pip", importlib.util.find_spec("pip"))):
-        if not installed:
-            how = f"{sys.executable} -m ensurepip" if program == "pip" else "the system's package manager"
-            raise UsageError(f"sam build needs {program}, which is not installed: install it with {how}")
+    sam.check_build_tools()
     with session.aws_errors("AWS"):
         account = session.client("sts", region).get_caller_identity()["Account"]
     client = session.client("cloudformation", region)

@@ -6,6 +6,7 @@ from click.shell_completion import get_completion_class
 from .collect import collect
 from .common import Group
 from .costs import costs
+from .doctor import doctor
 from .plan import plan
 from .report import report, show
 from .retry import retry
@@ -42,6 +43,6 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
     *(plan, run, status, retry, cancel, collect, search, costs, report, show, runs),
-    *(deploy, stack, new_function, completion),
+    *(deploy, stack, new_function, doctor, completion),
 ):
     main.add_command(_command)

@@ -4,6 +4,7 @@ A local S3 server stands beside it: an image is put there, its container reads f
 what the container wrote is copied into the folder of the run, as if the function had run in a worker process.
 """
 
+import importlib.util
 import ipaddress
 import json
 import logging
@@ -55,14 +56,35 @@ def program() -> str:
 def check() -> None:
     """Raises UsageError if a program that the engine needs is missing, with how to get it."""
     program()
-    docker = shutil.which("docker")
-    if not docker:
+    docker()
+
+
+def docker(timeout_s: float = 60) -> str:
+    """The path of docker, whose daemon answers. Raises UsageError if there is none, with how to get it."""
+    found = shutil.which("docker")
+    if not found:
         raise UsageError(f"--engine sam runs containers, and Docker is not installed: {_DOCKER}")
-    if subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
+    try:
+        done = subprocess.run([found, "info"], capture_output=True, check=False, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"--engine sam runs containers, and `docker info` does not end within {timeout_s:g} s: start "
+            "Docker anew"
+        ) from None
+    if done.returncode:
         raise UsageError(
             "--engine sam runs containers, and no Docker daemon answers: start Docker (on Linux `sudo "
             "systemctl start docker`); if it runs, `docker info` says why you may not use it"
         )
+    return found
+
+
+def check_build_tools() -> None:
+    """Raises UsageError if a program that `sam build` needs is missing, with how to get it."""
+    for program, installed in (("make", shutil.which("make")), ("pip", importlib.util.find_spec("pip"))):
+        if not installed:
+            how = f"{sys.executable} -m ensurepip" if program == "pip" else "the system's package manager"
+            raise UsageError(f"sam build needs {program}, which is not installed: install it with {how}")
 
 
 class SamEngine(LocalEngine):

@@ -48,13 +48,13 @@ _WHY = re.compile(r'message: "([^"]+)"|error: "([^"]+)"|kind: (Timeout)')
 REDIRECT = "redirect without LOCATION"
 """What obstore says of a bucket in another region."""
 _TIMEOUT_S = 5.0
-"""For the question after the region of a bucket, which only completes an error message."""
+"""For what should not take longer: the region of a bucket for an error message, or whether S3 answers."""
 DENIED = "access is denied (403)"
 _ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
 
 
-def client(bucket: str, access: str = "anonymous") -> S3Store:
-    """A client for one bucket.
+def client(bucket: str, access: str = "anonymous", *, patient: bool = True) -> S3Store:
+    """A client for one bucket. If not `patient`, it gives up after seconds.
 
     Honours AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, and proxies and certificates of `network`; if
     `access` is not anonymous, all that boto3 does: profiles, configured endpoints, FIPS.
@@ -71,11 +71,15 @@ def client(bucket: str, access: str = "anonymous") -> S3Store:
     if not endpoint.startswith(("http://", "https://")):
         raise UsageError(f"AWS_ENDPOINT_URL is {endpoint}: it must begin with http:// or https://")
     retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+    connection = network.storage_options(endpoint, certificates)
+    if not patient:
+        retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=_TIMEOUT_S)}
+        connection |= {"timeout": timedelta(seconds=_TIMEOUT_S)}
     return S3Store(
         bucket,
         region=region,
         endpoint=endpoint,
-        client_options=network.storage_options(endpoint, certificates),
+        client_options=connection,
         retry_config=retry,
         **options,
     )
@@ -103,6 +107,15 @@ def _profile(bucket: str) -> tuple[Any, str, str, Path | None]:
         meta.endpoint_url,
         session.certificates(profile),
     )
+
+
+def reach(uri: str, access: str = "anonymous") -> None:
+    """Lists at most one object below s3://bucket/prefix/, within seconds. Raises InputError if S3 refuses."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        next(iter(obstore.list(client(bucket, access, patient=False), prefix or None, chunk_size=1)), None)
+    except ERRORS as error:
+        raise storage_error(uri, error, access) from error
 
 
 def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
