@@ -147,6 +147,10 @@ def moto() -> Any:
         boto3.client("cloudformation", endpoint_url=url, region_name="us-east-1").create_stack(
             StackName=STACK, TemplateBody=json.dumps(template())
         )
+        # moto drops that property of a template
+        aws.client("s3", url).put_bucket_versioning(
+            Bucket=RESULTS, VersioningConfiguration={"Status": "Enabled"}
+        )
         yield url, s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 

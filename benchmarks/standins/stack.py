@@ -1,6 +1,6 @@
 """template.yaml deployed into moto: what the SAM transform makes of it, and what a role may do there.
 
-Nothing enforces a policy in moto, so policies are evaluated by IAM's rules as written here.
+Nothing enforces a policy in moto, so standins.iam evaluates them.
 """
 
 import ast
@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 from unittest import mock
 
@@ -19,7 +18,9 @@ import boto3
 import permissions
 from moto import mock_aws
 
-ACCOUNT = "123456789012"
+from . import iam
+from .iam import ACCOUNT
+
 FUNCTIONS = ["SepExtract", "SepExtractLarge", "FitsSummary"]
 """The functions of skyfan; a clone may have more."""
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key"
@@ -110,31 +111,9 @@ def statements(role: str) -> list[dict[str, Any]]:
     return [statement for document in plain for statement in document["Statement"]]
 
 
-def listed(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
-
-
 def allowed(
     role: str, action: str, resource: str, *, prefix: str = "", owner: str = ACCOUNT, via: str = ""
 ) -> bool:
-    """IAM's decision: no statement, no; one Deny, no; else one Allow, yes."""
-    decision = False
-    for statement in statements(role):
-        known = {"Sid", "Effect", "Action", "Resource", "NotResource", "Condition"}
-        assert statement.keys() <= known, "this evaluator knows no other elements"
-        if not any(fnmatchcase(action.lower(), item.lower()) for item in listed(statement["Action"])):
-            continue
-        resources = listed(statement.get("Resource") or statement["NotResource"])
-        if any(fnmatchcase(resource, item) for item in resources) is ("NotResource" in statement):
-            continue
-        request = {"s3:prefix": prefix, "aws:ResourceAccount": owner, "kms:ViaService": via}
-        for operator, keys in statement.get("Condition", {}).items():
-            ((key, patterns),) = keys.items()
-            matches = any(fnmatchcase(request[key], item) for item in listed(patterns))
-            if matches is (operator == "StringNotEquals"):
-                break
-        else:
-            if statement["Effect"] == "Deny":
-                return False
-            decision = True
-    return decision
+    """IAM's decision about a request of a role in moto."""
+    context = {"s3:prefix": prefix, "aws:ResourceAccount": owner, "kms:ViaService": via}
+    return iam.allowed(statements(role), action, resource, context)

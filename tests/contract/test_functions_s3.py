@@ -20,6 +20,7 @@ import boto3
 import numpy as np
 import pytest
 from astropy.io import fits
+from botocore.exceptions import ClientError
 from standins import aws as stand_in_aws
 
 from fits_summary.handler import handler as summarise
@@ -118,6 +119,7 @@ def s3(upstream: str) -> Iterator[Any]:
     )
     client.create_bucket(Bucket="sky", ACL="public-read")
     client.create_bucket(Bucket="out")
+    client.put_bucket_versioning(Bucket="out", VersioningConfiguration={"Status": "Enabled"})
     yield client
     client.close()
 
@@ -644,6 +646,35 @@ def test_a_result_of_another_configuration_or_version_is_not_taken_for_it(
     assert deliver(proxy, {"inputs": batches, "config": {"detect_thresh": 4.0}})[1] == ["b"]
     s3.put_object(Bucket="out", Key="runs/default/catalogs/sky/a.fits.cat.fits", Body=b"by hand")
     assert deliver(proxy, {"inputs": batches, "config": {"detect_thresh": 4.0}})[1] == ["a"]
+
+
+def test_an_overwritten_catalog_can_be_had_again(s3: Any, batches: list[str]) -> None:
+    """As docs/permissions.md says: the version before stays, and is copied onto the newer one."""
+    key = "runs/mine/catalogs/sky/a.fits.cat.fits"
+    handler({"input": batches[0], "run": "mine"}, None)
+    mine = s3.get_object(Bucket="out", Key=key)["Body"].read()
+    handler({"input": batches[0], "run": "mine", "config": {"detect_thresh": 9.0}}, None)
+    assert s3.get_object(Bucket="out", Key=key)["Body"].read() != mine
+    newest, before = s3.list_object_versions(Bucket="out", Prefix=key)["Versions"]
+    assert newest["IsLatest"]
+    source = {"Bucket": "out", "Key": key, "VersionId": before["VersionId"]}
+    s3.copy_object(Bucket="out", Key=key, CopySource=source)
+    assert s3.get_object(Bucket="out", Key=key)["Body"].read() == mine
+
+
+def test_a_bucket_with_versions_is_emptied_as_the_documentation_says(proxy: Proxy, account: None) -> None:
+    bucket = boto3.resource("s3").Bucket("old")
+    bucket.create()
+    bucket.Versioning().enable()
+    for _ in range(2):
+        write("s3://old/runs/r/a", b"a")
+    bucket.objects.delete()
+    with pytest.raises(ClientError, match="BucketNotEmpty"):
+        bucket.delete()
+    page = Path(__file__).parents[2] / "docs/deploy.md"
+    (command,) = re.findall(r"python -c \"(.*)\"", page.read_text(encoding="utf-8"))
+    exec(command.replace("NAME", "old"), {})
+    bucket.delete()
 
 
 def test_an_image_alone_is_always_processed(proxy: Proxy, batches: list[str]) -> None:

@@ -14,7 +14,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
-from standins.stack import FUNCTIONS, KEYS, Stack, allowed, deployed, listed, statements
+from standins.iam import listed
+from standins.stack import FUNCTIONS, KEYS, Stack, allowed, deployed, statements
 
 REPO = Path(__file__).parents[2]
 # What moto cannot make is named here; what these say is checked in the translated template instead.
@@ -24,6 +25,7 @@ DROPPED_BY_MOTO = {
     "AWS::IAM::Role": {"ManagedPolicyArns"},
     "AWS::Lambda::Function": {"Architectures", "Layers", "LoggingConfig"},
     "AWS::S3::Bucket": {"PublicAccessBlockConfiguration", "OwnershipControls", "LifecycleConfiguration"},
+    # And, of the bucket for results alone, VersioningConfiguration.
 }
 OTHER = {
     "Architecture": "arm64",
@@ -160,11 +162,19 @@ def test_buckets_are_private_encrypted_and_kept(stack: Stack) -> None:
         (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
         assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
+        versions = {"Status": "Enabled"} if name == "OutputBucket" else None
+        assert properties.get("VersioningConfiguration") == versions
         assert stack.template["Resources"][name]["DeletionPolicy"] == "RetainExceptOnCreate"
-        (rule,) = properties["LifecycleConfiguration"]["Rules"]
+        rule, *others = properties["LifecycleConfiguration"]["Rules"]
         assert rule["Status"] == "Enabled"
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
         assert rule.get("ExpirationInDays") == (90 if name == "FailureBucket" else None)
+        assert bool(others) is (name == "OutputBucket")
+        for old in others:
+            assert old["Status"] == "Enabled"
+            assert old["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+            assert old["ExpiredObjectDeleteMarker"]
+            assert "ExpirationInDays" not in old, "results never expire"
         policy = stack.template["Resources"][f"{name}Policy"]
         assert policy["DeletionPolicy"] == "RetainExceptOnCreate", "the rule stays as the bucket does"
         refused = [item["Condition"] for item in policy["Properties"]["PolicyDocument"]["Statement"]]

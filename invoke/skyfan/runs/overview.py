@@ -63,13 +63,13 @@ def _overview(place: Place, run: str) -> Overview | None:
     except UsageError:  # not a run, or one that was partly deleted
         return None
     started = runs.began(place, run, about)
-    plans = [item for item in place.list(f"runs/{run}/plans/") if item.key.endswith(".parquet")]
+    plans = place.tables(f"runs/{run}/plans/")
     results = Results.of(about["results"], run)
     done, last_done = _count(place, results.prefix, lambda key: results.key(key) is not None)
     failed, last_failed = _count(place, f"runs/{run}/failures/", lambda key: key.endswith(".json"))
     doubtful = _doubtful(place, run) if about.get("doubtful") else None
     files = [_files(place, item) for item in plans]
-    written = [item.modified for item in (*plans, *place.list(f"runs/{run}/receipts/"))]
+    written = [item.modified for item in (*plans, *place.tables(f"runs/{run}/receipts/"))]
     return Overview(
         run=run,
         function=about["function"],

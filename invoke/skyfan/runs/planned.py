@@ -32,7 +32,7 @@ class Planned:
 
 def keys(place: Place, run: str) -> list[str]:
     """The keys of a run's plans, sorted."""
-    return sorted(item.key for item in place.list(f"runs/{run}/plans/") if item.key.endswith(".parquet"))
+    return sorted(item.key for item in place.tables(f"runs/{run}/plans/"))
 
 
 def read(place: Place, plans: list[str]) -> Planned:

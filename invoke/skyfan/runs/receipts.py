@@ -52,7 +52,7 @@ NONE = Receipts(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.ui
 
 def chunks(place: Place, run: str) -> list[Object]:
     """The objects with a run's receipts, one chunk of receipts in each."""
-    return [item for item in place.list(f"runs/{run}/receipts/") if item.key.endswith(".parquet")]
+    return list(place.tables(f"runs/{run}/receipts/"))
 
 
 def read(place: Place, objects: Iterable[Object]) -> Receipts:

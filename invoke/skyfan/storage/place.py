@@ -14,6 +14,7 @@
 Lambda's own failure records are in a separate bucket: aws/lambda/async/<function>/<y>/<m>/<d>/<time>-<id>.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,6 +81,14 @@ class Place:
                         yield Object(item["path"], item["size"], modified, item["e_tag"] or "")
         except ERRORS as error:
             raise storage_error(f"{self.name}/{prefix}", error) from error
+
+    def tables(self, prefix: str) -> tuple[Object, ...]:
+        """The Parquet files directly under a prefix that ends with a slash: nobody but skyfan writes there.
+
+        The permission of a function to write runs/*/failures/* reaches deeper into any folder of a run.
+        """
+        own = re.compile(re.escape(prefix) + r"[^/]+\.parquet")
+        return tuple(item for item in self.list(prefix) if own.fullmatch(item.key))
 
     def watch(self, prefix: str) -> Callable[[], Iterator[tuple[int, Iterable[Object]]]]:
         """A function that lists the objects under a prefix in numbered groups: at first all, later those in
