@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from .formatting import FORMULA
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_SCRATCH = "skyfan-scratch-"
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
@@ -126,6 +128,50 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         os.close(held)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yields an empty folder for temporary files, which is removed at the end.
+
+    It is locked meanwhile, so that those that killed processes have left are known, and removed first.
+    """
+    for leftover in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with suppress(OSError, UsageError):  # in use, not ours, just removed, or a system without locks
+            held = _locked(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
+            os.close(held)
+    while True:
+        folder, descriptor = Path(tempfile.mkdtemp(prefix=_SCRATCH)), None
+        try:
+            descriptor = _locked(folder)
+        except (BlockingIOError, FileNotFoundError):  # another process takes it for a leftover
+            continue
+        except (OSError, UsageError):
+            pass
+        break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    """Locks a folder that exists; returns its descriptor, which holds the lock until it is closed.
+
+    Raises BlockingIOError while another process holds it, FileNotFoundError if it is removed meanwhile.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor)
+        if folder.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+        raise FileNotFoundError(folder)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def recover_folder(folder: Path) -> None:
     """Restores the old folder after a process was killed between the two renames of `_swap`."""
     old = _work_folder(folder) / "old"
@@ -141,17 +187,12 @@ def _lock(work: Path, folder: Path) -> int:
     """Creates and locks the work folder; returns its descriptor, which holds the lock until it is closed."""
     while True:
         work.mkdir(exist_ok=True)
-        descriptor = os.open(work, os.O_RDONLY)
         try:
-            lock(descriptor)
-            if work.stat().st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
+            return _locked(work)
         except BlockingIOError as error:
-            os.close(descriptor)
             raise UsageError(f"another process is writing {folder}: wait until it is done") from error
         except FileNotFoundError:  # its owner finished between our open and our lock
             pass
-        os.close(descriptor)
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:

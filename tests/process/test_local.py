@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from skyfan.errors import (
 )
 from skyfan.inputs import expand
 from skyfan.local import engine as local
+from skyfan.local.process import Process
 from skyfan.local.run_folder import RunFolder
 from skyfan.runs import run as runs
 from skyfan.runs import state
@@ -31,6 +33,7 @@ from skyfan.runs.show import has_unsuccessful
 from skyfan.storage import uris
 from skyfan.storage.place import Place
 from skyfan.task import Task
+from skyfan.template import Function
 
 TOY = template.read(Path(__file__).parent / "toy" / "template.yaml")
 
@@ -211,6 +214,25 @@ def test_a_file_whose_worker_was_killed_is_retried_alone(play: Play) -> None:
     (retry,) = [event for event in received if isinstance(event, events.Retrying)]
     assert "memory" in retry.error["errorMessage"]
     assert [result["beside"] for result in results(received) if "beside" in result] == [[]]
+
+
+def test_a_worker_that_is_terminated_before_it_has_done_anything_ends_no_run(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
+
+    def terminated(self: Process, function: Function, environment: dict[str, str]) -> None:
+        start(self, function, environment)
+        if not starts:
+            os.kill(self.pid, signal.SIGTERM)
+        starts.append(self.pid)
+
+    start = Process.__init__
+    monkeypatch.setattr(Process, "__init__", terminated)
+    outcome, received = play("ok", "ok", retries=0)
+    assert (outcome.done, outcome.failed, outcome.retries) == (2, 0, 1)
+    (retry,) = [event for event in received if isinstance(event, events.Retrying)]
+    assert "signal: terminated (not by skyfan)" in retry.error["errorMessage"]
 
 
 def test_a_file_whose_worker_is_killed_alone_too_has_failed(play: Play) -> None:

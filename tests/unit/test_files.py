@@ -1,6 +1,8 @@
 """Files and folders replaced in one step; tests/process/test_collect.py kills a writer."""
 
+import errno
 import fcntl
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,28 @@ def test_without_an_exchange_of_names_two_renames_replace_the_folder(
         (work / "new").mkdir()
     assert list(folder.iterdir()) == []
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_scratch_folders_of_killed_processes_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = tmp_path / "skyfan-scratch-killed"
+    killed.mkdir()
+    (killed / "plan.parquet").touch()
+    (tmp_path / "other").mkdir()
+    with files.scratch() as first, files.scratch() as second:
+        assert {path.name for path in tmp_path.iterdir()} == {"other", first.name, second.name}
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_scratch_folder_needs_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with files.scratch() as first, files.scratch():
+        assert first.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "no locks available")

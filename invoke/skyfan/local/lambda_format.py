@@ -88,7 +88,7 @@ def out_of_memory(request_id: str, memory_mb: int) -> dict[str, Any]:
 def exited(request_id: str, code: int, killed: bool = False) -> dict[str, Any]:
     """The error of a process that ended unexpectedly. `code` is as in Popen: negative for a signal.
 
-    `killed` says that the signal was SIGKILL and from outside.
+    `killed` says that the signal was from outside.
     """
     try:
         how = (
@@ -99,6 +99,7 @@ def exited(request_id: str, code: int, killed: bool = False) -> dict[str, Any]:
     except ValueError:
         how = f"signal: {-code}"
     if killed:
-        how += " (not by skyfan; most likely this machine ran out of memory)"
+        is_memory = code == -signal.SIGKILL
+        how += f" (not by skyfan{'; most likely this machine ran out of memory' if is_memory else ''})"
     message = f"RequestId: {request_id} Error: Runtime exited with error: {how}"
     return {"errorType": "Runtime.ExitError", "errorMessage": message}

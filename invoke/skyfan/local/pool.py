@@ -16,6 +16,9 @@ POLL_S = 0.02
 """Seconds between two checks of memory and time."""
 # Lambda allows 10 s for INIT, before the function's own time limit begins.
 INIT_S = 10.0
+# What others send: the system for want of memory, people, and what stops a session. A process that fails by
+# its own doing dies of other signals.
+_FROM_OUTSIDE = frozenset(("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"))
 
 
 @dataclass(order=True)
@@ -46,7 +49,7 @@ class Attempt:
     cure: str | None = None
     """The cure that the exception names. Lambda retries it all the same, and so does the engine."""
     killed: bool = False
-    """Something other than the pool killed the process: most likely the system, for want of memory."""
+    """Something other than the pool ended the process: most likely the system, for want of memory."""
     started: bool = True
     """False if the process never became ready, so that the handler has not seen the event."""
 
@@ -188,7 +191,8 @@ class Pool:
         if worker.job is None:  # it died between two files, and no file is affected
             self._remove(worker)
         else:
-            killed = code == -signal.SIGKILL and not worker.process.was_killed
+            by = next((one.name for one in signal.Signals if one == -code), "")
+            killed = by in _FROM_OUTSIDE and not worker.process.was_killed
             error = lambda_format.exited(worker.job.request_id, code, killed)
             self._kill(worker, worker.job, error, "error", killed=killed)
 

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import yaml
 
-from .. import events, extras, template
+from .. import events, extras, files, template
 from ..engine import LocalOptions, Selection
 from ..errors import UsageError
 from ..plans.plan import Plan
@@ -228,7 +228,8 @@ class Containers:
         self.arn = lambda_format.arn(function.name, "us-east-1")
         self._folder, self._server, self._log = folder, server, log
         self._containers: list[_Container] = []
-        self._scratch = tempfile.TemporaryDirectory(prefix="skyfan-sam-")
+        self._stack = ExitStack()
+        self._scratch = self._stack.enter_context(files.scratch())
         self._template = built.with_name(f"skyfan-{function.name}.yaml")
         self._template.write_text(_adapted(built, function, server.url), encoding="utf-8")
 
@@ -243,7 +244,7 @@ class Containers:
 
     def give(self, job: Job) -> None:
         """Starts a container for a job."""
-        event = Path(self._scratch.name) / f"{job.request_id}.json"
+        event = self._scratch / f"{job.request_id}.json"
         event.write_text(json.dumps({**job.event, "input": self._server.put_image(job.input)}))
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (closed by _end)
         process = subprocess.Popen(
@@ -272,7 +273,7 @@ class Containers:
         for item in self._containers:
             item.process.wait()
         self._containers.clear()
-        self._scratch.cleanup()
+        self._stack.close()
 
     def _end(self, item: _Container) -> Attempt:
         job, real, local = item.job, f"s3://{IMAGES}/{uris.key(item.job.input)}", item.job.input

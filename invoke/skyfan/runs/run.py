@@ -1,7 +1,6 @@
 """The configuration of a run (run.json) and its plans; the same in a bucket and in a folder."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from skyfan_contract import RUN_NAME
 
-from .. import concurrency
+from .. import concurrency, files
 from ..concurrency import chunks
 from ..errors import InputError, RunConflictError, UsageError
 from ..plans import bucket
@@ -127,8 +126,8 @@ def as_plan(inputs: Iterable[str] | Plan, access: str = "anonymous") -> Iterator
     remote = (uri for uri in inputs if uri.startswith("s3://"))
     found, _ = concurrency.run(bucket.statuses(remote, ArchiveLimits(), access=access))
     sizes = {uri: status.size for uri, status in found.items() if status.size is not None}
-    with tempfile.TemporaryDirectory(prefix="skyfan-") as folder:
-        yield of_uris(inputs, Path(folder) / "plan.parquet", sizes)
+    with files.scratch() as folder:
+        yield of_uris(inputs, folder / "plan.parquet", sizes)
 
 
 def add_plan(place: Place, run: str, plan: Plan) -> None:
