@@ -1,7 +1,7 @@
 """What every engine offers, and the options of each: this machine, or the functions of a stack on AWS."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -13,8 +13,10 @@ from .errors import UsageError
 from .events import OnEvent
 from .plans.plan import LARGE, STANDARD, Item, Plan
 from .plans.select import sending_tier
+from .runs.judge import STATES
 from .runs.outcome import Outcome
 from .runs.state import UNSUCCESSFUL, RunFile, RunState
+from .storage import uris
 from .storage.place import Place
 from .task import Task
 
@@ -97,12 +99,18 @@ def _check(name: str, value: float | None, least: int) -> None:
 
 
 class Selection:
-    """The files that a retry sends: failed, missing and cancelled ones, and in a folder those that have not
-    begun. Counts while select() is iterated."""
+    """The files that a retry sends: failed, missing, damaged and cancelled ones, and in a folder those that
+    have not begun. Counts while select() is iterated.
+    """
 
-    def __init__(self, *, everything: bool = False, late: bool = False) -> None:
-        """`everything` also selects permanent failures, `late` also late files."""
+    def __init__(
+        self, *, everything: bool = False, late: bool = False, damaged: Collection[str] | None = None
+    ) -> None:
+        """`everything` also selects permanent failures, `late` also late files. `damaged` selects the files
+        with these keys instead, whose results are to be replaced; see api.find_damaged().
+        """
         self._everything = everything
+        self.damaged = None if damaged is None else frozenset(damaged)
         self._states = (*UNSUCCESSFUL, "late") if late else UNSUCCESSFUL
         self.selected = Counter[str]()
         """Selected files by tier."""
@@ -133,7 +141,8 @@ class Selection:
         self.alone.clear()
         # In a folder, the engine that retries has the run's lock, so that nothing else will begin these.
         waiting = ("unsent",) if state.place.folder is not None else ()
-        for file in state.files(*self._states, *waiting):
+        wanted = STATES if self.damaged is not None else (*self._states, *waiting)
+        for file in state.files(*wanted):
             if self._is_selected(file, functions[LARGE]):
                 item = Item(file.uri, file.size, _tier(file, functions, memory_mb), file.pixels)
                 self.selected[item.tier] += 1
@@ -143,6 +152,8 @@ class Selection:
 
     def _is_selected(self, file: RunFile, largest: str) -> bool:
         failure = file.failure
+        if self.damaged is not None:
+            return uris.key(file.uri) in self.damaged
         if failure is None or self._everything:
             return True
         if failure.is_permanent:

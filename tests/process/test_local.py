@@ -442,7 +442,10 @@ def test_a_result_without_a_recorded_version_counts_if_it_is_not_older(play: Pla
     inputs = [event.input for event in before if isinstance(event, events.Done)]
     record = tmp_path / "out" / "runs" / "r" / "inputs.jsonl"
     record.write_text(record.read_text().rstrip()[:-3])
-    assert play(inputs=inputs)[0].done_before == 1
+    outcome, _ = play(inputs=inputs)
+    assert (outcome.done_before, outcome.damaged) == (1, 0)
+    assert outcome.state is not None
+    assert (outcome.state.counts["done"], outcome.state.unrecorded) == (1, 1)
 
 
 def test_without_remaining_files_no_process_is_started_and_no_log_written(play: Play) -> None:

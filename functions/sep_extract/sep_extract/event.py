@@ -79,7 +79,16 @@ class Config:
         settings = asdict(self)
         if self.faint_size is None:
             del settings["faint_size"]
-        return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return _canonical(settings)
+
+    def changed(self) -> str:
+        """The settings that differ from their defaults, as JSON with sorted keys."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return _canonical({key: value for key, value in asdict(self).items() if value != defaults[key]})
+
+
+def _canonical(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
 
 def _outputs(value: object) -> tuple[Output, ...]:

@@ -143,6 +143,7 @@ def _describe(
     header["V_ASTRO"] = (astropy.__version__, "version of astropy")
     header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
     header["CONFIG"] = request.config.json()
+    header["CONFSET"] = request.config.changed()
     for i, diameter in enumerate(chips[0].apertures, start=1):
         header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
     header["MINCONT"] = (chips[0].contrast, "least contrast of a deblended component")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..plans.make import PlanOptions, plan
     from ..task import Task
     from .bills import CostOptions, costs, history
-    from .datasets import collect, report, search
+    from .datasets import collect, find_damaged, report, search
     from .engines import preview, preview_retry, retry, run
     from .monitor import cancel, follow, restore, runs, status
 
@@ -30,6 +30,7 @@ __all__ = [
     "collect",
     "costs",
     "doctor",
+    "find_damaged",
     "follow",
     "history",
     "plan",
@@ -49,7 +50,7 @@ _MODULES = {
     "..plans.make": ("PlanOptions", "plan"),
     "..task": ("Task",),
     ".bills": ("CostOptions", "costs", "history"),
-    ".datasets": ("collect", "report", "search"),
+    ".datasets": ("collect", "find_damaged", "report", "search"),
     ".engines": ("preview", "preview_retry", "retry", "run"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
 }

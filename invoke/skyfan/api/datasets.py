@@ -49,6 +49,18 @@ def collect(
     return collecting.collect(place, run, folder, good=good, progress=progress)
 
 
+def find_damaged(run: str, where: Where, *, progress: OnProgress = ignore) -> dict[str, str]:
+    """Reads all results of a run: keys of the inputs whose result is not the one that the run made, and why.
+
+    A result is whole if it has the digest that the engine on this machine recorded; a catalog must also have
+    its own checksum, its image and the settings of the run. `retry` with Selection(damaged=...) makes these
+    again. Raises UsageError if the run does not exist.
+    """
+    from ..catalogs import check
+
+    return check.damaged(engines.find_place(where)[0], run, progress)
+
+
 def search(
     run: str | Path,
     around: "str | tuple[float, float] | SkyCoord",

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from .. import events, inputs, template
 from ..engine import AwsOptions, Engine, LocalOptions, Preview, SamOptions, Selection
-from ..errors import UsageError
+from ..errors import RunBusyError, UsageError
 from ..local.engine import LocalEngine
 from ..plans import plan as plans
 from ..plans.plan import Plan
 from ..runs import run as runs
 from ..runs.outcome import Outcome
 from ..storage.place import Place
+from ..storage.uris import Results
 from ..task import Task
 from . import stacks
 
@@ -70,17 +71,25 @@ def retry(
     template_file: str | Path | None = None,
     on_event: events.OnEvent = events.ignore,
 ) -> Outcome:
-    """Sends the failed, missing and cancelled files of a run again, but never a file that is done.
+    """Sends the failed, missing, damaged and cancelled files of a run again, but never a file that is done.
 
     `where` as in run(), which must be where the run is; a folder stands for the engine of its run. Files that
     ran out of memory or time go to the function with the most memory. Permanent failures are skipped.
-    `selection` selects more, and counts what was selected and skipped.
+    `selection` selects more, and counts what was selected and skipped; the results of the damaged files that
+    it names are emptied first, so that whatever happens they do not count.
 
     Raises UsageError if there is no such run or stack, or if the run has another engine;
     Interrupted[Outcome] on Ctrl-C.
     """
     engine = _engine(_of_run(run, where), template_file)
-    return engine.send(_task(engine, run), selection or Selection(), on_event)
+    task, selection = _task(engine, run), selection or Selection()
+    if selection.damaged:
+        if engine.state(run).running:
+            raise RunBusyError(f"another process works on run {run!r}: wait until it has ended")
+        results = Results.of(runs.read(engine.place, run)["results"], run)
+        for key in selection.damaged:
+            engine.place.put(results.object_key(key), b"")
+    return engine.send(task, selection, on_event)
 
 
 def preview_retry(

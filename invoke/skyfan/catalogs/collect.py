@@ -25,7 +25,8 @@ from ..runs.judge import STATES
 from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import dataset, fitstable, images, partitions, schema
+from . import dataset, images, partitions, schema
+from .check import SUFFIX, Check
 from .dataset import DataSet
 from .fitstable import DamagedCatalogError, Layout
 from .images import Ids
@@ -34,7 +35,6 @@ from .spill import Spill
 
 ROWS = 1 << 18
 """Maximum sources in a partition; 80 MB of them."""
-_SUFFIX = ".cat.fits"
 _IMAGES_PER_BATCH = 1000
 
 
@@ -60,6 +60,8 @@ class Collected:
     """Why, each with its number of images; an image can have several."""
     left_out: dict[str, int]
     """Files of the run that are not in the data set, by state: damaged, doubtful, failed, late…"""
+    damaged: dict[str, str]
+    """Catalogs, below the run's, that are not those that the run made, and why."""
 
     @property
     def missing_file(self) -> Path:
@@ -85,12 +87,13 @@ def collect(
     folder with other contents.
     """
     about = runs.read(place, run)
-    if not about["results"].endswith(_SUFFIX):
+    if not about["results"].endswith(SUFFIX):
         raise UsageError(f"the function {about.get('function')} of the run {run} makes no catalogs")
     results = Results.of(about["results"], run)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (does not follow links)
     with files.replace_folder(folder) as work:
-        return _Collection(place, run, results, folder, work, good, rows, progress).update()
+        collection = _Collection(place, run, about["config"], results, folder, work, good, rows, progress)
+        return collection.update()
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class _Collection:
 
     place: Place
     run: str
+    config: dict[str, Any]
     results: Results
     folder: Path
     work: Path
@@ -120,19 +124,21 @@ class _Collection:
         new = {name: item for name, item in listed.items() if name not in kept_names}
         intake = self._read(new, kept, existing)
         if existing and not intake.image_batches and not len(outdated):
-            return self._result(existing.about, table, self._write_missing(intake, existing.folder), 0, 0)
+            return self._result(existing.about, table, intake, existing.folder, 0, 0)
         if intake.columns is None:
             _, why, _, message = intake.left_out[0]
-            raise UsageError(f"no catalog of the run {self.run} can be used; the first is {why}: {message}")
+            cure = f"; `skyfan retry {self.run} --damaged` makes these again" if why == "damaged" else ""
+            raise UsageError(
+                f"no catalog of the run {self.run} can be used; the first is {why}: {message}{cure}"
+            )
         read = pa.Table.from_batches(intake.image_batches, images.SCHEMA)
         outdated_images = frozenset(outdated["uri"].to_pylist())
         parts = list(partitions.existing_parts(existing, outdated_images)) if existing else []
         sources = Sources(intake.spill.chunks, intake.spill.ids, _image_columns(read), parts)
         table = pa.concat_tables([kept, read])
         about = self._write(sources, table, intake.columns, existing)
-        left_out = self._write_missing(intake, self.work / "new")
         removed = len(set(outdated["catalog"].to_pylist()) - set(new))
-        return self._result(about, table, left_out, len(read), removed)
+        return self._result(about, table, intake, self.work / "new", len(read), removed)
 
     def _existing(self) -> DataSet | None:
         """The existing data set, if it can be updated."""
@@ -162,9 +168,11 @@ class _Collection:
         ids = Ids()
         for base, sources in zip(kept["source_id"].to_pylist(), kept["sources"].to_pylist(), strict=True):
             ids.keep(base, sources)
-        intake = _Intake(Spill(self.work / "rows"), set(kept["uri"].to_pylist()), columns, ids, self.good)
+        before = next(iter(kept["config"].to_pylist()), "")
+        check = Check(self.place, self.run, self.config, before)
+        intake = _Intake(Spill(self.work / "rows"), check, columns, ids, self.good)
         for done, (item, body) in enumerate(self.place.fetch(new.values()), start=1):
-            intake.add(self._name(item), item, body)
+            intake.add(self._name(item), self.results.key(item.key) or "", item, body)
             self.progress("reading catalogs", done, len(new))
         intake.flush()
         return intake
@@ -199,19 +207,19 @@ class _Collection:
         shutil.rmtree(self.work / "rows")
         return about
 
-    def _write_missing(self, intake: "_Intake", folder: Path) -> dict[str, int]:
-        return dataset.write_missing(self._missing(intake), folder)
-
     def _missing(self, intake: "_Intake") -> Iterator[tuple[str, str, str, str]]:
         """File, state, error and message of each file of the run that is not in the data set."""
         yield from intake.left_out
-        for file in state.read(self.place, self.run).files(*(name for name in STATES if name != "done")):
+        others = (name for name in STATES if name not in {"done", "damaged"})
+        for file in state.read(self.place, self.run).files(*others):
             error = (file.failure.error_type, file.failure.message) if file.failure else ("", "")
             yield file.uri, file.state, *error
 
     def _result(
-        self, about: dict[str, Any], table: pa.Table, left_out: dict[str, int], read: int, removed: int
+        self, about: dict[str, Any], table: pa.Table, intake: "_Intake", folder: Path, read: int, removed: int
     ) -> Collected:
+        """Writes missing.csv into `folder` and sums up."""
+        left_out = dataset.write_missing(self._missing(intake), folder)
         counts = {name: int(about[name]) for name in ("images", "sources", "unplaced", "partitions")}
         doubtful, doubts = images.doubtful(table)
         return Collected(
@@ -223,6 +231,7 @@ class _Collection:
             doubtful=doubtful,
             doubts=doubts,
             left_out=left_out,
+            damaged={name: why for name, state, _, why in intake.left_out if state == "damaged"},
         )
 
 
@@ -231,8 +240,7 @@ class _Intake:
     """Takes catalogs one by one; keeps their rows in `spill` and the table of images."""
 
     spill: Spill
-    uris: set[str]
-    """Images that have a catalog already."""
+    check: Check
     columns: pa.Schema | None
     """All columns so far, of the existing data set too; None before the first catalog."""
     ids: Ids
@@ -245,21 +253,17 @@ class _Intake:
     _layouts: set[tuple[Layout, str]] = field(default_factory=set)
     _batch: list[images.Row] = field(default_factory=list)
 
-    def add(self, name: str, item: Object, body: bytes) -> None:
-        """Takes one catalog, or adds it to `left_out`."""
+    def add(self, name: str, key: str, item: Object, body: bytes) -> None:
+        """Takes the catalog of the input with this key, or adds it to `left_out`."""
         try:
-            catalog = fitstable.read(body)
-            row = images.row(catalog)
-            if row["uri"] in self.uris:
-                raise DamagedCatalogError(f"another catalog is of the same image, {row['uri']}")
+            catalog, row = self.check.read(key, body)
             if self.good and row["doubts"]:
                 self.left_out.append((row["uri"], "doubtful", "", row["doubts"]))
                 return
             self._merge_columns(catalog.layout, row["flux_unit"])
         except DamagedCatalogError as error:
-            self.left_out.append((name, "damaged", "DamagedCatalogError", str(error)))
+            self.left_out.append((name, "damaged", type(error).__name__, str(error)))
             return
-        self.uris.add(row["uri"])
         row["source_id"] = self.ids.assign(row["uri"], row["sources"])
         self.spill.add(catalog.layout, catalog.rows, row["source_id"])
         row |= {"catalog": name, "catalog_size": item.size}

@@ -31,7 +31,7 @@ from . import healpix
 from .fitstable import POSITION
 from .schema import HEALPIX, described
 
-FORMAT = 5
+FORMAT = 6
 """Format of the data set. One of another format is replaced by the next collect."""
 ROW_GROUP = 1 << 14
 UNPLACED = "unplaced.parquet"

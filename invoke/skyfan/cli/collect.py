@@ -15,6 +15,9 @@ from .common import as_json, console, echo, where, where_of
 if TYPE_CHECKING:
     from ..catalogs.collect import Collected
 
+_NAMED = 5
+"""Damaged catalogs that are named; the list has all."""
+
 
 @click.command()
 @click.argument("run")
@@ -45,6 +48,9 @@ def collect(
     changed. Files of the run without a catalog are counted, and listed with reasons in missing.csv; doubtful
     images are counted by reason.
 
+    A catalog is damaged if it is not the one that the run made: other bytes than were recorded, of another
+    image, or made with other settings. It is named and left out; `skyfan retry --damaged` makes it again.
+
     Exit code: 0 even with such files, 1 if catalogs are damaged, 2 wrong use; with --strict 1 if there are
     any.
     """
@@ -70,6 +76,7 @@ def collect(
             "doubtful": done.doubtful,
             "doubts": done.doubts,
             "left_out": done.left_out,
+            "damaged": done.damaged,
             "missing": str(done.missing_file),
         }
         echo(json.dumps(document, indent=1))
@@ -100,5 +107,7 @@ def _show(done: "Collected") -> None:
     if done.left_out:
         kinds = ", ".join(f"{count:,} {state}" for state, count in sorted(done.left_out.items()))
         say(f"not in the data set: {kinds}; listed in {done.missing_file}")
-    if "damaged" in done.left_out:
-        say("Remove the damaged catalogs: the command that made the run then makes them again.")
+    for name, why in list(done.damaged.items())[:_NAMED]:
+        say(f"damaged: {name}: {why}")
+    if done.damaged:
+        say(f"`skyfan retry {done.run} --damaged` makes the damaged catalogs again, and only these.")

@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 @where
 @click.option("--late", is_flag=True, help="Also late files.")
 @click.option("--all", "everything", is_flag=True, help="Also permanent failures.")
+@click.option(
+    "--damaged",
+    is_flag=True,
+    help="Read all results, and send again exactly the files whose result is not the one that the run made.",
+)
 @local_options
 @aws_options(wait=False)
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
@@ -60,6 +65,7 @@ def retry(
     output: str | None,
     late: bool,
     everything: bool,
+    damaged: bool,
     template: Path | None,
     dry_run: bool,
     strict: bool,
@@ -68,7 +74,8 @@ def retry(
 ) -> None:
     """Send failed, missing and cancelled files of RUN again.
 
-    Files that are done are never sent. Files that ran out of memory or time go to the function with more
+    Files that are done are never sent; those whose result has another size than was recorded are not done.
+    Files that ran out of memory or time go to the function with more
     memory. Permanent failures, such as a file that is not FITS, are skipped. Of a run on this machine, files
     that have not begun are sent, too. The configuration and the engine are those of the run. A run in a
     folder is processed on this machine; a run in a bucket is sent, and `skyfan status --follow` shows the
@@ -87,7 +94,8 @@ def retry(
     if engine and (engine == "aws") == is_local:
         kept = f"the folder {folder}" if is_local else "a bucket"
         raise UsageError(f"--engine {engine} has no runs in {kept}: --output names the place of the run")
-    selection = Selection(everything=everything, late=late)
+    if damaged and (everything or late):
+        raise UsageError("--damaged selects damaged files only: use --all or --late in a call of its own")
     where: AwsOptions | LocalOptions = aws_of(options, output)
     if folder:
         recorded = engines.engine_of(run, folder)
@@ -95,6 +103,8 @@ def retry(
             echo(f"skyfan: run {run} does not record its engine; --engine local is used", err=True)
         where = local_of(folder, options, sam=(engine or recorded) == "sam")
     file = template_file(template) if is_local else template
+    found = _find_damaged(run, where) if damaged else None
+    selection = Selection(everything=everything, late=late, damaged=found)
     if dry_run:
         preview = engines.preview_retry(run, where, selection, template_file=file)
         print_calls(preview, as_json=as_json, selection=selection)
@@ -111,6 +121,17 @@ def retry(
         if outcome.files:
             show_outcome.show(console(), outcome)
     sys.exit(exit_code(outcome, strict=strict))
+
+
+def _find_damaged(run: str, where: "AwsOptions | LocalOptions") -> dict[str, str]:
+    from ..api import datasets
+    from ..progress import Stages
+
+    with Stages() as stages:
+        found = datasets.find_damaged(run, where, progress=stages)
+    for key, why in found.items():
+        echo(f"skyfan: damaged: the result of {key}: {why}", err=True)
+    return found
 
 
 def _lines(run: str, selection: "Selection", action: str) -> list[str]:

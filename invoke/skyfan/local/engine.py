@@ -62,7 +62,7 @@ class LocalEngine:
 
         def calls() -> Iterator[Call]:
             for item in items():
-                if folder.is_done(item.uri):
+                if folder.is_done(item.uri) and not (isinstance(files, Selection) and files.damaged):
                     preview.done_before += 1
                 else:
                     payload = json.dumps(task.event(item.uri)).encode()
@@ -259,8 +259,9 @@ class _Work:
         if self.folder.is_too_long(uri):
             self._refuse(job)
             return
-        if self.folder.result(uri).exists():
-            self.folder.clear_result(uri)  # of another version of the input
+        if self.folder.result(uri).exists():  # damaged, or of another version of the input
+            self.outcome.damaged += self.folder.is_damaged(uri)
+            self.folder.clear_result(uri)
         self.pool.give(job)
 
     def _refuse(self, job: Job) -> None:
@@ -278,7 +279,7 @@ class _Work:
         self.outcome.sent += 1
         if self.folder.result(job.input).exists():
             self.outcome.done += 1
-            self.folder.record_version(job.input, job.version)
+            self.folder.record_result(job.input, job.version)
         else:
             self.outcome.unwritten += 1
         self.outcome.add_result(job.input, attempt.result, attempt.seconds)
@@ -322,7 +323,7 @@ class _Work:
         self.outcome.sent += 1
         if self.folder.result(job.input).exists():  # written before the failure: a result counts
             self.outcome.done += 1
-            self.folder.record_version(job.input, job.version)
+            self.folder.record_result(job.input, job.version)
         self.on_event(events.Failed(job.input, error, job.attempt, record, job.size))
 
     def _stop_if_all_would_fail(self, attempt: Attempt, error: dict[str, Any]) -> None:

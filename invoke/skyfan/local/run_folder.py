@@ -12,15 +12,13 @@ from typing import IO, Any
 
 from .. import files
 from ..errors import RunBusyError, UsageError
-from ..runs import failures
+from ..runs import failures, local_receipts
 from ..runs import run as runs
+from ..runs.local_receipts import Receipt, Version
 from ..storage import uris
 from ..storage.place import Place
 from ..storage.uris import Results, below_bucket
 from ..task import Task
-
-Version = tuple[int, int]
-"""Of a local file: its bytes, and its time of modification in ns."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,17 @@ class RunFolder:
         return self.output / Results.of(below_bucket(self.results), self.task.run).object_key(uris.key(uri))
 
     def is_done(self, uri: str) -> bool:
-        """Whether a result of this version of the input exists. The version of S3 objects is not checked.
+        """Whether the result of this version of the input exists. The version of S3 objects is not checked.
 
-        The clock decides only where no version is recorded, as after a kill: a result that is not older than
-        its input counts.
+        A result whose size is not the recorded one is damaged, and none. The clock decides only where no
+        version is recorded, as after a kill: a result that is not older than its input counts.
         """
         try:
             found = self.result(uri).stat()
         except OSError:
             return False
-        if not found.st_size:  # left by a crash of the system
+        receipt = self._receipts.get(uris.key(uri), Receipt(None, None))
+        if not found.st_size or receipt.size not in (None, found.st_size):
             return False
         try:
             version = self.version(uri)
@@ -100,8 +99,15 @@ class RunFolder:
             return True  # the input was deleted, its result was not
         if version is None:
             return True
-        recorded = self._versions.get(uris.key(uri))
-        return version == recorded if recorded else version[1] <= found.st_mtime_ns
+        return version == receipt.version if receipt.version else version[1] <= found.st_mtime_ns
+
+    def is_damaged(self, uri: str) -> bool:
+        """Whether the result of this input exists, but has another size than it had when it was recorded."""
+        receipt = self._receipts.get(uris.key(uri))
+        try:
+            return receipt is not None and receipt.size not in (None, self.result(uri).stat().st_size)
+        except OSError:
+            return False
 
     def version(self, uri: str) -> Version | None:
         """The version of a local input now; None for any other. Raises OSError if it cannot be read."""
@@ -111,26 +117,24 @@ class RunFolder:
         found = path.stat()
         return found.st_size, found.st_mtime_ns
 
-    def record_version(self, uri: str, version: Version | None) -> None:
-        """Records the version of the input that the result was made from, if it is known."""
-        if version:
-            line = f"\n{json.dumps([uris.key(uri), *version])}\n"  # after half a line, too, one of its own
-            with (self.folder / "inputs.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line)
+    def record_result(self, uri: str, version: Version | None) -> None:
+        """Records the result of this input, and from which version it was made, if that is known."""
+        self._append(uri, local_receipts.of_file(self.result(uri), version))
+
+    def _append(self, uri: str, receipt: Receipt) -> None:
+        with (self.folder / local_receipts.FILE).open("a", encoding="utf-8") as file:
+            file.write(receipt.line(uris.key(uri)))
 
     @cached_property
-    def _versions(self) -> dict[str, Version]:
-        """The recorded versions by key, read once: an input is taken once per call."""
-        found: dict[str, Version] = {}
-        with suppress(FileNotFoundError), (self.folder / "inputs.jsonl").open("rb") as lines:
-            for line in lines:
-                with suppress(ValueError, TypeError):  # a full disk or a power failure leaves half a line
-                    key, size, moment = json.loads(line)
-                    found[key] = size, moment
-        return found
+    def _receipts(self) -> dict[str, Receipt]:
+        """The receipts by key, read once: an input is taken once per call."""
+        with suppress(FileNotFoundError), (self.folder / local_receipts.FILE).open("rb") as lines:
+            return dict(local_receipts.parse(lines))
+        return {}
 
     def clear_result(self, uri: str) -> None:
-        """Removes the result of this input, if any, and its marks."""
+        """Removes the result of this input, if any, with its receipt and its marks."""
+        self._append(uri, Receipt(None, None))  # first, so that no new result is compared with the old one
         self.result(uri).unlink(missing_ok=True)
         for marks in (self.folder / "doubtful").glob("*"):
             (marks / uris.key(uri)).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .. import formatting
+from ..runs.state import UNSUCCESSFUL
 from . import charts, section_costs, section_run, section_sky
 from .html import Markup, facts, notice, section, table, tag, text
 from .story import Story
@@ -56,7 +57,7 @@ def _banner(story: Story) -> Markup:
     if counts["done"] < counts["planned"]:
         done += f" of {counts['planned']:,}"
     figures = [("images done", done)]
-    if trouble := sum(counts[name] for name in ("failed", "missing", "cancelled")):
+    if trouble := sum(counts[name] for name in UNSUCCESSFUL):
         figures.append(("failed or missing", f"{trouble:,}"))
     doubtful = story.measured.doubtful if story.measured else len(story.doubts or ())
     if doubtful:

@@ -19,13 +19,20 @@ _MAX_MESSAGE = 300
 _MEANING = {
     "done": "the catalog exists",
     "failed": "the last attempt ended with an error",
+    "damaged": "the catalog is not the one that was recorded",
     "missing": "no result, and none will come: the event has expired",
     "cancelled": "stopped by skyfan cancel",
     "late": "no result, although all retries should be over",
     "sent": "in progress",
     "unsent": "not started",
 }
-_STYLE = {"done": "done", "failed": "failed", "missing": "missing", "cancelled": "missing"}
+_STYLE = {
+    "done": "done",
+    "failed": "failed",
+    "missing": "missing",
+    "damaged": "failed",
+    "cancelled": "missing",
+}
 
 
 def request(story: Story) -> Markup:

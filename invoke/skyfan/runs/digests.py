@@ -65,27 +65,32 @@ class Watched:
         """(n,), in no particular order."""
         self.modified = np.empty(0)
         """(n,) Unix times in seconds."""
+        self.size = np.empty(0, np.int64)
+        """(n,) bytes."""
 
     def update(self) -> None:
         """Reads what has changed; if that fails, all is as before."""
         changed: list[int] = []
-        groups, names, times = [self._group[:0]], [self.digests[:0]], [self.modified[:0]]
+        groups, names = [self._group[:0]], [self.digests[:0]]
+        times, sizes = [self.modified[:0]], [self.size[:0]]
         for chunk in chunks(self._rows(changed), _CHUNK):
-            numbers, keys, modified = zip(*chunk, strict=True)
+            numbers, keys, modified, size = zip(*chunk, strict=True)
             groups.append(np.array(numbers))
             names.append(each(keys).astype(np.uint64))
             times.append(np.array(modified))
+            sizes.append(np.array(size))
         if not changed:
             return
         kept = ~np.isin(self._group, changed)
         self._group = np.concatenate([self._group[kept], *groups])
         self.digests = np.concatenate([self.digests[kept], *names])
         self.modified = np.concatenate([self.modified[kept], *times])
+        self.size = np.concatenate([self.size[kept], *sizes])
 
-    def _rows(self, changed: list[int]) -> Iterator[tuple[int, str, float]]:
-        """Group, key and time of each object in a group that may have changed; notes these groups."""
+    def _rows(self, changed: list[int]) -> Iterator[tuple[int, str, float, int]]:
+        """Group, key, time and size of each object in a group that may have changed; notes these groups."""
         for number, objects in self._changes():
             changed.append(number)
             for item in objects:
                 if (key := self._key(item)) is not None:
-                    yield number, key, item.modified
+                    yield number, key, item.modified, item.size

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from . import digests
 from .receipts import Receipts
 
-STATES = ("unsent", "sent", "late", "missing", "cancelled", "failed", "done")
-"""Each file is in exactly one. Missing, cancelled and failed are final unless the file is sent again."""
-UNSENT, SENT, LATE, MISSING, CANCELLED, FAILED, DONE = range(len(STATES))
+STATES = ("unsent", "sent", "late", "missing", "cancelled", "damaged", "failed", "done")
+"""Each file is in exactly one. From missing to failed they are final unless the file is sent again."""
+UNSENT, SENT, LATE, MISSING, CANCELLED, DAMAGED, FAILED, DONE = range(len(STATES))
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: file * _MIX ^ request is one-to-one in `file`
 
 
@@ -82,8 +82,10 @@ def judge(
     records: FailureRows,
     now: float,
     limits: Limits,
+    damaged: NDArray[np.bool_] | None = None,
 ) -> FileStates:
-    """The state of each of `files`; `done` (n,) says which have results, `now` is in Unix seconds.
+    """The state of each of `files`; `done` (n,) says which have results, `damaged` (n,) which have one
+    that is not the recorded one; `now` is in Unix seconds.
 
     A failure record counts if it belongs to the invocation of the file's newest receipt, or to an invocation
     without a receipt that is not older than the newest receipt. Any other record is history. The result does
@@ -94,6 +96,8 @@ def judge(
     age = now * 1000 - sent
     state[(sent >= 0) & (age > limits.late_s * 1000)] = LATE
     state[(sent >= 0) & (age > limits.missing_s * 1000)] = MISSING
+    if damaged is not None:
+        state[damaged] = DAMAGED
     failure = np.full(len(files), -1, np.int64)
     at, row = _decisive(files, sent, request, superseded, records)
     failure[at] = np.asarray(records.failure, np.int64)[row]

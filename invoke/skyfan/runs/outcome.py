@@ -15,6 +15,8 @@ The document that `skyfan run --json` prints; `skyfan retry --json` adds `select
                         without waiting
     retries, unwritten  retries, and files that succeeded without leaving a result; null on AWS, where neither
                         is known
+    damaged             results that were not the recorded ones, so that this call removed them; null on AWS,
+                        where an object is whole or missing
     invocations         invocations accepted by Lambda; on this machine: attempts
     throttled, errors, broken
                         requests that Lambda throttled (or whose function was not ready) or answered with 5xx,
@@ -62,11 +64,12 @@ class Outcome:
     interrupted: bool = False
     done: int = 0
     unsuccessful: int = 0
-    """Files of the inputs that have failed, are missing or late, or were cancelled; 0 without waiting."""
+    """Files of the inputs that failed, are missing, damaged or late, or were cancelled; 0 without waiting."""
     failures: dict[str, FailureGroup] = field(default_factory=dict)
     """Failures of the inputs by errorType, most frequent first."""
     retries: int = 0
     unwritten: int = 0
+    damaged: int = 0
     invocations: int = 0
     throttled: int = 0
     errors: int = 0
@@ -137,6 +140,7 @@ class Outcome:
             "failed": self.failed if is_known else None,
             "retries": self.retries if is_local else None,
             "unwritten": self.unwritten if is_local else None,
+            "damaged": self.damaged if is_local else None,
             "invocations": self.invocations,
             "throttled": self.throttled,
             "errors": self.errors,

@@ -30,11 +30,12 @@ _MEANINGS = {
     "late": "no result although all retries should be over",
     "missing": "accepted by Lambda, but neither a result nor a failure record",
     "cancelled": "stopped before they ran",
+    "damaged": "their results are not the ones that were recorded: the sizes differ",
 }
 
 
 def has_unsuccessful(state: RunState) -> bool:
-    """Whether files have failed, are missing or were cancelled, or nothing will begin them."""
+    """Whether files have failed, are missing or damaged or were cancelled, or nothing will begin them."""
     return state.is_abandoned or any(state.counts[name] for name in UNSUCCESSFUL)
 
 
@@ -60,13 +61,14 @@ def document(state: RunState, doubts: Doubts | None) -> dict[str, Any]:
         "doubtful": None if doubts is None else len(doubts),
         "doubts": None if doubts is None else doubts.reasons,
         "running": state.running,
+        "unrecorded": state.unrecorded,
         "failures_read": state.lambdas is not None or state.place.folder is not None,
         "failures": [group.document() for group in state.groups()],
     }
 
 
 def failed_files(state: RunState) -> Iterator[dict[str, Any]]:
-    """Each file that failed, is missing or was cancelled."""
+    """Each file that failed, is missing or damaged, or was cancelled."""
     return (_file(state, file) for file in state.files(*UNSUCCESSFUL))
 
 
@@ -182,10 +184,15 @@ def _advice(state: RunState, groups: list[FailureGroup]) -> Iterator[str]:
         yield f"{counts['unsent']:,} not begun{idle}: the same `skyfan run` command continues with them."
     if counts["late"]:
         yield f"{counts['late']} late: wait, or send them again with `skyfan retry {state.run} --late`."
-    retries = counts["missing"] + counts["cancelled"]
+    retries = counts["missing"] + counts["cancelled"] + counts["damaged"]
     retries += sum(group.count for group in groups if not group.permanent)
     if retries:
         yield f"`skyfan retry {state.run}` sends {formatting.count(retries)} again."
+    if state.unrecorded and not state.running:
+        yield (
+            f"{formatting.count(state.unrecorded, 'result')} without a receipt, as after a kill or of an "
+            "earlier version: only `skyfan collect` can tell whether they are whole."
+        )
     if state.unplanned:
         yield f"{formatting.count(state.unplanned, 'result')} of files that are in no plan of this run."
     if state.place.folder is None and state.lambdas is None:

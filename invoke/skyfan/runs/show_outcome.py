@@ -65,6 +65,9 @@ def _counts(outcome: Outcome) -> Iterator[str]:
         yield f"run {outcome.run} has {formatting.count(counts['planned'])}: {', '.join(states)}"
     if outcome.files and outcome.done_before == outcome.files:
         yield "Nothing remained to be done. Another --run processes the files again."
+    if outcome.damaged:
+        damaged = formatting.count(outcome.damaged, "damaged result")
+        yield f"{damaged} removed, not the ones that were recorded; their files were processed again."
     if outcome.unwritten:
         yield f"{formatting.count(outcome.unwritten)} left no result; the next call processes them again."
     if outcome.doubts is not None or (outcome.state and outcome.state.counts["done"]):

@@ -20,11 +20,11 @@ from . import run as runs
 from .doubts import Doubts
 from .failures import Failure, FailureGroup
 from .judge import DONE, FAILED, STATES, FailureRows, FileStates, Limits, judge
+from .local_receipts import LocalReceipts
 from .planned import Planned
+from .times import Times
 
-PAUSE_S = 900.0
-"""Nothing runs when no result came for longer than this, the time that Lambda lets an invocation run."""
-UNSUCCESSFUL = ("failed", "missing", "cancelled")
+UNSUCCESSFUL = ("failed", "damaged", "missing", "cancelled")
 """Final states without a result."""
 
 
@@ -47,19 +47,6 @@ class RunFile:
 
 
 @dataclass(frozen=True)
-class Times:
-    """Unix seconds; None if there was no such event."""
-
-    started: float
-    first_sent: float | None
-    last_sent: float | None
-    first_done: float | None
-    last_done: float | None
-    worked_s: float = 0.0
-    """Seconds from the first receipt, or else the start, to the last result, without pauses."""
-
-
-@dataclass(frozen=True)
 class RunState:
     """The files of a run, each in one of judge.STATES. Takes about 60 MB for a million files."""
 
@@ -78,6 +65,8 @@ class RunState:
     """Place of Lambda's failure records; if None, files that failed on Lambda appear as sent."""
     running: bool | None
     """Whether a process works on the run in its folder; None if that is not known, as for a bucket."""
+    unrecorded: int
+    """Results in a folder whose size and digest an engine did not record, as earlier versions."""
     _plans: list[str]
     _planned: Planned
     _states: FileStates
@@ -215,13 +204,14 @@ class Follower:
         """Receipts and Lambda's records that were read; they never change."""
         results = Results.of(self.about["results"], run)
         self._results = digests.Watched(place, results.prefix, results.key_of)
+        self._local_receipts = LocalReceipts(place, run)
         self._lambda_records: list[tuple[Failure, NDArray[np.uint64]]] = []
         self._file_records: dict[str, tuple[float, Failure]] = {}
 
     def read(self, *, limits: Limits | None = None, now: float | None = None) -> RunState:
         """The current state. `now` is Unix time in seconds (default: this machine's clock)."""
-        running = None
-        if self.place.folder and self.about.get("engine") in runs.LOCKING:
+        running, is_local = None, self.about.get("engine") in runs.LOCKING
+        if self.place.folder and is_local:
             running = is_locked(self.place.folder / "runs" / self.run / runs.LOCK)
         if (plans := planned.keys(self.place, self.run)) != self._plans:
             self._plans, self._planned = plans, planned.read(self.place, plans)
@@ -229,22 +219,29 @@ class Follower:
         self._read_lambda_records()
         listed = self._list_file_records()
         # Results last: a file that finishes while this reads is then done, not failed or missing.
-        done, ended, unplanned = self._done()
+        done, damaged, ended, unplanned = self._done()
         self._read_file_records(listed, done)
         records, known_failures = self._records()
         states = judge(
-            self._planned.digests, done, self._receipts, records, now or clock.time(), limits or Limits()
+            self._planned.digests,
+            done,
+            self._receipts,
+            records,
+            now or clock.time(),
+            limits or Limits(),
+            damaged,
         )
         return RunState(
             run=self.run,
             place=self.place,
             about=self.about,
             functions=tuple(sorted(self._receipts.functions)),
-            times=self._times(ended),
+            times=Times.of(self._started, self._receipts.sent / 1000, ended),
             unplanned=unplanned,
             accepted=len(self._receipts.file),
             lambdas=self._lambdas,
             running=running,
+            unrecorded=self._local_receipts.missing(self._planned.digests[done]) if is_local else 0,
             _plans=self._plans,
             _planned=self._planned,
             _states=states,
@@ -292,20 +289,19 @@ class Follower:
     def _input_key(self, record: str) -> str:
         return record.removeprefix(f"runs/{self.run}/failures/").removesuffix(".json")
 
-    def _times(self, ended: NDArray[np.float64]) -> Times:
-        sent = _extremes(self._receipts.sent / 1000)
-        begin = self._started if sent[0] is None else sent[0]
-        gaps = np.diff(np.sort(ended), prepend=begin)
-        worked = float(gaps[(gaps > 0) & (gaps <= PAUSE_S)].sum())
-        return Times(self._started, *sent, *_extremes(ended), worked)
-
-    def _done(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
-        """Which planned files have results, the times of these, and the number of other results."""
+    def _done(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64], int]:
+        """Which planned files have results, and which damaged ones; the times of the results, and the number
+        of results of other files.
+        """
         self._results.update()
-        done = np.zeros(len(self._planned), bool)
-        at = digests.find(self._planned.digests, self._results.digests)
-        done[at[at >= 0]] = True
-        return done, self._results.modified[at >= 0], len(at) - int(done.sum())
+        self._local_receipts.update()  # afterwards: a result is recorded after it was written
+        found = self._results
+        done, damaged = np.zeros((2, len(self._planned)), bool)
+        at = digests.find(self._planned.digests, found.digests)
+        differs = self._local_receipts.differ(found.digests, found.size)
+        done[at[(at >= 0) & ~differs]] = True
+        damaged[at[(at >= 0) & differs]] = True
+        return done, damaged, found.modified[at >= 0], int((at < 0).sum())
 
     def _records(self) -> tuple[FailureRows, list[Failure]]:
         """All failure records as judge() takes them, and the failures that its result refers to."""
@@ -344,7 +340,3 @@ def _valid_keys(inputs: Iterable[str]) -> Iterator[str]:
     for uri in inputs:
         with contextlib.suppress(InputError):  # a record may name anything: events can be sent by hand
             yield uris.key(uri)
-
-
-def _extremes(times: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    return (float(times.min()), float(times.max())) if len(times) else (None, None)

@@ -346,7 +346,7 @@ def test_files_without_sources_are_listed_with_reasons(output: Path) -> None:
     done = collect(output)
     assert done.left_out == {"damaged": 2, "failed": 1, "unsent": 1}
     shown = CliRunner().invoke(main, ["collect", "default", "--output", str(output)])
-    assert (shown.exit_code, "Remove the damaged catalogs" in shown.stdout) == (1, True)
+    assert (shown.exit_code, "`skyfan retry default --damaged`" in shown.stdout) == (1, True)
     with done.missing_file.open(newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     truncated, duplicate = (rows[f"archive/hst/{name}_flt.fits.cat.fits"] for name in ("004", "040"))

@@ -40,7 +40,8 @@ def test_each_state_has_its_files(handmade: Handmade) -> None:
     handmade.record(F, request="rf", time=NOW - 30, error="", condition="ZeroReservedConcurrency")
     found = state.read(handmade.place, "r", handmade.lambdas, now=NOW)
     assert found.counts == {
-        "planned": 7, "unsent": 1, "sent": 1, "late": 1, "missing": 1, "cancelled": 1, "failed": 1, "done": 1
+        "planned": 7, "unsent": 1, "sent": 1, "late": 1, "missing": 1, "cancelled": 1, "damaged": 0,
+        "failed": 1, "done": 1,
     }  # fmt: skip
     for name, uri in zip(
         ("done", "sent", "late", "missing", "failed", "cancelled", "unsent"),
@@ -241,7 +242,8 @@ def test_a_follower_reads_only_new_objects(handmade: Handmade, monkeypatch: pyte
     handmade.done(A)
     (Path(handmade.place.name) / "runs/r/failures").joinpath(B.removeprefix("s3://") + ".json").unlink()
     assert follower.read(now=NOW).counts == {
-        "planned": 3, "unsent": 0, "sent": 2, "late": 0, "missing": 0, "cancelled": 0, "failed": 0, "done": 1
+        "planned": 3, "unsent": 0, "sent": 2, "late": 0, "missing": 0, "cancelled": 0, "damaged": 0,
+        "failed": 0, "done": 1,
     }  # fmt: skip
 
 
