@@ -202,6 +202,26 @@ def test_what_may_not_be_read(s3: Any, proxy: Proxy) -> None:
     assert len(proxy.seen) == 1
 
 
+def test_a_bucket_that_the_stack_does_not_read_is_refused_by_name(
+    s3: Any, proxy: Proxy, account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.put_object(Bucket="sky", Key="listed.fits", Body=b"SIMPLE", ACL="public-read")
+    for named in ("sky", "stpubdata,sky", ""):
+        monkeypatch.setenv("SKYFAN_INPUTS", named)
+        with open_input("s3://sky/listed.fits") as source:
+            assert source.size == 6
+    monkeypatch.setenv("SKYFAN_INPUTS", "stpubdata,my-sky,sky.old")
+    monkeypatch.setenv("SKYFAN_OUTPUT", "s3://out/runs/{run}/summaries/{key}.json")
+    monkeypatch.setenv("SKYFAN_FAILURES", "s3://out/runs/{run}/failures/{key}.json")
+    proxy.seen.clear()
+    for access in ("anonymous", "signed", "requester-pays"):
+        failed = summarise({"input": "s3://sky/listed.fits", "access": access}, None)
+        assert (failed["errorType"], failed["permanent"]) == ("AccessDeniedError", True)
+        assert "stpubdata, my-sky, sky.old" in failed["errorMessage"]
+        assert "InputBuckets" in failed["errorMessage"]
+    assert not [seen for seen in proxy.seen if seen.path.startswith("/sky")], "no byte was asked for"
+
+
 @pytest.mark.parametrize("working", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_either_endpoint_variable(
     s3: Any, upstream: str, monkeypatch: pytest.MonkeyPatch, working: str

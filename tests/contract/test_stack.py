@@ -100,7 +100,9 @@ def test_functions_are_as_the_parameters_say(stack: Stack) -> None:
         (layer,) = template["Layers"]
         assert stack.template["Resources"][layer["Ref"]]["Type"] == "AWS::Lambda::LayerVersion"
         kind = "summaries/{key}.json" if name == "FitsSummary" else "catalogs/{key}.cat.fits"
+        extra = ",my-images" if stack.given else ""
         assert made["Environment"]["Variables"] == {
+            "SKYFAN_INPUTS": f"stpubdata{extra}",
             "SKYFAN_OUTPUT": f"s3://{stack.bucket}/runs/{{run}}/{kind}",
             "SKYFAN_FAILURES": f"s3://{stack.bucket}/runs/{{run}}/failures/{{key}}.json",
             "SKYFAN_DOUBTFUL": f"s3://{stack.bucket}/runs/{{run}}/doubtful/{{key}}",

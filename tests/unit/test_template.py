@@ -6,6 +6,7 @@ import pytest
 
 from skyfan import api, template
 from skyfan.errors import InputError, TemplateError
+from skyfan.local.process import variables
 
 HEAD = "Metadata: {Functions: {}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
 
@@ -161,3 +162,9 @@ def test_ours_has_both_functions_with_their_limits() -> None:
         function = ours.function(name)
         assert function.retries == 2
         assert function.environment["SKYFAN_OUTPUT"].startswith("s3://")
+
+
+def test_a_local_run_reads_what_its_user_may_read(tmp_path: Path) -> None:
+    function = template.read(Path(__file__).parents[2] / "template.yaml").function("SepExtract")
+    assert function.environment["SKYFAN_INPUTS"] == "stpubdata"
+    assert "SKYFAN_INPUTS" not in variables(function, tmp_path)

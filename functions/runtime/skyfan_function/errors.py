@@ -58,7 +58,7 @@ class InputNotFoundError(InputError):
 
 
 class AccessDeniedError(InputError):
-    """The store refuses to show the object."""
+    """The store refuses to show the object, or the stack does not read that bucket."""
 
 
 class NotFitsError(InputError):

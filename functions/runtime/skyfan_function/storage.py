@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import quote, unquote
 
-from skyfan_contract import DOUBTFUL, FAILURES, OUTPUT, PROBE, Access, is_digest, key_of
+from skyfan_contract import DOUBTFUL, FAILURES, INPUTS, OUTPUT, PROBE, Access, is_digest, key_of
 
 from .errors import (
     AccessDeniedError,
@@ -88,6 +88,7 @@ def open_input(uri: str, access: Access = "anonymous") -> Iterator[Source]:
             with _unchanged(uri, file):
                 yield Source(uri, file, stat.st_size, f"size={stat.st_size} mtime={int(stat.st_mtime)}")
         return
+    _refuse_other_buckets(uri)
     store, key = client_of(uri, access)
     raw = S3Object(store, key, partial(_s3_errors, uri, access))
     with io.BufferedReader(raw, BLOCK) as buffered, _unhidden(raw):
@@ -105,6 +106,16 @@ def _unhidden(raw: S3Object) -> Iterator[None]:
         raise
     if raw.failed is not None:
         raise raw.failed
+
+
+def _refuse_other_buckets(uri: str) -> None:
+    """Raise AccessDeniedError for an object of a bucket that SKYFAN_INPUTS does not name."""
+    bucket, named = uri.split("/")[2], os.environ.get(INPUTS, "")
+    if named and bucket not in named.split(","):
+        raise AccessDeniedError(
+            f"{uri}: this stack reads no bucket but {named.replace(',', ', ')}; whoever deploys it can add "
+            f"{bucket} to its parameter InputBuckets"
+        )
 
 
 def write(uri: str, body: bytes, origin: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from skyfan_contract import OUTPUT
+from skyfan_contract import INPUTS, OUTPUT
 
 from .. import network, template
 from ..storage import uris
@@ -30,7 +30,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 def variables(function: Function, output: Path) -> dict[str, str]:
     """All environment variables of a worker: Lambda's and the template's; credentials are the user's.
 
-    Variables that name a place in a bucket, such as SKYFAN_OUTPUT, name the folder `output` instead.
+    Variables that name a place in a bucket, such as SKYFAN_OUTPUT, name the folder `output` instead. What
+    the user may read is read: SKYFAN_INPUTS is for those who may only invoke.
     """
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     places = {name: text for name, text in function.environment.items() if text.startswith("s3://")}
@@ -40,7 +41,7 @@ def variables(function: Function, output: Path) -> dict[str, str]:
     return {
         **dict.fromkeys(THREADS, "1"),
         **os.environ,
-        **function.environment,
+        **{name: text for name, text in function.environment.items() if name != INPUTS},
         **{name: uris.localise(place, output) for name, place in places.items()},
         **({"AWS_CA_BUNDLE": str(Path(certificates).expanduser().absolute())} if certificates else {}),
         "AWS_REGION": region,

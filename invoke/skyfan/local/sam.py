@@ -23,6 +23,8 @@ from typing import IO, Any
 
 import yaml
 
+from skyfan_contract import INPUTS
+
 from .. import events, extras, files, template
 from ..engine import LocalOptions, Selection
 from ..errors import UsageError
@@ -315,6 +317,7 @@ def _adapted(built: Path, function: Function, url: str) -> str:
                 key: f"s3://{RESULTS}/{below_bucket(text)}" if text.startswith("s3://") else text
                 for key, text in function.environment.items()
             }
+            places[INPUTS] = IMAGES
             places["AWS_ENDPOINT_URL_S3"] = url
             properties = resource["Properties"]
             properties["Environment"] = {"Variables": places}

@@ -153,6 +153,7 @@ def test_the_template_for_containers_names_the_local_server_and_the_limits(pool:
     variables = properties["Environment"]["Variables"]
     assert variables["AWS_ENDPOINT_URL_S3"] == FakeServer.url
     assert variables["SKYFAN_OUTPUT"] == "s3://results/runs/{run}/catalogs/{key}.cat.fits"
+    assert variables["SKYFAN_INPUTS"] == "images", "which is where the files are put"
     assert variables["SKYFAN_FAILURES"] == "s3://results/runs/{run}/failures/{key}.json"
 
 
