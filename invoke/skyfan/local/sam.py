@@ -313,16 +313,16 @@ def _adapted(built: Path, function: Function, url: str) -> str:
     document = yaml.safe_load(built.read_text(encoding="utf-8"))
     for name, resource in document["Resources"].items():
         if resource["Type"] == FUNCTION and name == function.name:
+            variables = function.environment.items()
             places = {
-                key: f"s3://{RESULTS}/{below_bucket(text)}" if text.startswith("s3://") else text
-                for key, text in function.environment.items()
+                k: f"s3://{RESULTS}/{below_bucket(v)}" if v.startswith("s3://") else v for k, v in variables
             }
-            places[INPUTS] = IMAGES
-            places["AWS_ENDPOINT_URL_S3"] = url
-            properties = resource["Properties"]
-            properties["Environment"] = {"Variables": places}
-            properties["MemorySize"] = int(function.memory_mb)
-            properties["Timeout"] = max(1, int(function.timeout_s))
+            places |= {INPUTS: IMAGES, "AWS_ENDPOINT_URL_S3": url}
+            resource["Properties"] |= {
+                "Environment": {"Variables": places},
+                "MemorySize": int(function.memory_mb),
+                "Timeout": max(1, int(function.timeout_s)),
+            }
     return yaml.safe_dump(document)
 
 
