@@ -313,16 +313,13 @@ def _adapted(built: Path, function: Function, url: str) -> str:
     document = yaml.safe_load(built.read_text(encoding="utf-8"))
     for name, resource in document["Resources"].items():
         if resource["Type"] == FUNCTION and name == function.name:
-            variables = function.environment.items()
+            given = function.environment.items()
             places = {
-                k: f"s3://{RESULTS}/{below_bucket(v)}" if v.startswith("s3://") else v for k, v in variables
+                k: f"s3://{RESULTS}/{below_bucket(v)}" if v.startswith("s3://") else v for k, v in given
             }
             places |= {INPUTS: IMAGES, "AWS_ENDPOINT_URL_S3": url}
-            resource["Properties"] |= {
-                "Environment": {"Variables": places},
-                "MemorySize": int(function.memory_mb),
-                "Timeout": max(1, int(function.timeout_s)),
-            }
+            limits = {"MemorySize": int(function.memory_mb), "Timeout": max(1, int(function.timeout_s))}
+            resource["Properties"] |= {"Environment": {"Variables": places}, **limits}
     return yaml.safe_dump(document)
 
 
