@@ -96,5 +96,14 @@ OnProgress = Callable[[str, int, int], None]
 """Progress callback: (stage, done, total); total is 0 if unknown."""
 
 
-def ignore(*_: object) -> None:
-    """A callback for events or progress that does nothing."""
+class _Ignore:
+    """A class so that the signature of a function shows a word."""
+
+    def __call__(self, *_: object) -> None: ...
+
+    def __repr__(self) -> str:
+        return "ignore"
+
+
+ignore = _Ignore()
+"""A callback for events or progress that does nothing."""

@@ -10,12 +10,13 @@ from typing import Literal
 
 from .errors import UsageError
 
-Extra = Literal["aws", "mast", "plot", "sam"]
+Extra = Literal["aws", "mast", "plot", "sam", "vo"]
 MODULES: dict[Extra, tuple[str, ...]] = {
     "aws": ("boto3", "botocore"),
     "mast": ("aiohttp", "astroquery", "requests"),
     "plot": ("matplotlib",),
     "sam": ("moto",),
+    "vo": ("mocpy", "pyvo"),
 }
 """Import names that each extra of pyproject.toml adds, as far as skyfan imports them."""
 _PURPOSES: dict[Extra, str] = {
@@ -23,6 +24,7 @@ _PURPOSES: dict[Extra, str] = {
     "mast": "a query of the archive",
     "plot": "a picture with axes and a grid",
     "sam": "--engine sam, which has a local S3 server,",
+    "vo": "the coverage of a run, or a message to other programs,",
 }
 
 

@@ -9,12 +9,64 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Protocol, cast
 
-from .errors import InputError
+from .errors import InputError, UsageError
 from .storage import s3, uris
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_COLUMN_NAMES = ("colnames", "column_names", "columns")
+"""Where tables of astropy, Arrow and pandas have the names of their columns."""
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
+
+
+class Columns(Protocol):
+    """A table of astropy, pandas or Arrow."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Columns
+"""One path or several, as expand() takes them, or a table with a column `uri`."""
+
+
+def as_paths(paths: Paths) -> list[str]:
+    """The paths as text. Of a table the column `uri`, without the rows that a plan has dropped.
+
+    A Path is the file of this name, never a list or a pattern. Raises UsageError for other values.
+    """
+    if isinstance(paths, str | os.PathLike):
+        return [_as_path(paths)]
+    for name in _COLUMN_NAMES:
+        if (names := getattr(paths, name, None)) is not None:
+            return _of_table(cast("Columns", paths), list(names))
+    if not isinstance(paths, Iterable):
+        raise UsageError(f"{paths!r} is no path, list of paths, plan or table")
+    return [_as_path(path) for path in paths]
+
+
+def _as_path(path: Any) -> str:
+    if isinstance(path, str):
+        return str(path)  # numpy's strings, too
+    if isinstance(path, os.PathLike):
+        return str(Path(path).absolute())
+    raise UsageError(f"{path!r} is no path: give text or a Path")
+
+
+def _of_table(table: Columns, names: list[str]) -> list[str]:
+    if "uri" not in names:
+        raise UsageError(f"the table has no column uri, but {', '.join(map(str, names))}")
+    dropped = table["dropped"] if "dropped" in names else [None] * len(table)
+    pairs = zip(map(_plain, table["uri"]), map(_plain, dropped), strict=True)
+    return [uri for uri, reason in pairs if uri and not reason]
+
+
+def _plain(value: Any) -> str:
+    """A cell as text: empty if it is masked, null or NaN."""
+    value = value.as_py() if hasattr(value, "as_py") else value
+    return str(value) if isinstance(value, str) else ""
 
 
 def expand(

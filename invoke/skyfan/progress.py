@@ -1,8 +1,14 @@
-"""Progress on stderr: bars on a terminal, otherwise at most one line every ten seconds."""
+"""Progress: bars on a terminal and in a notebook, otherwise at most one line every ten seconds on stderr."""
 
+import inspect
+import sys
 import time
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from importlib import import_module
 from types import TracebackType
-from typing import Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
@@ -12,8 +18,67 @@ from . import events, formatting
 
 EVERY_S = 10.0
 """Seconds between lines if stderr is not a terminal."""
+_REDRAWN_S = 0.2
+"""Seconds between changes of the bars in a notebook."""
 LISTED = 10
 """Maximum failures printed one by one; the rest is in the summary and in the records."""
+
+
+_Parameters = ParamSpec("_Parameters")
+_Returned = TypeVar("_Returned")
+
+
+def in_notebook() -> bool:
+    """Whether this is a kernel of Jupyter."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def shown(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
+    """Decorates a function with a parameter `progress` or `on_event`: a notebook shows its progress.
+
+    A callback of the caller's replaces the bars; `events.ignore` shows none.
+    """
+    name = "on_event" if "on_event" in inspect.signature(function).parameters else "progress"
+
+    @wraps(function)
+    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Returned:
+        if name in kwargs or not in_notebook():
+            return function(*args, **kwargs)
+        with RunProgress() as bars:
+            kwargs[name] = bars.on_event if name == "on_event" else bars
+            return function(*args, **kwargs)
+
+    return call
+
+
+class _NotebookBars:
+    """Bars below a cell, which replace each other."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, tuple[int, int, str]] = {}
+        self._display: Any = None
+        self._drawn = -_REDRAWN_S
+
+    def update(self, stage: str, done: int, total: int, note: str) -> None:
+        self.stages[stage] = done, total, note
+        if time.monotonic() - self._drawn >= _REDRAWN_S:
+            self.draw()
+
+    def draw(self) -> None:
+        shown: Any = import_module("IPython.display")  # untyped, and not a dependency
+        self._drawn = time.monotonic()
+        rows = []
+        for stage, (done, total, note) in self.stages.items():
+            value = f'value="{done}" max="{total}"' if total else ""
+            cells = (escape(stage), f"<progress {value}></progress>", _count(done, total), escape(note))
+            rows.append("".join(f"<td>{cell}</td>" for cell in cells))
+        html = shown.HTML(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
+        if self._display is None:
+            self._display = shown.display(html, display_id=True)
+        else:
+            self._display.update(html)
 
 
 class Stages:
@@ -24,6 +89,7 @@ class Stages:
         self._console = console or Console(stderr=True)
         self._printed = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
+        self._notebook = _NotebookBars() if console is None and in_notebook() else None
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -42,11 +108,15 @@ class Stages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+        if self._notebook and self._notebook.stages:
+            self._notebook.draw()
 
     def __call__(self, stage: str, done: int, total: int = 0, note: str = "") -> None:
         """Updates one stage: `done` of `total` (0 if unknown), and a note shown after the numbers."""
         note = formatting.one_line(note)
-        if self._console.is_terminal:
+        if self._notebook:
+            self._notebook.update(stage, done, total, note)
+        elif self._console.is_terminal:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(stage, total=total or None, note=note)
             self._bars.update(self._tasks[stage], completed=done, total=total or None, note=note)

@@ -18,6 +18,7 @@ from astropy.table import Table
 from astropy.units import Unit
 from standins import catalogs
 
+from skyfan import tables
 from skyfan.api import search
 from skyfan.catalogs import collect as collecting
 from skyfan.catalogs import export
@@ -291,7 +292,7 @@ def test_stilts_reads_what_search_writes(found: pa.Table, tmp_path: Path, suffix
 
     columns = {row["Name"]: row for row in stilts("cmd=meta name units ucd shape")}
     if suffix == ".csv":
-        assert list(columns) == export.flat(found).column_names
+        assert list(columns) == tables.flat(found).column_names
     else:
         assert list(columns) == found.column_names
         assert columns["MAG_AUTO"]["UCD"] == "phot.mag;meta.main"

@@ -30,7 +30,7 @@ CHECKS = {
     "duckdb": "",
     "polars": "assert 0 < len(bright) < 1585 and bright['MAG_AUTO'].max() < 22",
     "pandas": "assert 0 < len(bright) < 1585 and bright.MAG_AUTO.max() < 22",
-    "to_astropy": "assert len(table) > 3 and str(table['DISTANCE'].unit) == 'arcsec'",
+    "to_table": "assert len(table) > 3 and str(table['DISTANCE'].unit) == 'arcsec'",
     "lsdb": "assert len(near) > 3",
 }
 

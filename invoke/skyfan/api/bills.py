@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .. import progress as progressing
 from .. import template
 from ..bill import logs, prices, runlog, whatif
 from ..bill.collector import Collector
@@ -44,6 +45,7 @@ class CostOptions:
     """Whether to recommend a memory size."""
 
 
+@progressing.shown
 def costs(
     run: str | None = None,
     where: Where | None = None,

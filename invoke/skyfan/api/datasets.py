@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import files
+from .. import progress as progressing
 from ..catalogs import collect as collecting
 from ..catalogs import search as searching
-from ..catalogs.collect import Collected
+from ..catalogs.collected import Collected
 from ..catalogs.dataset import default_folder
 from ..catalogs.search import SearchResult
 from ..errors import UsageError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from astropy.units import Quantity
 
 
+@progressing.shown
 def collect(
     run: str,
     where: Where,
@@ -128,6 +130,7 @@ def find_catalog(run: str, image: str, where: Where) -> tuple[str, str]:
     return location(uri), location(place.uri(key))
 
 
+@progressing.shown
 def report(
     run: str,
     where: Where,

@@ -1,11 +1,11 @@
 """skyfan run and retry: on this machine or on AWS."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import events, inputs, template
+from .. import events, inputs, progress, template
 from ..engine import AwsOptions, Engine, LocalOptions, Preview, SamOptions, Selection
 from ..errors import RunBusyError, UsageError
 from ..local.engine import LocalEngine
@@ -24,25 +24,27 @@ run takes s3://bucket, too, for AwsOptions(bucket="s3://bucket").
 """
 
 
+@progress.shown
 def run(
-    paths: Iterable[str],
+    paths: inputs.Paths | Plan,
     where: Where,
-    task: Task | None = None,
+    task: Task | str | None = None,
     *,
     template_file: str | Path | None = None,
     on_event: events.OnEvent = events.ignore,
 ) -> Outcome:
     """Runs the function of `task` on every file in `paths` that has no result yet.
 
-    `paths` are files, folders, globs, s3:// objects, s3:// prefixes that end in /, and @lists; or one plan
-    file. `where` is a folder or LocalOptions for this machine, SamOptions for containers on it, which process
-    local files only, or AwsOptions for a stack, which processes s3:// files only. Results go to <folder or
-    bucket>/runs/<run>/. `template_file` replaces template.find().
+    `paths` are files, folders, globs, s3:// objects, s3:// prefixes that end in /, and @lists; or one plan or
+    plan file; or a table of astropy, pandas or Arrow with a column `uri`. `where` is a folder or LocalOptions
+    for this machine, SamOptions for containers on it, which process local files only, or AwsOptions for a
+    stack, which processes s3:// files only. `task` can be the name of the run alone. Results go to <folder or
+    bucket>/runs/<run>/. `template_file` replaces template.find(). Without `on_event` a notebook shows bars.
 
     Call it again to continue a run. Raises UsageError if the run is not possible, Interrupted[Outcome] on
     Ctrl-C.
     """
-    task = task or Task()
+    task = _as_task(task)
     engine = _engine(where, template_file)
     with _planned(paths, where, task) as plan:
         return engine.send(task, plan, on_event)
@@ -50,19 +52,20 @@ def run(
 
 @contextmanager
 def preview(
-    paths: Iterable[str],
+    paths: inputs.Paths | Plan,
     where: Where,
-    task: Task | None = None,
+    task: Task | str | None = None,
     *,
     template_file: str | Path | None = None,
 ) -> Iterator[Preview]:
     """What run() with the same arguments would send: invocations in order, and on AWS the estimate."""
-    task = task or Task()
+    task = _as_task(task)
     engine = _engine(where, template_file)
     with _planned(paths, where, task) as plan:
         yield engine.plan(task, plan)
 
 
+@progress.shown
 def retry(
     run: str,
     where: Where,
@@ -176,14 +179,21 @@ def _of_run(run: str, where: Where) -> LocalOptions | AwsOptions:
     return where
 
 
+def _as_task(task: Task | str | None) -> Task:
+    return task if isinstance(task, Task) else Task(task) if task else Task()
+
+
 def _task(engine: Engine, run: str) -> Task:
     return runs.task(run, runs.read(engine.place, run))
 
 
 @contextmanager
-def _planned(paths: Iterable[str], where: Where, task: Task) -> Iterator[Plan]:
+def _planned(paths: inputs.Paths | Plan, where: Where, task: Task) -> Iterator[Plan]:
     """The plan in `paths`, or one of all their inputs; searches do not enter the folder of the runs."""
-    paths = list(paths)
+    if isinstance(paths, Plan):
+        yield paths
+        return
+    paths = inputs.as_paths(paths)
     if len(paths) == 1 and paths[0].endswith(".parquet"):
         yield plans.read(paths[0])
         return

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 
-from .. import files, formatting
+from .. import files, formatting, plots
 from ..formatting import Column
+from ..tables import Tabular
 from .charges import billed_ms
 from .costs import Bill
 from .estimate import Estimate
 from .prices import Prices
 from .records import Concurrency, Records
 from .whatif import Advice, WhatIf
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMNS = (
     "request_id",
@@ -34,6 +39,12 @@ COLUMNS = (
     "error_type",
 )
 """Header of the CSV."""
+_TYPES = {"request_id": pa.string(), "ended": pa.string(), "status": pa.string(), "error_type": pa.string()}
+_SCHEMA = pa.schema(
+    pa.field(name, _TYPES.get(name, pa.float64()), metadata={"unit": unit} if unit else None)
+    for name in COLUMNS
+    for unit in ("ms" if name.endswith("_ms") else "Mbyte" if name.endswith("_mb") else "",)
+)
 _BARS = " ▁▂▃▄▅▆▇█"
 _NAMES = {
     "duration_ms": "duration, s",
@@ -43,8 +54,8 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Costs:
+@dataclass(frozen=True, repr=False)
+class Costs(Tabular):
     """The bill of a run or of log files, the same under other models, and what was expected."""
 
     run: str | None
@@ -66,6 +77,28 @@ class Costs:
     """Results of the run in its place; None for log files without a run."""
     unreported: int = 0
     """Those of them without a report that ran or may have: they are not in the bill."""
+
+    def _table(self) -> pa.Table:
+        """One row per invocation, as in the CSV."""
+        rows = (
+            dict(zip(COLUMNS, row, strict=True)) for row in _rows(self.records, self.prices, self.bill.model)
+        )
+        return pa.Table.from_pylist(
+            [{name: None if value == "" else value for name, value in row.items()} for row in rows], _SCHEMA
+        )
+
+    def _summary(self) -> str:
+        bill, of = self.bill, f"run {self.run}: " if self.run else ""
+        paid = "would cost " if self.own_machine else ""
+        counts = ", ".join(
+            (formatting.count(bill.invocations, "invocation"), formatting.count(bill.images, "image"))
+        )
+        return f"{of}{paid}{formatting.usd(bill.usd)} in {bill.region}, {counts}, model {bill.model}"
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The bill by its parts."""
+        parts = {charge.name: charge.usd for charge in self.bill.charges.lines}
+        return plots.bars(axes, parts, "USD", title=f"{formatting.usd(self.bill.usd)} in {self.bill.region}")
 
 
 def show(console: Console, costs: Costs) -> None:

@@ -27,6 +27,7 @@ from ..storage.place import Place
 from ..storage.uris import Results
 from . import dataset, images, partitions, schema
 from .check import SUFFIX, Check
+from .collected import Collected
 from .dataset import DataSet
 from .fitstable import DamagedCatalogError, Layout
 from .images import Ids
@@ -36,37 +37,6 @@ from .spill import Spill
 ROWS = 1 << 18
 """Maximum sources in a partition; 80 MB of them."""
 _IMAGES_PER_BATCH = 1000
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Contents of a data set, and what this call has changed."""
-
-    folder: Path
-    run: str
-    images: int
-    sources: int
-    """Sources with a position."""
-    unplaced: int
-    """Sources without a position, in unplaced.parquet."""
-    partitions: int
-    read: int
-    """Images whose catalogs were read by this call; all others were in the data set already."""
-    removed: int
-    """Images whose catalogs no longer exist, so that their sources were removed."""
-    doubtful: int
-    """Images in the data set that their catalogs call doubtful."""
-    doubts: dict[str, int]
-    """Why, each with its number of images; an image can have several."""
-    left_out: dict[str, int]
-    """Files of the run that are not in the data set, by state: damaged, doubtful, failed, late…"""
-    damaged: dict[str, str]
-    """Catalogs, below the run's, that are not those that the run made, and why."""
-
-    @property
-    def missing_file(self) -> Path:
-        """The list of those files, with reasons."""
-        return self.folder / dataset.MISSING
 
 
 def collect(

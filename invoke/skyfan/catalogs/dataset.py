@@ -81,6 +81,26 @@ class DataSet:
         """Its table of images."""
         return pq.read_table(self.folder / "images.parquet")
 
+    def read(self, rows: int | None = None, columns: Iterable[str] | None = None) -> pa.Table:
+        """Its sources, those without a position last; at most `rows`, with some of the columns.
+
+        Memory is that of all of them.
+        """
+        names = [name for name in self.schema.names if name != HEALPIX]
+        if columns is not None:
+            names = [name for name in columns if name in names]
+        paths = [self.folder / partition.path for partition in self.partitions]
+        unplaced = self.folder / UNPLACED
+        tables = [pa.schema([self.schema.field(name) for name in names]).empty_table()]
+        for path in (*paths, *([unplaced] if unplaced.exists() else [])):
+            with pq.ParquetFile(path) as file:
+                groups = range(file.num_row_groups if rows is None else min(file.num_row_groups, 1))
+                part = file.read_row_groups(list(groups), columns=names).select(names)
+            tables.append(part.cast(tables[0].schema))
+            if rows is not None and sum(map(len, tables)) >= rows:
+                break
+        return pa.concat_tables(tables).slice(0, rows)
+
     @property
     def partitions(self) -> list[Partition]:
         """Its partitions, in the order of keys."""

@@ -1,4 +1,4 @@
-"""Writes tables of sources as CSV, ECSV, FITS, Parquet or VOTable, and converts them for astropy and JSON.
+"""Writes tables of sources as CSV, ECSV, FITS, Parquet or VOTable, and converts them for JSON.
 
 Every format has units, UCDs and descriptions but CSV, which has a header line only. Unknown values are empty
 fields in text, null in Parquet, and NaN in FITS and VOTable.
@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from .. import files
 from ..errors import UsageError
+from ..tables import flat, to_astropy
+from . import regions
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -21,9 +23,9 @@ SUFFIXES = (".csv", ".ecsv", ".fits", ".parquet", ".vot")
 
 
 def check(path: Path) -> None:
-    """Raises UsageError for a file that write() cannot write."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+    """Raises UsageError for a file that neither write() nor regions.write() can write."""
+    if path.suffix not in (*SUFFIXES, *regions.SUFFIXES):
+        raise UsageError(f"{path} must end in one of {', '.join((*SUFFIXES, *regions.SUFFIXES))}")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist")
 
@@ -75,56 +77,6 @@ def _without_nan(table: "Table") -> "Table":
         if table[name].dtype.kind == "f":
             table[name] = MaskedColumn(table[name], mask=np.isnan(table[name]))
     return table
-
-
-def flat(table: pa.Table) -> pa.Table:
-    """The table with one column per element of an array column: FLUX_APER_1, FLUX_APER_2…"""
-    columns, names = [], []
-    for field in table.schema:
-        column = table[field.name]
-        if pa.types.is_fixed_size_list(field.type):
-            arrays = column.combine_chunks()
-            for i in range(field.type.list_size):
-                columns.append(pa.compute.list_element(arrays, i))
-                names.append(f"{field.name}_{i + 1}")
-        else:
-            columns.append(column)
-            names.append(field.name)
-    return pa.table(columns, names=names)
-
-
-def to_astropy(table: pa.Table) -> "Table":
-    """An astropy table with units and descriptions; UCDs are in the meta of the columns.
-
-    Unknown values are NaN, and masked in columns of integers.
-    """
-    import numpy as np
-    from astropy.table import Column, MaskedColumn, Table
-
-    columns = []
-    for field in table.schema:
-        about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-        array = table[field.name].combine_chunks()
-        mask: Any = None
-        if pa.types.is_fixed_size_list(field.type):
-            values = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.type.list_size)
-        elif field.type == pa.string():
-            values = np.array(array.fill_null("").to_pylist(), str)
-        elif pa.types.is_integer(field.type) and array.null_count:
-            mask = array.is_null().to_numpy(zero_copy_only=False)
-            values = array.fill_null(0).to_numpy()
-        else:
-            values = array.to_numpy(zero_copy_only=False)
-        described = {
-            "name": field.name,
-            "unit": about.get("unit"),
-            "description": about.get("description"),
-            "meta": {"ucd": about["ucd"]} if "ucd" in about else None,
-        }
-        columns.append(
-            Column(values, **described) if mask is None else MaskedColumn(values, mask=mask, **described)
-        )
-    return Table(columns)
 
 
 def to_rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -4,17 +4,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .. import files
+from .. import files, plots
 from ..errors import UsageError
-from . import dataset, healpix
+from ..formatting import count
+from ..tables import Tabular
+from . import dataset, export, healpix, regions
 from .fitstable import POSITION
 from .schema import HEALPIX, described, string_lengths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DISTANCE = pa.field(
     "DISTANCE",
@@ -32,10 +38,12 @@ SHORT = (
 """Columns for people. Passed to search() as this very tuple, those that the data set has are taken."""
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(Tabular):
     """Sources within a circle, nearest first, and how much was read to find them."""
 
+    folder: Path
+    """Of the data set."""
     table: pa.Table
     """DISTANCE and the selected columns, with units and UCDs in the metadata of the fields."""
     partitions: int
@@ -44,6 +52,37 @@ class SearchResult:
     """Row groups read in them."""
     rows: int
     """Rows whose distance was computed."""
+
+    def _table(self) -> pa.Table:
+        return self.table
+
+    def _summary(self) -> str:
+        return count(len(self.table), "source")
+
+    def write(self, path: str | Path) -> None:
+        """Writes the sources to a file in the format of its suffix: export.SUFFIXES, or regions.SUFFIXES.
+
+        Raises UsageError for another suffix, and for regions if a column is missing.
+        """
+        path = Path(path)
+        export.check(path)
+        if path.suffix not in regions.SUFFIXES:
+            export.write(self.table, path)
+            return
+        images = pq.read_table(self.folder / "images.parquet", columns=["uri", "scale"])
+        scales = dict(zip(images["uri"].to_pylist(), images["scale"].to_pylist(), strict=True))
+        regions.write(self.table, scales, path)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The positions of the sources, brighter ones larger. Raises UsageError without positions."""
+        existing = self.table.column_names
+        pairs = (POSITION, ("ALPHA_J2000", "DELTA_J2000"))
+        names = next((pair for pair in pairs if set(pair) <= set(existing)), None)
+        if names is None:
+            raise UsageError(f"nothing to plot: search with the columns {' and '.join(POSITION)}")
+        magnitude = self.table["MAG_AUTO"].to_numpy() if "MAG_AUTO" in existing else None
+        ra, dec = (self.table[name].to_numpy() for name in names)
+        return plots.sky(axes, ra, dec, magnitude, title=self._summary())
 
 
 def search(
@@ -86,7 +125,7 @@ def search(
     table = pa.concat_tables([selected.empty_table(), *(part.cast(selected) for part in tables)])
     order = [("DISTANCE", "ascending"), *([("SOURCE_ID", "ascending")] if "SOURCE_ID" in names else [])]
     table = table.sort_by(order).replace_schema_metadata(described(selected, string_lengths(schema)).metadata)
-    return SearchResult(table, partitions, row_groups, rows)
+    return SearchResult(existing.folder, table, partitions, row_groups, rows)
 
 
 def _selected(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ from .report import report, show
 from .retry import retry
 from .run import run
 from .search import search
+from .send import send
 from .stack import deploy, new_function, stack
 from .status import cancel, runs, status
 
@@ -42,7 +43,7 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
-    *(plan, run, status, retry, cancel, collect, search, costs, report, show, runs),
+    *(plan, run, status, retry, cancel, collect, search, send, costs, report, show, runs),
     *(deploy, stack, new_function, doctor, completion),
 ):
     main.add_command(_command)

@@ -13,7 +13,7 @@ from ..formatting import count, reasons
 from .common import as_json, console, echo, where, where_of
 
 if TYPE_CHECKING:
-    from ..catalogs.collect import Collected
+    from ..catalogs.collected import Collected
 
 _NAMED = 5
 """Damaged catalogs that are named; the list has all."""
@@ -29,6 +29,12 @@ _NAMED = 5
     help="Folder of the data set (default: collected/ in the run's folder, ./RUN for a run in a bucket).",
 )
 @click.option("--good", is_flag=True, help="Leave doubtful images out; missing.csv lists them with reasons.")
+@click.option(
+    "--moc",
+    metavar="FILE.fits",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the sky that the images cover, as a MOC.",
+)
 @click.option("--strict", is_flag=True, help="Exit code 1 if images are doubtful or left out.")
 @as_json
 def collect(
@@ -38,6 +44,7 @@ def collect(
     stack: str,
     to: Path | None,
     good: bool,
+    moc: Path | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -55,14 +62,19 @@ def collect(
     any.
     """
     from ..api import datasets as commands
+    from ..catalogs import coverage
     from ..progress import Stages
 
+    if moc:
+        coverage.check(moc)
     try:
         with Stages() as stages:
             done = commands.collect(run, where_of(output, stack), to=to, good=good, progress=stages)
     except KeyboardInterrupt:
         echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)
+    if moc:
+        coverage.write(done.image_table(), moc)
     if as_json:
         document = {
             "run": done.run,
@@ -78,10 +90,13 @@ def collect(
             "left_out": done.left_out,
             "damaged": done.damaged,
             "missing": str(done.missing_file),
+            "moc": str(moc) if moc else None,
         }
         echo(json.dumps(document, indent=1))
     else:
         _show(done)
+        if moc:
+            echo(f"coverage: {moc}")
     is_refused = strict and (done.doubtful or done.left_out)
     sys.exit(1 if is_refused or "damaged" in done.left_out else 0)
 

@@ -42,7 +42,7 @@ _DECIMALS = {
     "--to",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write all rows to a .csv, .ecsv, .fits, .parquet or .vot file.",
+    help="Write all rows to a .csv, .ecsv, .fits, .parquet or .vot file, or their ellipses to .reg or .crtf.",
 )
 @as_json
 def search(
@@ -74,7 +74,7 @@ def search(
     shown = selected if selected or as_json or to else SHORT
     result = commands.search(run, (ra, dec), radius, where=output, columns=shown)
     if to:
-        export.write(result.table, to)
+        result.write(to)
     if as_json:
         document = {
             "ra": ra,

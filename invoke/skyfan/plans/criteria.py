@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import UsageError
+from ..sky import angles
 
 MAIN_PRODUCTS = {"HST": ("DRZ", "DRC"), "JWST": ("I2D",), "TESS": ("FFIC",)}
 """Default product types by mission: the calibrated, combined image."""
@@ -63,13 +64,20 @@ class Criteria:
 
     @classmethod
     def of(cls, **values: Any) -> "Criteria":
-        """Criteria from plain values: a single value or a list for a tuple, a number for a proposal."""
+        """Criteria from plain values.
+
+        A single value or a list for a tuple, a number for a proposal, a pair of degrees or a SkyCoord for a
+        position, a Quantity for a radius.
+        """
         types = {field.name: field.type for field in fields(cls)}
         if unknown := set(values) - set(types):
             raise UsageError(
                 f"unknown criterion {', '.join(sorted(unknown))}; choose from {', '.join(types)}"
             )
         single = {name for name, kind in types.items() if kind in {str, str | None, int, int | None}}
+        for name, as_text in (("around", angles.position_text), ("radius", angles.radius_text)):
+            if values.get(name) is not None:
+                values[name] = as_text(values[name])
         converted: dict[str, Any] = {
             name: value if name in single else _tuple(value) for name, value in values.items()
         }

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import concurrency, files, inputs
+from .. import progress as progressing
 from ..errors import InputError, UsageError
 from ..events import OnProgress, ignore
 from ..storage import uris
@@ -43,8 +44,9 @@ class PlanOptions:
     """Reads the headers of objects, too; those of local files are always read."""
 
 
+@progressing.shown
 def plan(
-    paths: Iterable[str] = (),
+    paths: inputs.Paths = (),
     out: str | Path | None = None,
     *,
     resume: str | Path | None = None,
@@ -61,7 +63,7 @@ def plan(
     files are dropped. `csv` gets the same rows as text. Raises UsageError for what cannot be planned,
     UnansweredError when MAST cannot be reached. Files for which it did not answer are dropped as unresolved.
     """
-    paths, options = list(paths), options or PlanOptions()
+    paths, options = inputs.as_paths(paths), options or PlanOptions()
     access, limit, proprietary = options.access, options.limit, options.proprietary
     if resume and (paths or criteria or limit or proprietary):
         raise UsageError(f"--resume {resume} takes paths and criteria from that plan: give no others")

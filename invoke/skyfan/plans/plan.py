@@ -5,14 +5,18 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .. import files
+from .. import files, formatting, plots
 from ..errors import InputError
+from ..tables import Tabular
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Columns of the observation have the names of MAST (CAOM), which astroquery documents.
 SCHEMA = pa.schema(
@@ -73,8 +77,8 @@ class Item:
     """Of its largest plane, if its headers were read."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Tabular):
     """A plan file. Its rows stay on disk and are read one row group at a time."""
 
     path: Path
@@ -103,6 +107,28 @@ class Plan:
     def table(self) -> pa.Table:
         """All rows, including dropped files, with the columns of SCHEMA."""
         return pq.read_table(self.path)
+
+    def _table(self) -> pa.Table:
+        return self.table()
+
+    def _head(self) -> tuple[pa.Table, int]:
+        with pq.ParquetFile(self.path) as file:
+            rows = file.metadata.num_rows
+            return (file.read_row_group(0) if rows else file.read()), rows
+
+    def _summary(self) -> str:
+        dropped = sum(self.about.get("dropped", {}).values())
+        sized = f", {formatting.size(self.about['bytes'])}" if self.about.get("bytes") else ""
+        return f"{self.path}: {formatting.count(self.files)}{sized}; {dropped:,} dropped"
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The positions of the observations whose files will be processed.
+
+        Raises UsageError if the plan knows none, as for paths whose headers were not read.
+        """
+        table = self.table()
+        kept = table.filter(pc.is_null(table["dropped"]))
+        return plots.sky(axes, kept["s_ra"], kept["s_dec"], title=formatting.count(self.files))
 
 
 def read(path: str | Path) -> Plan:

@@ -126,6 +126,16 @@ def radius(value: Any) -> float:
     return degrees
 
 
+def position_text(around: Any) -> str:
+    """A position as text that position() reads: text as it is, "RA DEC" in degrees for what else it takes."""
+    return around if isinstance(around, str) else " ".join(map(repr, position(around)))
+
+
+def radius_text(value: Any) -> str:
+    """A radius as text that radius() reads, with its unit."""
+    return value if isinstance(value, str) else f"{radius(value)!r}d"
+
+
 def _from_quantity(value: Any) -> float:
     """Degrees; NaN for anything but an angle with a unit."""
     if isinstance(value, int | float) or (isinstance(value, str) and not re.search(r"[A-Za-z]{2}", value)):

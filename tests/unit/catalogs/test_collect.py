@@ -19,7 +19,7 @@ from skyfan import files
 from skyfan.catalogs import collect as collecting
 from skyfan.catalogs import dataset, images, partitions
 from skyfan.catalogs import spill as spilling
-from skyfan.catalogs.collect import Collected
+from skyfan.catalogs.collected import Collected
 from skyfan.catalogs.search import search
 from skyfan.cli import main
 from skyfan.errors import UsageError

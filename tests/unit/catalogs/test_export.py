@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standins import catalogs
 
+from skyfan import tables
 from skyfan.catalogs import collect as collecting
 from skyfan.catalogs import export
 from skyfan.catalogs.search import search
@@ -68,7 +69,7 @@ def test_an_empty_table_is_a_file_too(table: pa.Table, tmp_path: Path) -> None:
 
 
 def test_an_astropy_table_has_units_and_ucds(table: pa.Table) -> None:
-    converted = export.to_astropy(table)
+    converted = tables.to_astropy(table)
     assert converted["DISTANCE"].unit == u.arcsec
     assert converted["DELTAWIN_J2000"].meta["ucd"] == "pos.eq.dec;meta.main"
     text = io.StringIO()

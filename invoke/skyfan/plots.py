@@ -1,0 +1,96 @@
+"""Charts of results for notebooks and scripts, drawn by matplotlib into given axes or into new ones."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import extras
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BIN_MAG = 0.5
+"""Width of the bins of number counts, magnitudes."""
+_MAX_POINTS = 200_000
+_LARGEST = 60.0
+"""Area of the brightest source in a chart of positions, points squared."""
+
+
+def axes_or_new(axes: "Axes | None") -> "Axes":
+    """The axes that were given, or those of a new figure. Raises MissingExtraError without matplotlib."""
+    if axes is not None:
+        return axes
+    with extras.needed("plot"):
+        from matplotlib import pyplot
+    made: Axes = pyplot.subplots(layout="constrained")[1]
+    return made
+
+
+def sky(
+    axes: "Axes | None", ra: ArrayLike, dec: ArrayLike, magnitude: ArrayLike | None = None, *, title: str = ""
+) -> "Axes":
+    """Positions (degrees, ICRS), east to the left; brighter ones are larger if `magnitude` is given.
+
+    Raises UsageError if no position is finite.
+    """
+    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
+    at = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if not len(at):
+        raise UsageError("nothing to plot: there are no positions on the sky")
+    at = at[:: -(-len(at) // _MAX_POINTS)]
+    # Around the first one, so that a field at 0 h is not torn apart.
+    offset = (ra[at] - ra[at[0]] + 180) % 360 - 180
+    size: Any = 8.0 if magnitude is None else _areas(np.asarray(magnitude, float)[at])
+    axes = axes_or_new(axes)
+    axes.scatter(ra[at[0]] + offset, dec[at], s=size, alpha=0.6, linewidths=0)
+    axes.ticklabel_format(useOffset=False)
+    axes.invert_xaxis()
+    axes.set_aspect(1 / max(np.cos(np.radians(dec[at].mean())), 1e-3), adjustable="datalim")
+    axes.set(xlabel="RA (degrees)", ylabel="Dec (degrees)", title=title)
+    return axes
+
+
+def bars(axes: "Axes | None", values: Mapping[str, float], label: str, *, title: str = "") -> "Axes":
+    """One horizontal bar per name, the first on top, each with its value."""
+    axes = axes_or_new(axes)
+    drawn = axes.barh(list(values), list(values.values()))
+    texts = [f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" for value in values.values()]
+    axes.bar_label(drawn, labels=texts, padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set(xlabel=label, title=title)
+    return axes
+
+
+def number_counts(axes: "Axes | None", magnitudes: Mapping[str, ArrayLike], *, title: str = "") -> "Axes":
+    """Sources per BIN_MAG of AB magnitude, one line per filter, on a logarithmic scale.
+
+    Raises UsageError if no magnitude is finite.
+    """
+    finite: dict[str, NDArray[np.float64]] = {}
+    for name, values in magnitudes.items():
+        array = np.asarray(values, float)
+        if len(kept := array[np.isfinite(array)]):
+            finite[name] = kept
+    if not finite:
+        raise UsageError("nothing to plot: no source has a magnitude")
+    axes = axes_or_new(axes)
+    for name, values in finite.items():
+        low, high = np.floor(values.min() / BIN_MAG), np.floor(values.max() / BIN_MAG) + 1
+        edges = np.arange(low, high + 1) * BIN_MAG
+        axes.stairs(np.histogram(values, edges)[0], edges, label=name or "no filter", linewidth=1.5)
+    axes.set_yscale("log")
+    axes.set(xlabel="MAG_AUTO (AB)", ylabel=f"sources per {BIN_MAG:g} mag", title=title)
+    axes.legend()
+    return axes
+
+
+def _areas(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Areas of markers: the largest for the brightest, down to a twentieth of it over five magnitudes."""
+    if not np.isfinite(magnitude).any():
+        return np.full(len(magnitude), 8.0)
+    fainter = np.nan_to_num(magnitude - np.nanmin(magnitude), nan=5.0)
+    return _LARGEST * np.maximum(10 ** (-0.26 * fainter), 0.05)
