@@ -8,7 +8,7 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit mutants docs template bench sam lambda lock clean
+.PHONY: help demo test lint unit mutants docs template bench sam sbom audit lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ docs: $(VENV)/.dev  ## the generated parts of the documentation
 template: $(VENV)/.dev  ## the parts of template.yaml that follow from Metadata.Functions
 	@$(BIN)/python build/template.py
 
+sbom: $(VENV)/.dev $(VENV)/sbom/.made  ## bills of materials (CycloneDX) of the wheel and the layers, in sbom/
+	@$(BIN)/python build/sbom.py sbom
+
+audit: $(VENV)/.dev $(VENV)/audit/.made  ## known vulnerabilities of all locked packages, by pip-audit; exit code 1 if any
+	@$(BIN)/python build/audit.py
+
 bench: $(VENV)/.dev  ## every figure of docs/benchmarks.md, measured on this machine
 	@for b in benchmarks/*/; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
@@ -89,7 +95,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.uv
 	@touch $(VENV)/.run $@
 
 # Programs that want other versions than skyfan does, each in an environment of its own: SAM an older click, checkov a
-# boto3 that is years older than moto's, the AWS CLI its own docutils. Each lock holds everything, so nothing is added.
+# boto3 that is years older than moto's, the AWS CLI its own docutils; nor do tests need those of sbom and audit. Each lock holds everything, so nothing is added.
 $(VENV)/%/.made: requirements/%.txt $(VENV)/.uv
 	$(call venv,$(VENV)/$*)
 	@echo "setting up $(VENV) for $*" && $(call install,$(VENV)/$*,$(hashed) requirements/$*.txt --no-deps)
@@ -106,6 +112,8 @@ lock: $(VENV)/.uv  ## new versions of everything, with hashes, for Python 3.11 t
 	@$(compile) requirements/sam.in --output-file requirements/sam.txt
 	@$(compile) requirements/checkov.in --output-file requirements/checkov.txt
 	@$(compile) requirements/awscli.in --output-file requirements/awscli.txt
+	@$(compile) requirements/sbom.in --output-file requirements/sbom.txt
+	@$(compile) requirements/audit.in --output-file requirements/audit.txt
 	@$(compile:$(LEAST)=3.13) requirements/lambda.in --constraint requirements/dev.txt --output-file requirements/lambda.txt
 	@$(compile:$(LEAST)=3.13) layers/astro/requirements.in --constraint requirements/run.txt --output-file layers/astro/requirements.txt
 

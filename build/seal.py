@@ -11,13 +11,13 @@ _TIME = 315_532_800 + 86_400
 
 
 def seal(tree: Path) -> str:
-    """Set times and permissions of everything under ``tree`` to fixed values; returns the tree's hash."""
-    for path in sorted(tree.rglob("*")):
+    """Set times and permissions of ``tree`` and everything in it to fixed values; returns the tree's hash."""
+    for path in [tree, *sorted(tree.rglob("*"))]:
         if path.is_symlink():
             raise ValueError(f"{path} is a link; zip files for Lambda hold files only")
         path.chmod(0o755 if path.is_dir() else 0o644)
     # Folders last, as their time changes with their content.
-    for path in sorted(tree.rglob("*"), reverse=True):
+    for path in [*sorted(tree.rglob("*"), reverse=True), tree]:
         os.utime(path, (_TIME, _TIME))
     return digest(tree)
 

@@ -10,12 +10,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+import sbom
 import wheels
 from astropy.table import Table
+from packaging.utils import canonicalize_name
 
 from skyfan import extras
 from skyfan.api import stacks
@@ -165,3 +169,37 @@ def test_building_and_installing_leave_no_file_in_the_clone(tmp_path: Path) -> N
     assert subprocess.run(status, capture_output=True, text=True, check=True).stdout == ""
     (installed,) = (tmp_path / "environment").rglob("skyfan/cli/__init__.py")
     assert clone not in installed.resolve().parents
+
+
+def test_two_builds_of_the_wheel_are_equal(python: Path, tmp_path: Path) -> None:
+    """In another folder, with other permissions, hash seed, language and time zone."""
+    clone = tmp_path / "clone"
+    leave_out = shutil.ignore_patterns(".venv", ".git", ".*cache", "__pycache__", "tests", "sbom")
+    shutil.copytree(wheels.REPO, clone, ignore=leave_out)
+    for path in clone.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+        os.utime(path, (1, 1))
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path],
+        cwd=clone,
+        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Kolkata", "LC_ALL": "C"},
+        umask=0o077,
+        capture_output=True,
+        check=True,
+    )
+    (first,), (second,) = python.parents[2].glob("*.whl"), tmp_path.glob("*.whl")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_sbom_lists_what_pip_installs(python: Path) -> None:
+    if not sbom.TOOL.exists():
+        pytest.skip("cyclonedx-py is not installed here: make .venv/sbom/.made")
+    (wheel,) = python.parents[2].glob("*.whl")
+    bom = sbom.of_wheel(wheel, python.parents[1])
+    packages = [str(path) for path in python.parents[1].glob("lib/python*/site-packages")]
+    held = {canonicalize_name(each.name): each.version for each in distributions(path=packages)}
+    assert held.pop("skyfan") == bom["metadata"]["component"]["version"]
+    assert {canonicalize_name(each["name"]): each["version"] for each in bom["components"]} == held
+    assert all(each["licenses"] for each in bom["components"])
+    lock = sbom.LOCK.read_text()
+    assert all(f"sha256:{each['hashes'][0]['content']}" in lock for each in bom["components"])

@@ -21,7 +21,9 @@ from ..template import Resolver, Template
 PARTS = (template.NAME, "samconfig.toml", "functions", "layers", "build")
 _OMITTED = shutil.ignore_patterns("__pycache__", "tests")
 # Of the folder build, what only a clone needs; as in pyproject.toml.
-_OMITTED_TOOLS = shutil.ignore_patterns("docs.py", "mutants*", "permissions.py", "structure.py")
+_OMITTED_TOOLS = shutil.ignore_patterns(
+    "audit.py", "docs.py", "mutants*", "permissions.py", "sbom.py", "structure.py"
+)
 # What Lambda keeps for functions without a reservation, or the whole limit of an account that has less.
 _UNRESERVED = 100
 # Exit code of build/new_function.py; its stderr is then written for a person.
