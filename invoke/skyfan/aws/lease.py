@@ -67,8 +67,10 @@ class Lease:
             found, etag = _read(self.place, self.run)
             if found and found.token not in own and found.until > time.time():
                 raise RunBusyError(f"run {self.run!r} is being sent by {found}: wait until it is done")
-            self._memory.write_text(self._holder.token, encoding="utf-8")
+            # Both tokens, until the bucket has the new one: killed in between, this machine knows its own.
+            self._remember(*own)
             if self._write(etag):
+                self._remember(self._holder.token)
                 self._thread.start()
                 if found and found.token not in own and found.until:
                     warnings.warn(
@@ -117,9 +119,14 @@ class Lease:
         self._etag, self._holder = written, new
         return True
 
+    def _remember(self, *tokens: str) -> None:
+        part = self._memory.with_suffix(".part")
+        part.write_text("\n".join(tokens), encoding="utf-8")
+        part.replace(self._memory)
+
     def _remembered(self) -> list[str]:
         try:
-            return [self._memory.read_text(encoding="utf-8")]
+            return self._memory.read_text(encoding="utf-8").split()
         except FileNotFoundError:
             return []
 

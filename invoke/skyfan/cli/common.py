@@ -81,9 +81,9 @@ class Group(click.Group):
                 name = error.option_name
                 raise click.NoSuchOption(name, possibilities=[_RENAMED[name]], ctx=error.ctx) from error
             raise
-        except UsageError as error:
-            echo(f"skyfan: {error}", err=True)
-            sys.exit(2)
+        except (UsageError, KeyboardInterrupt) as error:
+            echo(f"skyfan: {str(error) or 'interrupted'}", err=True)
+            sys.exit(2 if isinstance(error, UsageError) else 130)
         except BrokenPipeError:
             raise
         except OSError as error:  # such as a full disk

@@ -92,6 +92,28 @@ def test_after_a_kill_this_machine_goes_on_at_once_and_others_when_it_expires(
         pass
 
 
+def test_a_process_that_was_killed_while_it_took_the_lease_keeps_nobody_out(
+    machine: Callable[[str], Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = machine("a")
+    first.__enter__()
+    kill(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lease, "_write", killed)
+        with pytest.raises(Killed):
+            machine("a").__enter__()
+    with machine("a") as last:
+        assert not last.stopped
+
+
+class Killed(BaseException):
+    """Ends a process as kill -9 would: nothing catches it."""
+
+
+def killed(*_: object) -> bool:
+    raise Killed
+
+
 def test_a_lease_is_renewed(
     place: Place, machine: Callable[[str], Lease], monkeypatch: pytest.MonkeyPatch
 ) -> None:

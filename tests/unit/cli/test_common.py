@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from skyfan.aws import stack
-from skyfan.cli import main
+from skyfan.cli import defaults, main
 from skyfan.errors import UsageError
 
 FOREIGN = "Resources:\n  Hello:\n    Type: AWS::Serverless::Function\n    Properties: {CodeUri: hello}\n"
@@ -81,3 +81,12 @@ def test_a_region_holds_for_one_command(monkeypatch: pytest.MonkeyPatch, before:
         assert skyfan(*words, "--region", "ap-south-1").exit_code == 2
     assert seen == ["ap-south-1"] * 2
     assert os.environ.get("AWS_REGION") == before
+
+
+def test_ctrl_c_is_130_before_a_command_has_begun_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(defaults, "read", interrupted)
+    done = skyfan("runs")
+    assert (done.exit_code, done.stderr) == (130, "skyfan: interrupted\n")
