@@ -15,7 +15,8 @@ from .plans.plan import LARGE, STANDARD, Item, Plan
 from .plans.select import sending_tier
 from .runs.judge import STATES
 from .runs.outcome import Outcome
-from .runs.state import UNSUCCESSFUL, RunFile, RunState
+from .runs.run_file import RunFile
+from .runs.state import UNSUCCESSFUL, RunState
 from .storage import uris
 from .storage.place import Place
 from .task import Task
@@ -25,6 +26,9 @@ from .task import Task
 class LocalOptions:
     """How this machine runs a function. None stands for the template's value, and for `jobs` for as many
     workers as there are CPUs and memory for.
+
+    >>> LocalOptions("out", jobs=2, memory_mb=1024).timeout_s is None
+    True
     """
 
     engine: ClassVar[str] = "local"
@@ -48,14 +52,22 @@ class LocalOptions:
 
 @dataclass(frozen=True)
 class SamOptions(LocalOptions):
-    """As LocalOptions, with each file in a container of Lambda's own image, by `sam local invoke`."""
+    """As LocalOptions, with each file in a container of Lambda's own image, by `sam local invoke`.
+
+    >>> SamOptions("out").engine
+    'sam'
+    """
 
     engine: ClassVar[str] = "sam"
 
 
 @dataclass(frozen=True)
 class AwsOptions:
-    """Where files are sent on AWS, and how."""
+    """Where files are sent on AWS, and how.
+
+    >>> AwsOptions(stack="skyfan", max_cost=20, batch=10).wait
+    True
+    """
 
     engine: ClassVar[str] = "aws"
     stack: str = "skyfan"
@@ -101,6 +113,9 @@ def _check(name: str, value: float | None, least: int) -> None:
 class Selection:
     """The files that a retry sends: failed, missing, damaged and cancelled ones, and in a folder those that
     have not begun. Counts while select() is iterated.
+
+    >>> Selection(late=True).files
+    0
     """
 
     def __init__(

@@ -20,6 +20,9 @@ class Task:
     """The name of a run, its function, and what its events have in common.
 
     Raises UsageError for invalid values.
+
+    >>> Task("deep", config={"detect_thresh": 3}).function
+    'SepExtract'
     """
 
     run: str = "default"

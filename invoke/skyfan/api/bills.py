@@ -30,7 +30,11 @@ ARCH = "x86_64"
 
 @dataclass(frozen=True)
 class CostOptions:
-    """How a bill is computed, and what is computed beside it."""
+    """How a bill is computed, and what is computed beside it.
+
+    >>> CostOptions(region="eu-central-1", free_tier=True).model
+    'today'
+    """
 
     model: str = prices.MODEL
     region: str | None = None
@@ -59,6 +63,10 @@ def costs(
     `where` is the folder of the run, s3://bucket, or AwsOptions for a stack with its bucket. `log` are files
     to read: alone, or instead of the logs of the run, whose invocations alone then count. Raises UsageError
     if there is no such run, or no report in the logs.
+
+    >>> bill = costs("first", "out")
+    >>> bill.bill.invocations, bill.own_machine  # Lambda would charge bill.bill.usd
+    (2, True)
     """
     options = options or CostOptions()
     model = options.model
@@ -106,7 +114,11 @@ def costs(
 
 
 def history(run: str, where: Where) -> Speeds | None:
-    """Time and memory of a past run's files, for estimate(history=...); None if its logs lack them."""
+    """Time and memory of a past run's files, for estimate(history=...); None if its logs lack them.
+
+    >>> history("first", "out") is None
+    False
+    """
     return _run_log(run, where, ignore).speeds()
 
 

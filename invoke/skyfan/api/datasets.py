@@ -17,7 +17,8 @@ from ..events import OnProgress, ignore
 from ..formatting import file_name
 from ..runs import run as runs
 from ..runs.judge import STATES
-from ..runs.state import Follower, RunFile
+from ..runs.run_file import RunFile
+from ..runs.state import Follower
 from ..sky import angles
 from ..storage import uris
 from ..storage.uris import Results
@@ -45,6 +46,12 @@ def collect(
     With `good`, images that their catalogs call doubtful are left out.
 
     Raises UsageError if the run does not exist or has no catalogs, or if the folder has other contents.
+
+    >>> sources = collect("first", "out")
+    >>> sources.images, sources.sources
+    (2, 73)
+    >>> sources.to_table()["MAG_AUTO"].unit
+    Unit("mag")
     """
     place, _ = engines.find_place(where)
     folder = Path(to) if to else default_folder(place, run)
@@ -79,6 +86,10 @@ def search(
 
     The `table` of the result is an Arrow table with the distance in arcseconds and `columns` (default: all).
     Raises UsageError if the data set or a column does not exist.
+
+    >>> near = search("first", (3.594, -30.392), "5s", where="out")
+    >>> near.to_table()["DISTANCE"].max() < 5 * units.arcsec
+    True
     """
     degrees = angles.radius(radius)
     place = engines.find_place(where)[0] if where else None
@@ -145,6 +156,9 @@ def report(
     `data` (default: where collect() writes it). The file is `to` (default: report.html in the run's folder,
     or ./<run>.html for a run in a bucket). The report says what is missing, such as logs or the data set.
     Raises UsageError if the run does not exist or the file cannot be written.
+
+    >>> report("first", "out").name
+    'report.html'
     """
     from ..report import page, story
     from . import bills  # slow to import, and most of skyfan.api does not need it

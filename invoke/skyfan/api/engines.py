@@ -43,6 +43,9 @@ def run(
 
     Call it again to continue a run. Raises UsageError if the run is not possible, Interrupted[Outcome] on
     Ctrl-C.
+
+    >>> run("images/*.fits", "out", "first")
+    <Outcome: run first: 2 of 2 files done, 73 sources, 1 doubtful>
     """
     task = _as_task(task)
     engine = _engine(where, template_file)
@@ -58,7 +61,13 @@ def preview(
     *,
     template_file: str | Path | None = None,
 ) -> Iterator[Preview]:
-    """What run() with the same arguments would send: invocations in order, and on AWS the estimate."""
+    """What run() with the same arguments would send: invocations in order, and on AWS the estimate.
+
+    >>> with preview("images/*.fits", "out", "first") as would:
+    ...     calls = list(would.calls)
+    >>> would.done_before, len(calls)
+    (2, 0)
+    """
     task = _as_task(task)
     engine = _engine(where, template_file)
     with _planned(paths, where, task) as plan:
@@ -83,6 +92,9 @@ def retry(
 
     Raises UsageError if there is no such run or stack, or if the run has another engine;
     Interrupted[Outcome] on Ctrl-C.
+
+    >>> retry("first", "out").sent
+    0
     """
     engine = _engine(_of_run(run, where), template_file)
     task, selection = _task(engine, run), selection or Selection()
@@ -102,7 +114,11 @@ def preview_retry(
     *,
     template_file: str | Path | None = None,
 ) -> Preview:
-    """What retry() with the same arguments would send. The selection counts while the calls are read."""
+    """What retry() with the same arguments would send. The selection counts while the calls are read.
+
+    >>> list(preview_retry("first", "out").calls)
+    []
+    """
     engine = _engine(_of_run(run, where), template_file)
     return engine.plan(_task(engine, run), selection or Selection())
 

@@ -26,6 +26,9 @@ def status(run: str, where: Where) -> RunState:
     `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack.
     status("first-light", "out").counts["done"] is the number of files that are done; its methods files(state)
     and groups() give details. Raises UsageError if the run or the place does not exist.
+
+    >>> status("first", "out")
+    <RunState: run first: planned 2, done 2>
     """
     place, lambdas = engines.find_place(where)
     return Follower(place, run, lambdas).read()
@@ -43,6 +46,9 @@ def follow(
     In a folder also until no process works on the run.
 
     `every_s` is the minimum time between two polls in seconds; `on_state` is called with each state.
+
+    >>> follow("first", "out").counts["done"]
+    2
     """
     place, lambdas = engines.find_place(where)
     follower = Follower(place, run, lambdas)
@@ -56,7 +62,11 @@ def follow(
 
 
 def runs(where: Where) -> list[Overview]:
-    """An overview of the runs of a place, most recently active first; `where` as in status()."""
+    """An overview of the runs of a place, most recently active first; `where` as in status().
+
+    >>> [one.run for one in runs("out")]
+    ['first']
+    """
     place, _ = engines.find_place(where)
     return overview.read(place)
 
@@ -73,6 +83,8 @@ def cancel(
     `where` as in status(). It also returns when no state has changed for `patience` seconds. While files are
     in flight, and after Ctrl-C, the cancel stays open: nothing of the run is begun or sent. Raises UsageError
     if the run cannot be cancelled, Interrupted[Cancel] on Ctrl-C.
+
+    >>> cancel("deep", AwsOptions(stack="skyfan"))  # doctest: +SKIP
     """
     from ..aws import cancel as cancels
 
@@ -84,6 +96,9 @@ def restore(run: str, where: Where) -> dict[str, int | None]:
     """Withdraws an open cancel, so that files of the run begin and can be sent again.
 
     Returns the reserved concurrency of each function that a cancel by an earlier version had stopped.
+
+    >>> restore("deep", AwsOptions(stack="skyfan"))  # doctest: +SKIP
+    {}
     """
     from ..aws import cancel as cancels
 

@@ -5,7 +5,8 @@ from typing import Any
 from .. import formatting
 from ..plans.plan import STANDARD
 from ..runs.failures import FailureGroup
-from ..runs.state import RunFile, RunState
+from ..runs.run_file import RunFile
+from ..runs.state import RunState
 from . import charts
 from .html import Content, Markup, facts, notice, section, setting, table, tag, text
 from .measured import Doubted

@@ -21,7 +21,8 @@ from ..events import OnProgress, ignore
 from ..plans.plan import DROPS
 from ..runs import planned, state
 from ..runs.doubts import Doubts
-from ..runs.state import RunFile, RunState
+from ..runs.run_file import RunFile
+from ..runs.state import RunState
 from ..sky.footprints import FootprintCollector, Footprints
 from ..storage import uris
 from ..storage.place import Place

@@ -38,19 +38,27 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted
+import pyarrow as pa
+
+from .. import formatting
+from ..errors import Interrupted, UsageError
 from ..storage.place import Place
+from ..tables import Tabular
+from . import run_file
 from .doubts import Doubts
 from .failures import FailureGroup
 from .state import UNSUCCESSFUL, RunState
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MAX_RESULTS = 20
 
 
-@dataclass
-class Outcome:
+@dataclass(repr=False)
+class Outcome(Tabular):
     """What one call of an engine did, and the state of the run after it. The module describes the fields."""
 
     run: str
@@ -101,6 +109,36 @@ class Outcome:
     def may_be_doubtful(self) -> bool:
         """Whether results of the run are doubtful, or it is not known that none is."""
         return self.doubts is None or len(self.doubts) > 0
+
+    def _known_state(self) -> RunState:
+        if self.state is None:
+            raise UsageError(f"the call did not wait for run {self.run}: status() reads its state")
+        return self.state
+
+    def _table(self) -> pa.Table:
+        """The files of the whole run; see RunState."""
+        return self._known_state()._table()
+
+    def _head(self) -> tuple[pa.Table, int]:
+        return self.state._head() if self.state else (run_file.table([]), 0)
+
+    def _summary(self) -> str:
+        parts = [f"{self.done + self.done_before:,} of {formatting.count(self.files)} done"]
+        if self.unsuccessful:
+            causes = formatting.reasons({name: group.count for name, group in self.failures.items()})
+            parts.append(f"{self.unsuccessful:,} without a result" + (f" ({causes})" if causes else ""))
+        if self.remaining:
+            parts.append(f"{self.remaining:,} not sent")
+        if self.sources is not None:
+            parts.append(formatting.count(self.sources, "source"))
+        if self.doubts:
+            parts.append(f"{len(self.doubts):,} doubtful")
+        ended = "interrupted" if self.interrupted else self.stopped
+        return f"run {self.run}: {', '.join([*parts, *([ended] if ended else [])])}"
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The number of files of the whole run in each state. Raises UsageError if that is not known."""
+        return self._known_state().plot(axes)
 
     def add_result(self, uri: str, result: Any, seconds: float) -> None:
         """Adds what the function returned for one file; keeps the first MAX_RESULTS."""

@@ -19,7 +19,8 @@ from .doubts import Doubts
 from .failures import FailureGroup
 from .judge import STATES
 from .overview import Count, Overview
-from .state import UNSUCCESSFUL, RunFile, RunState
+from .run_file import RunFile
+from .state import UNSUCCESSFUL, RunState
 
 _UNKNOWN = (
     "not known: the functions of this run do not mark doubtful results, but `skyfan collect {}` counts them"

@@ -4,50 +4,40 @@ import contextlib
 import time as clock
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from .. import plots
 from ..errors import InputError
 from ..files import is_locked
+from ..formatting import reasons
 from ..storage import uris
 from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import cancels, digests, doubts, failures, planned, receipts
+from ..tables import SHOWN_ROWS, Tabular
+from . import cancels, digests, doubts, failures, planned, receipts, run_file
 from . import run as runs
 from .doubts import Doubts
 from .failures import Failure, FailureGroup
 from .judge import DONE, FAILED, STATES, FailureRows, FileStates, Limits, judge
 from .local_receipts import LocalReceipts
 from .planned import Planned
+from .run_file import RunFile
 from .times import Times
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UNSUCCESSFUL = ("failed", "damaged", "missing", "cancelled")
 """Final states without a result."""
 
 
-@dataclass(frozen=True)
-class RunFile:
-    """One file of a run."""
-
-    uri: str
-    size: int | None
-    """Bytes."""
-    tier: str
-    """Memory tier in the plan: standard or large."""
-    state: str
-    """One of judge.STATES."""
-    sent: float | None
-    """Unix time of the newest receipt."""
-    failure: Failure | None
-    pixels: int | None = None
-    """Of its largest plane, if the plan says so."""
-
-
-@dataclass(frozen=True)
-class RunState:
+@dataclass(frozen=True, repr=False)
+class RunState(Tabular):
     """The files of a run, each in one of judge.STATES. Takes about 60 MB for a million files."""
 
     run: str
@@ -145,6 +135,22 @@ class RunState:
             if (failure := file.failure)
         ]
         return sorted(groups, key=lambda group: (-group.count, group.error_type))
+
+    def _table(self) -> pa.Table:
+        return run_file.table(self._files(np.arange(len(self._planned))))
+
+    def _head(self) -> tuple[pa.Table, int]:
+        """First the files without a result, in the order of the plans: people look for those."""
+        order = np.lexsort((self._planned.row, self._states.state == DONE))
+        return run_file.table(self._files(order[:SHOWN_ROWS])), len(self._planned)
+
+    def _summary(self) -> str:
+        return f"run {self.run}: {reasons({name: n for name, n in self.counts.items() if n}) or 'no files'}"
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The number of files in each state."""
+        counts = {name: n for name, n in self.counts.items() if n and name != "planned"}
+        return plots.bars(axes, counts or {"planned": 0}, "files", title=f"run {self.run}")
 
     def unstarted(self) -> NDArray[np.uint64]:
         """Digests of the requests that Lambda gave up before the function ran: cancelled, or too old."""

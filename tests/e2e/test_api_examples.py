@@ -1,0 +1,48 @@
+"""The example of each public name runs, in the order of a run's story."""
+
+import doctest
+import shutil
+from pathlib import Path
+
+import pytest
+from astropy import units
+
+import skyfan
+from skyfan import api
+
+STORY = (
+    "PlanOptions",
+    "plan",
+    "Task",
+    "LocalOptions",
+    "AwsOptions",
+    "SamOptions",
+    "Selection",
+    "run",
+    "collect",
+)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def test_the_examples_of_all_public_names_run(
+    tmp_path: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for name in ("abell2744_f105w_drz.fits", "ib4606c6q_flc.fits"):
+        shutil.copy(demo_data / name, tmp_path / "images")
+    names = {name: getattr(api, name) for name in api.__all__}
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=FLAGS)
+    for name in (*STORY, *(name for name in api.__all__ if name not in STORY)):
+        (example,) = finder.find(names[name], name, globs={**names, "units": units})
+        assert example.examples, f"{name} has no example"
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0, capsys.readouterr().out
+
+
+def test_skyfan_itself_has_what_notebooks_need() -> None:
+    assert set(skyfan.__all__) <= set(api.__all__)
+    assert set(skyfan.__all__) <= set(dir(skyfan))
+    assert skyfan.run is api.run
+    with pytest.raises(AttributeError, match="no attribute 'rum'"):
+        _ = skyfan.rum
