@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from astropy import units
 
 import skyfan
 from skyfan import api
@@ -34,7 +33,7 @@ def test_the_examples_of_all_public_names_run(
     names = {name: getattr(api, name) for name in api.__all__}
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=FLAGS)
     for name in (*STORY, *(name for name in api.__all__ if name not in STORY)):
-        (example,) = finder.find(names[name], name, globs={**names, "units": units})
+        (example,) = finder.find(names[name], name, globs=dict(names))
         assert example.examples, f"{name} has no example"
         runner.run(example)
     assert runner.summarize(verbose=False).failed == 0, capsys.readouterr().out

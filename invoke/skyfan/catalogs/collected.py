@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..formatting import count, reasons
 from ..tables import SHOWN_ROWS, Tabular
 from . import coverage, dataset
+from .search import SHORT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,10 @@ class Collected(Tabular):
         return self._existing().read()
 
     def _head(self) -> tuple[pa.Table, int]:
-        return self._existing().read(SHOWN_ROWS), self.sources
+        """What people look for first comes first."""
+        head = self._existing().read(SHOWN_ROWS)
+        first = [name for name in SHORT if name in head.column_names]
+        return head.select(list(dict.fromkeys([*first, *head.column_names]))), self.sources
 
     def _existing(self) -> dataset.DataSet:
         if existing := dataset.find(self.folder):

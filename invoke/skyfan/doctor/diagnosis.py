@@ -10,6 +10,8 @@ def doctor(stack: str = "skyfan") -> Diagnosis:
     Nothing is changed or written but an empty temporary file. Each check has a time limit of its own; those
     that need the network run at once, so that all take a minute at most. Never raises because of what it
     finds.
+
+    >>> doctor()  # doctest: +SKIP
     """
     found: dict[str, Finding] = {}
     for check in machine.checks():  # one after another: they import
