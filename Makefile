@@ -8,7 +8,7 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit mutants docs template bench sam sbom audit lambda lock clean
+.PHONY: help demo test lint unit mutants fuzz docs template bench sam sbom audit lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ unit: $(VENV)/.dev
 # By hand, for it takes its time. SAMPLE=all makes every change; GROUPS="bill runs" takes only these.
 mutants: $(VENV)/.dev  ## changes in the code that no test notices: a sample of SAMPLE=40 per group, SEED=0
 	@$(BIN)/python build/mutants.py $(GROUPS) --sample $(or $(SAMPLE),40) --seed $(or $(SEED),0)
+
+# A find is printed with the recipe that reproduces it, and is kept in fuzz-finds/.
+fuzz: $(VENV)/.dev  ## the handler on N=10000 mutated FITS files, SEED=1, each within limits of time and memory
+	@PYTHONPATH=tests:$(SOURCES) $(BIN)/python -m fuzz $(or $(N),10000) --seed $(or $(SEED),1)
 
 sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
 

@@ -113,7 +113,11 @@ def readable(name: str, errors: tuple[type[Exception], ...] = (Exception,)) -> I
         if isinstance(exc, OSError) and exc.errno not in _DAMAGE:
             raise  # the file system failed, and the file may be good
         reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-        if "Header missing END" in reason or "Empty or corrupt" in reason:
+        if "Empty or corrupt" in reason:  # all that astropy says of the first header, whose end has been seen
+            raise UnreadableError(
+                f"{name} is damaged: the header of HDU 0 cannot be read; fetch it again"
+            ) from exc
+        if "Header missing END" in reason:
             raise TruncatedError(
                 f"{name} is truncated or damaged: a header has no end; fetch it again"
             ) from exc

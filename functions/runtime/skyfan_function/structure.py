@@ -88,6 +88,8 @@ class _Header:
         self._name, self._index = name, index
         self._cards: dict[bytes, bytes] = {}
         """Values, with what follows them, of each keyword's first card."""
+        self._doubled: set[bytes] = set()
+        """Keywords that stand twice, with two values: astropy may take the other one."""
         self.length = 0
         """Bytes."""
         continued = 0
@@ -100,7 +102,10 @@ class _Header:
                 card = block[start : start + _CARD]
                 if _END.match(card):
                     return
-                self._cards.setdefault(card[:8].rstrip(), card[10:])
+                key, value = card[:8].rstrip(), card[10:]
+                first = self._cards.setdefault(key, value)
+                if first is not value and _before_comment(first) != _before_comment(value):
+                    self._doubled.add(key)
                 continued = continued + 1 if card.startswith(b"CONTINUE") else 0
                 if continued > _CONTINUED:
                     raise self._damage(f"a string goes on in more than {_CONTINUED} cards")
@@ -109,6 +114,8 @@ class _Header:
 
     def promised(self) -> int:
         """Bytes of data. Raises UnreadableError for what no file can have."""
+        for key in (b"SIMPLE", b"XTENSION", b"GROUPS", b"ZIMAGE"):
+            self._refuse_doubled(key)
         if (b"XTENSION" if self._index else b"SIMPLE") not in self._cards:
             raise UnreadableError(
                 f"{self._name} is damaged: the header of HDU {self._index} is not FITS; fetch it again"
@@ -156,19 +163,24 @@ class _Header:
     def _integer(
         self, key: bytes, least: int = 0, most: int | None = None, default: int | None = None
     ) -> int:
+        self._refuse_doubled(key)
         value = self._cards.get(key)
         if value is None:
             if default is None:
                 raise self._damage(f"{key.decode()} is missing")
             return default
         if (match := _INTEGER.fullmatch(value)) is None:
-            text = value.partition(b"/")[0].strip()[:30].decode("ascii", "backslashreplace")
+            text = _before_comment(value)[:30].decode("ascii", "backslashreplace")
             raise self._damage(f"{key.decode()} is {text}, not an integer of up to 18 digits")
         number = int(match[1])
         if number < least or (most is not None and number > most):
             bounds = f"at least {least}" if most is None else f"from {least} to {most}"
             raise self._damage(f"{key.decode()} is {number}, not {bounds}")
         return number
+
+    def _refuse_doubled(self, key: bytes) -> None:
+        if key in self._doubled:
+            raise self._damage(f"{key.decode()} stands twice, with two values")
 
     @property
     def _label(self) -> str:
@@ -185,6 +197,10 @@ class _Header:
             f"{self._name} is truncated: {self._label} should end at byte {end}, "
             f"the file ends at {size}; fetch it again"
         )
+
+
+def _before_comment(value: bytes) -> bytes:
+    return value.partition(b"/")[0].strip()
 
 
 def _shape(sides: list[int]) -> str:

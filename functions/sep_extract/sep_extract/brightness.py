@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from .pixels import Image, Mask
 MEDIANS = 1.4826
 # In sigma from the median: neither noise nor sky reaches up to one, nor any light down to the other.
 _BRIGHT, _DEEP = 20.0, -50.0
+# A few pixels of more, of quite different heights, hide the sky from a mesh's histogram of 4,096 levels; and
+# beside still more float32 does not hold the sky, and no detector or stack of exposures has both.
+_GLARING, _WILD = 1e5, 1e9
 _SIDE = 3
 # Pixels looked at: one of so many along both axes, or about so many in all if that is fewer.
 _STEP, _ENOUGH = 5, 50_000
@@ -27,13 +31,27 @@ def bright_level(data: Image, missing: Mask) -> float:
     return middle + _BRIGHT * sigma
 
 
-def deep_level(data: Image, mask: Mask) -> float:
-    """What pixels (ny, nx) far below the sky, which are dead, are less than.
+class Extremes(NamedTuple):
+    """Levels that pixels are beyond which are not to be taken for sky or light.
 
-    Below all where most are equal, as counts are.
+    What is below ``deep`` is dead. What is above ``glaring`` tells nothing of the sky, and what is above
+    ``wild`` is no measurement.
     """
-    middle, sigma = _scatter(data, mask)
-    return middle + _DEEP * sigma if sigma > 0 else -np.inf
+
+    deep: float = -math.inf
+    glaring: float = math.inf
+    wild: float = math.inf
+
+    @classmethod
+    def of(cls, data: Image, mask: Mask) -> Extremes:
+        """Those of an image (ny, nx); beyond all where most pixels are equal, as counts are."""
+        middle, sigma = _scatter(data, mask)
+        if not sigma > 0:
+            return cls()
+        return cls(*(middle + factor * sigma for factor in (_DEEP, _GLARING, _WILD)))
+
+
+NONE = Extremes()
 
 
 def _scatter(data: Image, missing: Mask) -> tuple[float, float]:

@@ -20,6 +20,10 @@ _AB_JANSKY = 2.5 * math.log10(3631.0)
 _AB_FLAM = -2.408
 # ST magnitude of 1 erg/s/cm2/A.
 _ST_FLAM = -21.10
+# What cards may hold, with room on both sides: seconds, electrons per count, erg/s/cm2/A and jansky per unit,
+# angstrom, steradians of a pixel.
+_SECONDS, _GAIN = (1e-6, 1e9), (1e-6, 1e6)
+_PHOTFLAM, _PHOTFNU, _PHOTPLAM, _PIXAR_SR = (1e-30, 1e-5), (1e-15, 1e6), (1.0, 1e9), (1e-18, 1e-3)
 _MICRO, _FLAM = 1e-6, "erg/s/cm**2/Angstrom"
 
 _Scale = tuple[float, str | None, float | None, float | None]
@@ -94,7 +98,7 @@ class _Reader:
             self._quality |= Quality.NO_ZEROPOINT
         system = self._row.system if made[3] is not None else "AB"
         surface = unit is not None and unit.kind == "surface"
-        wavelength, st, of_vega = self._cards.positive("PHOTPLAM"), None, None
+        wavelength, st, of_vega = self._cards.within("PHOTPLAM", _PHOTPLAM), None, None
         if made[3] is not None and system == "AB":
             if wavelength:
                 st = made[3] + 5.0 * math.log10(wavelength) - _AB_FLAM + _ST_FLAM
@@ -111,7 +115,7 @@ class _Reader:
         if not text and linearised(self._cards):
             self._say("BUNIT is missing: asinh-scaled pixels are taken for counts", Quality.ASSUMED)
             return Unit("counts", False)
-        if text or self._cards.positive("PHOTFLAM") is None:
+        if text or self._cards.within("PHOTFLAM", _PHOTFLAM) is None:
             return parse(text)
         kind = "counts" if self._row.per == "count" else "electrons"
         self._say(
@@ -123,9 +127,11 @@ class _Reader:
     def _exposure(self) -> float | None:
         """Seconds of the exposure, of the one read where a file has several."""
         cards = self._cards
-        if self._is_read and (time := cards.positive(self._row.read_time)) is not None:
+        if self._is_read and (time := cards.within(self._row.read_time, _SECONDS)) is not None:
             return time
-        times = {key: value for key in self._row.exposure if (value := cards.positive(key)) is not None}
+        bounds = _SECONDS[0] / self._row.second, _SECONDS[1] / self._row.second
+        found = {key: cards.within(key, bounds) for key in self._row.exposure}
+        times = {key: value for key, value in found.items() if value is not None}
         if not times:
             return None
         key = next(iter(times))
@@ -136,7 +142,7 @@ class _Reader:
 
     def _electrons_per_count(self) -> float | None:
         for group in self._row.gain_cards:
-            values = [value for key in group if (value := self._cards.positive(key)) is not None]
+            values = [value for key in group if (value := self._cards.within(key, _GAIN)) is not None]
             if values:
                 return sum(values) / len(values)
         if self._row.gain is not None:
@@ -186,8 +192,8 @@ class _Reader:
             offset = 2.5 * math.log10(per_count)
         else:
             offset = 0.0
-        photflam, photplam = self._sensitivity(), cards.positive("PHOTPLAM")
-        photfnu = cards.positive("PHOTFNU")
+        photflam, photplam = self._sensitivity(), cards.within("PHOTPLAM", _PHOTPLAM)
+        photfnu = cards.within("PHOTFNU", _PHOTFNU)
         if photflam and photplam:
             return -2.5 * math.log10(photflam) - 5.0 * math.log10(photplam) + _AB_FLAM + offset
         if photfnu:
@@ -203,16 +209,16 @@ class _Reader:
             for pattern in self._row.photflam:
                 if (
                     chip is not None
-                    and (value := cards.positive(pattern.format(chip=round(chip)))) is not None
+                    and (value := cards.within(pattern.format(chip=round(chip)), _PHOTFLAM)) is not None
                 ):
                     return value
-        return cards.positive("PHOTFLAM")
+        return cards.within("PHOTFLAM", _PHOTFLAM)
 
     def _physical(self, unit: Unit) -> _Scale:
         """Flux densities to microjansky per pixel, whose AB zero point is 23.9."""
         cards = self._cards
         if unit.kind == "flam":
-            if (photplam := cards.positive("PHOTPLAM")) is None:
+            if (photplam := cards.within("PHOTPLAM", _PHOTPLAM)) is None:
                 self._say(
                     "BUNIT is a flux per wavelength and there is no PHOTPLAM: fluxes without magnitudes"
                 )
@@ -220,7 +226,7 @@ class _Reader:
             return unit.factor, _FLAM, None, _AB_FLAM - 5.0 * math.log10(photplam)
         factor = unit.factor / _MICRO
         if unit.kind == "surface":
-            if (area := cards.positive("PIXAR_SR")) is None:
+            if (area := cards.within("PIXAR_SR", _PIXAR_SR)) is None:
                 self._say(
                     "BUNIT is per steradian and there is no PIXAR_SR: fluxes without magnitudes", Quality.UNIT
                 )

@@ -26,9 +26,19 @@ class Cards:
 
     def positive(self, key: str) -> float | None:
         """The card as a finite float above 0, of the first header that has one; None if none has."""
+        return next((value for value in self._numbers(key) if value > 0), None)
+
+    def within(self, key: str, bounds: tuple[float, float]) -> float | None:
+        """The card as a float within ``bounds``, of the first header that has one; None if none has.
+
+        A value above 0 that is not within them is noted; 0 and less mean that nothing is known.
+        """
+        least, most = bounds
         for value in self._numbers(key):
-            if value > 0:
+            if least <= value <= most:
                 return value
+            if value > 0:
+                self._note(f"{key} is {value:g}, not from {least:g} to {most:g}: ignored")
         return None
 
     def _numbers(self, key: str) -> Iterator[float]:

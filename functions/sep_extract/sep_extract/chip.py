@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,7 @@ class Chip:
     notes: list[str] = field(default_factory=list)
     quality: Quality = Quality.NONE
     exposure: Exposure = field(default_factory=Exposure)
+    glaring: float = math.inf
     parts: Mosaic | None = None
     """The pixels instead of all planes here, which are empty, of an image that is measured in tiles."""
 
@@ -76,6 +78,7 @@ class Chip:
             expected=self.instrument.stars,
             table=encircled(self.instrument.name, self.calibration.wavelength, self.sky.scale),
             dispersed=Quality.DISPERSED in self.calibration.quality,
+            glaring=self.glaring,
         )
 
     @property
@@ -174,6 +177,7 @@ class _Reader:
             pixels = self._pixels.read(calibrated)
             chip.data, chip.mask, chip.saturated = pixels.data, pixels.mask, pixels.saturated
             chip.error, chip.weight, chip.dq = pixels.error, pixels.weight, pixels.dq
+            chip.glaring = pixels.levels.extremes.glaring
             has_error = pixels.error is not None
         quality = self._pixels.quality | calibrated.quality
         quality |= Quality.SKY_LOST if sky.lost else Quality.NONE

@@ -22,6 +22,8 @@ _TIMES = (("EXPSTART", "EXPEND"), ("MJD-BEG", "MJD-END"))
 _SAME_FIELD = 0.25
 _SAME_TIME = 1e-6
 _ROWS = 256
+# What is beyond is no count, nor an integer.
+_COUNTED = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def counts_at(image: Image, science: int, x: Floats, y: Floats) -> tuple[dict[st
 
 
 def _counted(kind: str, values: NDArray[np.generic]) -> Floats:
+    known = np.abs(values) < _COUNTED  # not of NaN
     if kind == "context":
-        whole = np.ascontiguousarray(values.astype(np.int64)) & 0xFFFFFFFF
+        whole = np.ascontiguousarray(np.where(known, values, 0).astype(np.int64)) & 0xFFFFFFFF
         values = np.unpackbits(whole.view(np.uint8).reshape(len(whole), 8), axis=1).sum(axis=1)
-    return values.astype(np.float64)
+    return np.where(known, values, np.nan).astype(np.float64)

@@ -24,8 +24,9 @@ from .segments import isophotal_of
 from .sources import Isophotal, Photometry, Sources, empty, joined
 
 _LEAST_RADIUS = 0.5
-# Errors of pixels, in sigma: the squares of others are no float32, and no error plane means them.
-_ERRORS = (1e-15, 1e15)
+# Errors of pixels, in sigma: squares of others, scaled by what the sky shows, are no float32, and no error
+# plane or weight means them.
+ERRORS = (1e-6, 1e6)
 
 
 @dataclass
@@ -67,9 +68,7 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
     """
     mask, quality = pixels.mask, Quality.NONE
     notes: list[str] = []
-    # A saturated pixel belongs to its star, and says nothing of the sky.
-    hidden = mask if pixels.saturated is None else mask | pixels.saturated
-    background = measure_background(pixels.data, hidden, config)
+    background = measure_background(pixels.data, pixels.hidden(), config)
     if background.model is None:
         notes.append("no background mesh is half usable: one background for the whole image")
         quality |= Quality.NOISE_FALLBACK
@@ -78,6 +77,7 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
     rms = background.rms
     if not rms > 0 and (used := pixels.data[~mask]).min() < used.max():
         rms, how = sparse_noise(image, pixels)
+        background = replace(background, rms=rms, model=None)
         notes.append(f"most pixels hold the same value: the noise is {how}")
         quality |= Quality.NOISE_FALLBACK
     if not rms > 0:
@@ -158,7 +158,7 @@ def measure_plane(
     owner[mask] = -1
     error = None if pixels.error is None else pixels.error / np.float32(unit)
     if error is not None:
-        np.clip(error, *_ERRORS, out=error)
+        np.clip(error, *ERRORS, out=error)
     if whole is None:
         noise = noise_of(image, owner, sigma, error, pixels.gain and pixels.gain * unit)
     else:
@@ -256,7 +256,7 @@ def _sigma_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -
     if not at.any():
         at = ~mask
     k = np.median(local_rms[at] * root[at])
-    return np.divide(k, root, out=root)
+    return np.clip(np.divide(k, root, out=root), *ERRORS, out=root)
 
 
 def _drop_shapeless(

@@ -80,6 +80,8 @@ class Image:
                 value = header.get(key)
             except (fits.VerifyError, ValueError):
                 continue
+            if isinstance(value, float) and not math.isfinite(value):
+                continue  # such as 1E999, which no header may hold
             if value is not None and not isinstance(value, fits.card.Undefined):
                 return value
         return None

@@ -53,6 +53,7 @@ class Mosaic:
             error=found.error,
             weight=found.weight,
             dq=found.dq,
+            glaring=found.levels.extremes.glaring,
         )
 
     def _bands(self) -> Iterator[slice]:

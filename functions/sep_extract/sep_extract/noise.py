@@ -82,8 +82,11 @@ class NoiseModel:
         return np.sqrt(square + self.poisson * np.maximum(flux, 0))
 
     def of_pixels(self, light: Image, background: Image) -> Image:
-        """Variance of pixels with ``light`` in them. Linear, so that noise peaks and dips cancel in sums."""
-        return background + np.float32(self.poisson) * light
+        """Variance of pixels with ``light`` in them. Linear, so that noise peaks and dips cancel in sums, as
+        far as a variance can fall.
+        """
+        variance: Image = background + np.float32(self.poisson) * light
+        return np.maximum(variance, 0, out=variance)
 
 
 def noise_of(
@@ -208,7 +211,7 @@ def _without_poisson(
 
 
 def _medians(image: Image, blank: Mask) -> Image:
-    """The median of the blank pixels of each mesh; of all where a mesh has none."""
+    """The median of the blank pixels, at least one, of each mesh; of all where a mesh has none."""
     # Every fourth pixel of every fourth row tells it as well.
     some = np.where(blank[::4, ::4], image[::4, ::4], np.float32(np.nan))
     ny, nx = (-(-n // _MESH) for n in some.shape)
@@ -218,7 +221,8 @@ def _medians(image: Image, blank: Mask) -> Image:
     number = np.count_nonzero(~np.isnan(ranked), axis=1)
     middle = ranked[np.arange(ny * nx), np.maximum(number - 1, 0) // 2]
     if not number.all():
-        middle = np.where(number > 0, middle, np.nanmedian(some))
+        everywhere = np.nanmedian(some) if number.any() else np.median(image[blank])
+        middle = np.where(number > 0, middle, everywhere)
     grid: Image = middle.reshape(ny, nx)
     return grid
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,16 @@ class Pixels:
     """The light of a point source in circles, if it is published."""
     dispersed: bool = False
     """Sources are spectra, among which there is no point source."""
+    glaring: float = math.inf
+    """What is brighter is used like any other pixel, but tells nothing of the sky."""
+
+    def hidden(self) -> Mask:
+        """Pixels that say nothing of the sky: masked, saturated, which belong to their star, or glaring."""
+        hidden: Mask = self.data > self.glaring
+        hidden |= self.mask
+        if self.saturated is not None:
+            hidden |= self.saturated
+        return hidden
 
 
 def sample(data: Image, mask: Mask) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skyfan_function.fits_input import readable
 
-from .brightness import deep_level, masked_light
+from .brightness import NONE, Extremes, masked_light
 from .calibrate import Calibration, linearised
 from .cards import Cards
 from .coverage import WILDEST, cut_off, equal, is_constant, masked_share, outside, uncovered, wild
@@ -37,13 +37,13 @@ class Levels:
     """What all pixels of an image together say of each of them, in the image's units.
 
     ``gaps``: values that stand for no measurement. ``saturated``: what is as bright is saturated, before
-    pixels are calibrated; None if nothing is. ``deep``: what is below is no light. ``error`` and ``area``:
+    pixels are calibrated; None if nothing is. ``extremes``: beyond which is no light. ``error`` and ``area``:
     those of pixels without one; None if the plane is not used.
     """
 
     gaps: tuple[float, ...] = ()
     saturated: float | None = None
-    deep: float = -math.inf
+    extremes: Extremes = NONE
     error: float | None = None
     area: float | None = None
 
@@ -95,20 +95,27 @@ class PixelReader:
             saturated = np.zeros(shape, dtype=bool) if level is None else data >= level
         if scaling := linearised(self._cards):
             offset, softening = scaling
-            data = (offset + 2 * softening * np.sinh(data * (math.log(10) / 2.5))).astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                data = (offset + 2 * softening * np.sinh(data * (math.log(10) / 2.5))).astype(np.float32)
             if known is None:
                 self.say("pixels are asinh-scaled (BSOFTEN): made linear")
         if calibrated.factor != 1.0:
-            data *= np.float32(calibrated.factor)
+            with np.errstate(over="ignore"):
+                data *= np.float32(calibrated.factor)
+        if scaling or calibrated.factor != 1.0:
+            missing |= self._wild(data, missing)
         dq, flagged = self._flags(saturated, known)
         missing &= ~self._filled(data, saturated)
         saturated &= ~missing
         error, weight, unweighted, stand_in = self._noise(calibrated.factor, saturated, known)
         mask = missing | unweighted | (flagged & ~saturated)
-        deep = known.deep if known else deep_level(data, mask)
-        below = (data < deep) & ~mask
-        self._count(below, "pixels are more than 50 sigma below the sky: masked")
-        mask |= below
+        extremes = known.extremes if known else Extremes.of(data, mask)
+        for beyond, what in (
+            (data < extremes.deep, "pixels are more than 50 sigma below the sky: masked"),
+            (data > extremes.wild, "pixels are more than 1e9 sigma above the sky: masked"),
+        ):
+            self._count(beyond & ~mask, what)
+            mask |= beyond
         if known is None:
             self._check(data, mask, missing, saturated)
         data[mask] = 0
@@ -121,7 +128,7 @@ class PixelReader:
             data *= plane
             if error is not None:
                 error *= plane
-        levels = known or Levels(tuple(gaps), level, deep, stand_in, middle)
+        levels = known or Levels(tuple(gaps), level, extremes, stand_in, middle)
         return Readout(data, mask, saturated, error, weight, dq, levels)
 
     def refuse_useless(self, *, above_zero: bool, varies: bool) -> None:
@@ -198,9 +205,13 @@ class PixelReader:
             elif not known:
                 named = ", ".join(self._row.box)
                 self.say(f"{named} are not all there: all columns and rows are used", Quality.ASSUMED)
-        far = wild(data) & ~missing
+        return missing | self._wild(data, missing), values
+
+    def _wild(self, data: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Pixels with a value, but none that can be one."""
+        far = (wild(data) | ~np.isfinite(data)) & ~missing
         self._count(far, f"pixels hold {WILDEST:g} or more, which is no measurement: masked")
-        return missing | far, values
+        return far
 
     @property
     def is_drizzled(self) -> bool:

@@ -17,7 +17,7 @@ from skyfan_contract import TILE, TILE_MARGINS
 
 from .background import measure_background, step_of
 from .event import Config
-from .extract import Measurement, Plane, measure, measure_plane, no_sources, unit_of
+from .extract import ERRORS, Measurement, Plane, measure, measure_plane, no_sources, unit_of
 from .meshes import Meshes, mesh_row
 from .noise import NoiseModel
 from .pixels import Image, Pixels, strips
@@ -110,7 +110,7 @@ class Sky:
         sigma: float | Image = self.rms / self.unit
         if self.weight is not None and pixels.weight is not None:
             root = np.sqrt(np.where(pixels.mask, np.float32(1), pixels.weight))
-            sigma = np.divide(np.float32(self.weight), root, out=root)
+            sigma = np.clip(np.divide(np.float32(self.weight), root, out=root), *ERRORS, out=root)
 
         def local() -> Image:
             if isinstance(sigma, np.ndarray):
@@ -155,7 +155,7 @@ class Whole:
 def _sky(parts: Parts, sample: _Sample, config: Config) -> tuple[Sky, Measurement | None]:
     """The background, and what was measured in the sample where meshes do not tell it."""
     pixels = sample.pixels
-    hidden = pixels.mask if pixels.saturated is None else pixels.mask | pixels.saturated
+    hidden = pixels.hidden()
     spread = step_of(pixels.data, hidden, measure_background(pixels.data, hidden, config).rms)
     meshes, root, centres = _meshes(parts, config, spread)
     told = None
@@ -241,7 +241,7 @@ def _meshes(parts: Parts, config: Config, step: float) -> tuple[Meshes, Image, t
     levels, noise = [], []
     for strip in strips(rows, height(columns.stop - columns.start, size)):
         pixels = parts.read(strip, columns)
-        hidden = pixels.mask if pixels.saturated is None else pixels.mask | pixels.saturated
+        hidden = pixels.hidden()
         spread = None
         if step:
             spread = np.random.default_rng(strip.start).random(hidden.shape, np.float32) - np.float32(0.5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sep_extract.brightness import deep_level
+from sep_extract.brightness import Extremes
 from sep_extract.coverage import _repeated, cut_off, is_constant, masked_share, outside, uncovered
 from sep_extract.pixels import sample
 
@@ -138,10 +138,20 @@ def test_pixels_far_below_the_sky_are_dead(number: int, sigmas: float) -> None:
     where = np.random.default_rng(4).choice(image.size, number, replace=False)
     image.ravel()[where] = -sigmas
     image[:50, :50] += 1e5
-    assert set(np.flatnonzero(image < deep_level(image, none))) == set(where[image.ravel()[where] < 0])
-    assert deep_level(image, image < 0) < 0, "what is masked tells nothing of the level"
-    assert deep_level(np.where(image < 0.5, 0, image).astype("f4"), none) == -np.inf, "most pixels are equal"
-    assert deep_level(image, ~none) == -np.inf
+    assert set(np.flatnonzero(image < Extremes.of(image, none).deep)) == set(where[image.ravel()[where] < 0])
+    assert Extremes.of(image, image < 0).deep < 0, "what is masked tells nothing of the level"
+    assert Extremes.of(np.where(image < 0.5, 0, image).astype("f4"), none).deep == -np.inf, (
+        "most pixels are equal"
+    )
+    assert Extremes.of(image, ~none).deep == -np.inf
+
+
+def test_pixels_far_above_the_sky_are_no_measurement_and_brighter_ones_tell_nothing_of_it() -> None:
+    image, none = sky(), np.zeros(sky().shape, bool)
+    extremes = Extremes.of(image, none)
+    assert extremes.glaring == pytest.approx(1e5, rel=0.05)
+    assert extremes.wild == pytest.approx(1e9, rel=0.05)
+    assert Extremes.of(image * 0, none).wild == np.inf
 
 
 def test_single_missing_pixels_are_covered_and_an_edge_is_not() -> None:

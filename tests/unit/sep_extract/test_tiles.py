@@ -226,6 +226,8 @@ def test_a_part_of_a_file_is_that_of_the_whole_file(
             for name, plane in vars(whole.pixels).items():
                 if isinstance(plane, np.ndarray):
                     np.testing.assert_array_equal(ours[name], plane[rows, columns], err_msg=name)
+                elif name == "glaring":  # a sample of the rows tells it
+                    assert ours[name] == pytest.approx(plane, rel=0.05)
                 else:
                     assert repr(ours[name]) == repr(plane)
 

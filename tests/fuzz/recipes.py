@@ -1,0 +1,46 @@
+"""What the fuzzer found, each with how it must end: the name of a seed, its mutations, and the outcome."""
+
+from __future__ import annotations
+
+from .mutations import Mutation
+
+_INFINITE = "7f800000"
+RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
+    # astropy counts to the last of two NAXIS cards.
+    "two values of NAXIS": (
+        "gzip tiles",
+        [["remove", 1], ["line", 0, 9, "NAXIS   =  9223372036854775807", 300]],
+        "UnreadableError",
+    ),
+    "two values of ZIMAGE": ("rice", [["line", 1, 9, "ZIMAGE  =                    F"]], "UnreadableError"),
+    "CONTINUE without text": ("blank plain", [["card", 0, "CONTINUE", "1"]], "UnreadableError"),
+    # Pixels of quite different heights hid the sky from the histogram of a mesh: noise 0, and a level of 1e8.
+    "outliers hide the sky": ("blank plain", [["flip", 0, 503930533, 200]], "catalog"),
+    "outliers beside an error plane": ("flt", [["flip", 1, 11420247, 200]], "catalog"),
+    "outliers in a drizzled image": ("47 tuc drizzled", [["flip", 1, 331133079, 200]], "catalog"),
+    "most pixels are outliers": ("long", [["flip", 0, 584506118, 5000]], "catalog"),
+    # Hot pixels with dark neighbours: Poisson noise of less than nothing.
+    "dark neighbours": ("double", [["flip", 0, 701318545, 5000]], "catalog"),
+    "a hot pixel": (
+        "planes",
+        [["write", 10, 10618, "34ef700f51cb59645d9e61b1f054c8eea0a280961dd3e4bb6d3399026585", 1]],
+        "catalog",
+    ),
+    "asinh-scaled pixels beyond float32": ("asinh", [["flip", 0, 612877240, 20]], "catalog"),
+    "errors of all sizes": ("flt", [["flip", 2, 444919132, 5000]], "catalog"),
+    "errors that are other bytes": ("tables", [["length", 3, 0]], "catalog"),
+    "weights of all sizes": ("weight", [["flip", 2, 745924516, 5000]], "catalog"),
+    "every second error is 0": (
+        "rice short",
+        [["extension", 1, "UNCERT", 8, [64, 64, 1], "0001"]],
+        "catalog",
+    ),
+    "an infinite card of the observation": ("47 tuc", [["card", 0, "RA_TARG", "1E309", "about"]], "catalog"),
+    "infinite numbers of exposures": (
+        "weight",
+        [["extension", 3, "CTX", -64, [64, 64], _INFINITE]],
+        "catalog",
+    ),
+    "infinite numbers of reads": ("plain", [["extension", 0, "SAMP", -32, [64, 64], _INFINITE]], "catalog"),
+    "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
+}
