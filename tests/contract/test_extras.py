@@ -67,6 +67,7 @@ NEEDS = {
     "deploy --yes": "aws",
     "stack copy copy": None,
     "completion bash": None,
+    "demo --output demo": None,
     "doctor": None,
 }
 

@@ -110,6 +110,12 @@ def test_a_run_from_its_image_to_its_report(shell: Shell, tmp_path: Path) -> Non
     shell("skyfan runs")
 
 
+def test_the_demo_needs_no_file(shell: Shell, tmp_path: Path) -> None:
+    assert "skyfan report demo" in shell("skyfan demo")
+    page = (tmp_path / "empty/skyfan-demo/runs/demo/report.html").read_text()
+    assert page.count("data:image/jpeg") == 3
+
+
 def test_it_runs_as_a_module_and_from_python(shell: Shell, tmp_path: Path) -> None:
     shell("python -m skyfan run image.fits --output as-module --json >as-module.json")
     document = json.loads((tmp_path / "empty/as-module.json").read_text())

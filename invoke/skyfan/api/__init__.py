@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..task import Task
     from .bills import CostOptions, costs, history
     from .datasets import collect, find_damaged, report, search
+    from .demos import demo
     from .engines import preview, preview_retry, retry, run
     from .monitor import cancel, follow, restore, runs, status
 
@@ -29,6 +30,7 @@ __all__ = [
     "cancel",
     "collect",
     "costs",
+    "demo",
     "doctor",
     "find_damaged",
     "follow",
@@ -49,6 +51,7 @@ _MODULES = {
     "..engine": ("AwsOptions", "LocalOptions", "SamOptions", "Selection"),
     "..plans.make": ("PlanOptions", "plan"),
     "..task": ("Task",),
+    ".demos": ("demo",),
     ".bills": ("CostOptions", "costs", "history"),
     ".datasets": ("collect", "find_damaged", "report", "search"),
     ".engines": ("preview", "preview_retry", "retry", "run"),

@@ -6,6 +6,7 @@ from click.shell_completion import get_completion_class
 from .collect import collect
 from .common import Group
 from .costs import costs
+from .demo import demo
 from .doctor import doctor
 from .plan import plan
 from .report import report, show
@@ -44,6 +45,6 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
     *(plan, run, status, retry, cancel, collect, search, send, costs, report, show, runs),
-    *(deploy, stack, new_function, doctor, completion),
+    *(deploy, stack, new_function, demo, doctor, completion),
 ):
     main.add_command(_command)

@@ -94,14 +94,15 @@ def collect(
         }
         echo(json.dumps(document, indent=1))
     else:
-        _show(done)
+        show(done)
         if moc:
             echo(f"coverage: {moc}")
     is_refused = strict and (done.doubtful or done.left_out)
     sys.exit(1 if is_refused or "damaged" in done.left_out else 0)
 
 
-def _show(done: "Collected") -> None:
+def show(done: "Collected") -> None:
+    """Prints what was collected."""
     say = partial(formatting.say, console())
     say(
         f"{done.sources:,} sources of {done.images:,} images in {done.partitions:,} partitions: {done.folder}"

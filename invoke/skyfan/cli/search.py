@@ -86,11 +86,12 @@ def search(
         echo(json.dumps(document, indent=1))
         return
     if not to:
-        _show(result.table, not selected)
+        show(result.table, is_short=not selected)
     echo(f"{count(len(result.table), 'source')} within {radius}" + (f": {to}" if to else ""))
 
 
-def _show(table: pa.Table, is_short: bool) -> None:
+def show(table: pa.Table, *, is_short: bool) -> None:
+    """Prints sources; `is_short` if the columns were not chosen."""
     from ..catalogs import export
 
     if not len(table):
