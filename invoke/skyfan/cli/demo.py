@@ -26,7 +26,7 @@ from .search import show as show_found
 @click.option("--no-open", is_flag=True, help="Do not open the report in a browser.")
 @as_json
 def demo(*, output: Path, no_open: bool, as_json: bool) -> None:
-    """Try skyfan on a synthetic field: run, collect, search, costs and report.
+    """Show the whole story on a synthetic field.
 
     Needs neither images nor network nor an AWS account. Makes three images of one sky in two filters, runs
     them on this machine, and opens the report; each step is printed as the command that does it. Repeating it

@@ -29,7 +29,7 @@ _MARKS = {"ok": "ok", "doubtful": "limited", "missing": "MISSING", "unchecked": 
 @stack_options("Name of the deployed stack.")
 @as_json
 def doctor(*, purposes: tuple[str, ...], stack: str, as_json: bool) -> None:
-    """Check what works here, and say what to do about what does not.
+    """Check what works here, with advice on what does not.
 
     Checks this machine, the archive, and your AWS account with its stack. Each line says what it is needed
     for: laptop is `skyfan run` on this machine, which needs neither network nor account; pictures, axes
