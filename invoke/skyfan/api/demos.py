@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .. import events
 from ..bill.show import Costs
-from ..catalogs.collect import Collected
+from ..catalogs.collected import Collected
 from ..catalogs.search import SHORT, SearchResult
 from ..demo import field
 from ..events import OnProgress, ignore
@@ -43,6 +43,9 @@ def demo(
 
     Images go to <folder>/images and results to <folder>/runs/demo; what is there is kept, so that a second
     demo is quick. Raises UsageError if the folder holds another run of that name.
+
+    >>> demo("skyfan-demo").collected.images  # doctest: +SKIP
+    3
     """
     folder = Path(folder)
     images = folder / "images"
