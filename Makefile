@@ -8,7 +8,7 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit mutants fuzz docs template bench sam sbom audit lambda lock clean
+.PHONY: help demo test lint unit mutants fuzz generated docs template bench sam sbom audit lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,8 +53,12 @@ sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an 
 lambda: $(VENV)/.dev $(VENV)/sam/.made  ## the stack built and run by SAM, and the science on what was built (needs Docker)
 	@$(BIN)/pytest -m lambda --numprocesses 2 --dist loadfile --durations=10
 
-docs: $(VENV)/.dev  ## the generated parts of the documentation
+generated: $(VENV)/.dev  ## the generated parts of the documentation's pages
 	@$(BIN)/python build/docs.py
+
+docs: generated $(VENV)/docs/.skyfan  ## the documentation site in docs/_build/html; its tutorials run, offline
+	@cd docs && ../$(VENV)/docs/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html . _build/html
+	@echo "docs/_build/html/index.html"
 
 template: $(VENV)/.dev  ## the parts of template.yaml that follow from Metadata.Functions
 	@$(BIN)/python build/template.py
@@ -105,6 +109,10 @@ $(VENV)/%/.made: requirements/%.txt $(VENV)/.uv
 	@echo "setting up $(VENV) for $*" && $(call install,$(VENV)/$*,$(hashed) requirements/$*.txt --no-deps)
 	@touch $@
 
+$(VENV)/docs/.skyfan: $(VENV)/docs/.made pyproject.toml
+	@$(call install,$(VENV)/docs,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
 LEAST := 3.11
 # dev first: it is the larger problem, and run.txt is then a part of its answer. The demo draws pictures with axes.
 compile = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version $(LEAST) --fork-strategy fewest \
@@ -115,6 +123,8 @@ lock: $(VENV)/.uv  ## new versions of everything, with hashes, for Python 3.11 t
 	@$(compile) requirements/lock.in --output-file requirements/lock.txt
 	@$(compile) requirements/sam.in --output-file requirements/sam.txt
 	@$(compile) requirements/checkov.in --output-file requirements/checkov.txt
+	@$(compile) pyproject.toml requirements/docs.in requirements/build.in --extra all --extra sam \
+	  --constraint requirements/dev.txt --output-file requirements/docs.txt
 	@$(compile) requirements/awscli.in --output-file requirements/awscli.txt
 	@$(compile) requirements/sbom.in --output-file requirements/sbom.txt
 	@$(compile) requirements/audit.in --output-file requirements/audit.txt

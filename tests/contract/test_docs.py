@@ -20,7 +20,7 @@ each_page = pytest.mark.parametrize("page", docs.pages(), ids=lambda page: str(p
 
 @each_page
 def test_generated_parts_are_up_to_date(page: Path) -> None:
-    assert docs.filled(page.read_text()) == page.read_text(), "run make docs"
+    assert docs.filled(page.read_text()) == page.read_text(), "run make generated"
 
 
 def test_each_generated_part_is_on_one_page() -> None:
