@@ -190,7 +190,7 @@ def pages() -> list[Path]:
 if __name__ == "__main__":
     stale = [page for page in pages() if filled(page.read_text()) != page.read_text()]
     if "--check" in sys.argv[1:]:
-        sys.exit("\n".join(f"{page.relative_to(ROOT)} is out of date: run make generated" for page in stale) or 0)
+        sys.exit("\n".join(f"{page.relative_to(ROOT)} is stale: run make generated" for page in stale) or 0)
     for page in stale:
         page.write_text(filled(page.read_text()))
         print(f"wrote {page.relative_to(ROOT)}")
