@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("build", "invoke", "functions/runtime", "functions/sep_extract")
 sys.path[:0] = [str(ROOT / name) for name in _FOLDERS]
 
+import access  # noqa: E402
 import click  # noqa: E402
 
 from sep_extract import classes, instruments, quality  # noqa: E402
@@ -135,6 +136,17 @@ def deployer() -> str:
     return _table(["service", "actions"], [[name, ", ".join(each)] for name, each in services.items()])
 
 
+def grants() -> str:
+    """What people who run skyfan must be allowed."""
+    head = ["action", "resources", *access.PEOPLE, "without it"]
+    return _table(head, list(access.grant_rows()))
+
+
+def requests() -> str:
+    """Which role may make which request."""
+    return _table(["", "request", *access.ROLES], list(access.request_rows()))
+
+
 def commands() -> str:
     """The commands in one line each."""
     rows = [
@@ -169,6 +181,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "shared-errors": partial(error_names, errors),
     "parameters": parameters,
     "deployer": deployer,
+    "grants": grants,
+    "requests": requests,
     "commands": commands,
     "help": command_help,
 }
