@@ -8,7 +8,7 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit mutants fuzz generated docs template bench sam sbom audit lambda lock clean
+.PHONY: help demo test lint unit mutants fuzz generated docs template bench soak sam sbom audit lambda lock clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,10 @@ audit: $(VENV)/.dev $(VENV)/audit/.made  ## known vulnerabilities of all locked 
 	@$(BIN)/python build/audit.py
 
 bench: $(VENV)/.dev  ## every figure of docs/benchmarks.md, measured on this machine
-	@for b in benchmarks/*/; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+	@for b in benchmarks/*/__main__.py; do echo "== $$b"; $(BIN)/python "$${b%/*}" || exit 1; done
+
+soak: $(VENV)/.dev  ## N=20000 small images and EVENTS=5000 events through kills and faults; part of bench
+	@$(BIN)/python benchmarks/soak $(or $(N),20000) --events $(or $(EVENTS),5000) --seed $(or $(SEED),0)
 
 # The machine's pip serves an environment that has none: Debian's python3 without python3-venv cannot make one with pip.
 define venv

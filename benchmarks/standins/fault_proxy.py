@@ -2,8 +2,9 @@
 
     python -m standins.fault_proxy http://127.0.0.1:9001 --blackout-after 3000 --blackout 10
 
-A connection breaks as often before a request was forwarded as after, so that an event is taken and its
-receipt is lost. In a black-out every connection is cut, and new ones as they come. GET /faults tells counts.
+A connection breaks, or falls silent, as often before a request was forwarded as after, so that an event is
+taken and its receipt is lost. In a black-out every connection is cut, and new ones as they come. GET /faults
+tells counts.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 from .lambda_endpoint import error, response
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_SILENCE_S = 5.0  # longer than the clients of the soak wait
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Faults:
     fail: float = 0.01
     broken: float = 0.01
     double: float = 0.01
+    unavailable: float = 0.0
+    silent: float = 0.0
     blackout_after: int = 0
     """Requests before the black-out; 0 for none."""
     blackout_s: float = 10.0
@@ -81,12 +85,18 @@ class Proxy:
             return error(429, "TooManyRequestsException", "Rate exceeded")
         if fault == "failed":
             return error(500, "ServiceException", "An error occurred")
-        if fault == "broken before":
+        if fault == "unavailable":
+            return error(503, "ServiceUnavailableException", "Service is unavailable")
+        if fault == "silent before":
+            await asyncio.sleep(_SILENCE_S)
+        if fault in ("broken before", "silent before"):
             return None
         for _ in range(2 if fault == "doubled" else 1):
             upstream[1].write(request)
             answer = await _message(upstream[0])
-        return None if fault == "broken after" else answer
+        if fault == "silent after":
+            await asyncio.sleep(_SILENCE_S)
+        return None if fault in ("broken after", "silent after") else answer
 
     def _fault(self) -> str:
         chance, faults = self._random.random(), self.faults
@@ -96,6 +106,9 @@ class Proxy:
             (faults.broken / 2, "broken before"),
             (faults.broken / 2, "broken after"),
             (faults.double, "doubled"),
+            (faults.unavailable, "unavailable"),
+            (faults.silent / 2, "silent before"),
+            (faults.silent / 2, "silent after"),
         ):
             if chance < share:
                 return name
@@ -133,7 +146,7 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("upstream")
     parser.add_argument("--port", type=int, default=0)
-    for name in ("throttle", "fail", "broken", "double"):
+    for name in ("throttle", "fail", "broken", "double", "unavailable", "silent"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Faults, name), help="share of requests")
     parser.add_argument("--blackout-after", type=int, default=0, metavar="REQUESTS")
     parser.add_argument("--blackout", type=float, default=10.0, metavar="SECONDS", dest="blackout_s")
