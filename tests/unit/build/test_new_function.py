@@ -124,6 +124,7 @@ def test_a_function_is_made_with_its_part_of_the_template(stack: Path) -> None:
     }
 
 
+@pytest.mark.slow  # starts pytest and ruff
 def test_its_own_test_passes_and_its_code_is_clean(stack: Path) -> None:
     new_function.create(stack, LONG)
     tested = run(stack, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"functions/{LONG}")
