@@ -4,6 +4,7 @@ import ctypes
 import errno
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -19,6 +20,8 @@ from .formatting import FORMULA
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PART = re.compile(r"\A\.[0-9a-f]{16}\.part\Z|#\d+\Z")
+"""Names of half-written files: of replace() and of functions, and of obstore."""
 _SCRATCH = "skyfan-scratch-"
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS

@@ -65,6 +65,7 @@ class Group(click.Group):
             close = difflib.get_close_matches(args[0], self.commands, 1)
             hint = f"is {close[0]!r} meant?" if close else f"commands are {', '.join(self.commands)}."
             raise click.UsageError(f"No such command {args[0]!r}: {hint}", ctx)
+        defaults.refuse_empty(args)
         name, command, words = super().resolve_command(ctx, args)
         return name, command, angles.join_words(words)
 
@@ -77,8 +78,7 @@ class Group(click.Group):
             ctx.default_map = defaults.read(self)
             return super().invoke(ctx)
         except click.NoSuchOption as error:
-            if error.option_name in _RENAMED:
-                name = error.option_name
+            if (name := error.option_name) in _RENAMED:
                 raise click.NoSuchOption(name, possibilities=[_RENAMED[name]], ctx=error.ctx) from error
             raise
         except (UsageError, KeyboardInterrupt) as error:

@@ -21,6 +21,17 @@ from ..errors import UsageError
 NAME = "skyfan.toml"
 
 
+def refuse_empty(words: list[str]) -> None:
+    """Raises UsageError for an argument without any character: it would be taken for the default, or for the
+    working folder.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        name, equals, value = word.partition("=")
+        if not word or (word.startswith("--") and equals and not value):
+            where = f" after {before}" if not word and before else f" of {name}" if name else ""
+            raise UsageError(f"the value{where} is empty: is a variable of the shell not set?")
+
+
 def read(group: click.Group, start: Path | None = None) -> dict[str, dict[str, Any]]:
     """Values of options by command and parameter, as click's default_map has them.
 

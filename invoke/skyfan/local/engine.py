@@ -27,7 +27,7 @@ from ..plans.plan import LARGE, STANDARD, Item, Plan
 from ..plans.select import graded
 from ..runs import run as runs
 from ..runs import state
-from ..runs.outcome import Outcome, finishing
+from ..runs.outcome import Outcome, finishing, raise_if_full, stopping
 from ..runs.state import RunState
 from ..storage.place import Place
 from ..task import Task
@@ -108,6 +108,7 @@ class LocalEngine:
         try:
             with (
                 finishing(outcome, finish),
+                stopping(outcome, folder.folder),
                 closing(self),
                 closing(_Work(folder, outcome, size, on_event, self)) as work,
             ):
@@ -210,7 +211,10 @@ class _Work:
             if self._exhausted and not self._waiting and not self._killed and not self.pool.is_busy():
                 return
             is_idle = self._exhausted or self._killed or self._alone or not self.pool.can_take()
-            for attempt in self.pool.wait(POLL_S if is_idle else 0.0):
+            attempts = self.pool.wait(POLL_S if is_idle else 0.0)
+            if notice := self.pool.take_notice():
+                self.on_event(events.Notice(notice))
+            for attempt in attempts:
                 self.outcome.invocations += 1
                 was_alone, self._alone = self._alone is not None, None
                 if attempt.killed and not was_alone:
@@ -296,6 +300,7 @@ class _Work:
     def _failed(self, attempt: Attempt, error: dict[str, Any]) -> None:
         job = attempt.job
         self._stop_if_all_would_fail(attempt, error)
+        raise_if_full(error["errorMessage"])
         if job.attempt <= self.pool.function.retries and not attempt.killed:
             delay = BACKOFF_S[min(job.attempt, len(BACKOFF_S)) - 1]
             heapq.heappush(self._waiting, replace(job, due=time.monotonic() + delay, attempt=job.attempt + 1))

@@ -85,6 +85,9 @@ class Workers(Protocol):
     def is_busy(self) -> bool:
         """Whether any job is being processed."""
 
+    def take_notice(self) -> str:
+        """What a person should know and was not taken before; empty if there is nothing."""
+
     def give(self, job: Job) -> None:
         """Starts a job."""
 
@@ -112,26 +115,43 @@ class Pool:
         """`log` is called with the log of each invocation, as one string."""
         self.function, self.jobs, self._environment, self._log = function, jobs, environment, log
         self.arn = lambda_format.arn(function.name, environment["AWS_REGION"])
+        self._notice = ""
         self._workers: dict[int, _Worker] = {}
+        self._unstarted: list[Job] = []
+        """Jobs for which the system had no process; they wait for one that is idle."""
         self._selector = selectors.DefaultSelector()
         self._attempts: list[Attempt] = []
 
     def can_take(self) -> bool:
         """Whether another job could start now."""
-        return len(self._workers) < self.jobs or any(worker.job is None for worker in self._workers.values())
+        idle = sum(worker.job is None for worker in self._workers.values())
+        return self.jobs - len(self._workers) + idle > len(self._unstarted)
 
     def is_busy(self) -> bool:
         """Whether any job is being processed."""
-        return any(worker.job for worker in self._workers.values())
+        return bool(self._unstarted) or any(worker.job for worker in self._workers.values())
 
     def give(self, job: Job) -> None:
-        """Gives a job to an idle worker or to a new one, which is a cold start."""
+        """Gives a job to an idle worker or to a new one, which is a cold start.
+
+        If the system has no further process, goes on with those that there are. Raises OSError if there are
+        none.
+        """
         for worker in self._workers.values():
             if worker.job is None:
                 worker.job = job
                 self._send(worker, job)
                 return
-        process = Process(self.function, self._environment)
+        try:
+            process = Process(self.function, self._environment)
+        except OSError as error:
+            reason = f"no further worker process can start: {error.strerror or error}"
+            if not self._workers:
+                raise OSError(error.errno, f"{reason}; see `ulimit -n` and `ulimit -u`") from error
+            self.jobs = len(self._workers)
+            self._notice = f"{reason}; {self.jobs} at a time from here on (see `ulimit -n` and `ulimit -u`)"
+            self._unstarted.append(job)
+            return
         deadline = process.started + INIT_S + self.function.timeout_s
         self._workers[process.replies] = _Worker(process, job, deadline)
         self._selector.register(process.replies, selectors.EVENT_READ)
@@ -145,8 +165,17 @@ class Pool:
             if worker.process.ended and key.fd in self._workers:
                 self._handle_exit(worker)
         self._check_limits()
+        while self._unstarted and (
+            not self._workers or any(worker.job is None for worker in self._workers.values())
+        ):
+            self.give(self._unstarted.pop())
         ended, self._attempts = self._attempts, []
         return ended
+
+    def take_notice(self) -> str:
+        """What a person should know and was not taken before; empty if there is nothing."""
+        notice, self._notice = self._notice, ""
+        return notice
 
     def release(self) -> None:
         """Ends the idle workers, which hold memory."""

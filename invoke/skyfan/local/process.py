@@ -23,6 +23,8 @@ WORKER = Path(__file__).with_name("worker.py")
 # Maximum bytes of output per invocation. Only the end is kept, because errors come last.
 MAX_OUTPUT = 256 * 1024
 _SHARE = 10
+_SPARE_FILES = 6
+"""Open files that must remain for logs, records and receipts when a process starts."""
 # SEP uses one thread. Libraries that start one thread per CPU in every worker would slow each other down.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -84,17 +86,32 @@ def _resident(process: psutil.Process, *, shared_once: bool) -> float:
         return 0.0
 
 
+def _pipe(read: contextlib.ExitStack, write: contextlib.ExitStack) -> tuple[int, int]:
+    """The two ends of a new pipe, each of which is closed with its stack."""
+    ends = os.pipe()
+    for end, stack in zip(ends, (read, write), strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
 class Process:
     """A worker process: its pipes, its captured output and its start time."""
 
     def __init__(self, function: Function, environment: dict[str, str]) -> None:
-        """Starts the process. It takes requests after its first reply, {"kind": "ready"}."""
-        requests, self._requests = os.pipe()
-        self.replies, replies = os.pipe()
-        # A file instead of a pipe: nobody has to drain it, and the last output of a killed process is kept.
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
+        """Starts the process. It takes requests after its first reply, {"kind": "ready"}.
+
+        Raises OSError if the system has no process, or not enough open files, for it.
+        """
         self.started = time.monotonic()
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            requests, self._requests = _pipe(theirs, ours)
+            self.replies, replies = _pipe(ours, theirs)
+            # A file instead of a pipe: nobody has to drain it, and the last output of a killed process is
+            # kept.
+            self._output = ours.enter_context(tempfile.TemporaryFile())
+            with contextlib.ExitStack() as spare:
+                for _ in range(_SPARE_FILES):
+                    spare.callback(os.close, os.dup(self.replies))
             self._popen = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-u", str(WORKER), str(requests), str(replies), function.handler),
@@ -108,9 +125,7 @@ class Process:
                 # Its own group: Ctrl-C reaches only the parent, and a kill ends the handler's children too.
                 start_new_session=True,
             )
-        finally:
-            os.close(requests)
-            os.close(replies)
+            self._files = ours.pop_all()
         os.set_blocking(self.replies, False)
         self._buffer = b""
         self.ended = self.was_killed = False
@@ -188,6 +203,4 @@ class Process:
     def close(self) -> None:
         """Kills the process if it is still running, and closes its files."""
         self.kill()
-        for fd in (self._requests, self.replies):
-            os.close(fd)
-        self._output.close()
+        self._files.close()

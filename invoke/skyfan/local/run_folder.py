@@ -1,6 +1,7 @@
 """The folder of a run on this machine; it has the layout of a run in a bucket."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,9 @@ from ..storage import uris
 from ..storage.place import Place
 from ..storage.uris import Results, below_bucket
 from ..task import Task
+
+_WRITTEN = ("runs/{run}/failures", "runs/{run}/doubtful", "runs/{run}/plans")
+"""Folders that only an engine and its workers write to, besides that of the results."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class RunFolder:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / runs.LOCK).open("a")
+            file = (self.folder / runs.LOCK).open("a+")
         except OSError as error:
             raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
         with file:
@@ -59,8 +63,24 @@ class RunFolder:
                     "ended, or give another name with --run"
                 ) from error
             except OSError:  # a file system without locks
-                pass
+                yield
+                return
+            if file.tell():  # what an engine that did not come to its end has left in it
+                self.sweep()
+            try:
+                file.write(f"{os.getpid()}\n")
+                file.flush()
+            except OSError as error:
+                raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
             yield
+            file.truncate(0)
+
+    def sweep(self) -> None:
+        """Removes the half-written files of processes that were killed. Call it with the lock."""
+        for name in (Results.of(below_bucket(self.results), self.task.run).prefix, *_WRITTEN):
+            for folder, _, names in os.walk(self.output / name.format(run=self.task.run)):
+                for part in filter(files.PART.search, names):
+                    Path(folder, part).unlink(missing_ok=True)
 
     def open(self, engine: str, *, marks: bool = False) -> bool:
         """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().

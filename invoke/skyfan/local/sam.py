@@ -229,6 +229,7 @@ class Containers:
         self.function, self.jobs = function, jobs
         self.arn = lambda_format.arn(function.name, "us-east-1")
         self._folder, self._server, self._log = folder, server, log
+        self.take_notice = lambda: ""
         self._containers: list[_Container] = []
         self._stack = ExitStack()
         self._scratch = self._stack.enter_context(files.scratch())

@@ -7,12 +7,14 @@ It imports nothing of skyfan, so that the handler sees what it would see in Lamb
 document per line. stdout and stderr belong to the handler; the parent writes them to the log.
 """
 
+import ctypes
 import faulthandler
 import importlib
 import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from types import TracebackType
 from typing import IO, Any
 
 Handler = Callable[[Any, Any], Any]
+_PDEATHSIG = 1  # of prctl
 _request_id = [""]  # of the current invocation, for log lines
 
 
@@ -56,10 +59,16 @@ def main(requests_fd: int, replies_fd: int, handler_name: str, folders: list[str
     faulthandler.enable()
     replies = os.fdopen(replies_fd, "w", encoding="utf-8")
     sys.path[:0] = folders
+    is_bound = _die_with_parent()
     handler = _load(handler_name, replies)
     if handler is None:
         return
     _reply(replies, {"kind": "ready", "max_rss_mb": max_rss_mb()})
+    if is_bound:
+        with os.fdopen(requests_fd, encoding="utf-8") as lines:
+            for line in lines:
+                _serve(handler, json.loads(line), replies)
+        return
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests_fd, requests), daemon=True).start()
     while True:
@@ -99,6 +108,14 @@ def _load(name: str, replies: IO[str]) -> Handler | None:
     _print_error(details)
     _reply(replies, {"kind": "init_error", "error": details})
     return None
+
+
+def _die_with_parent() -> bool:
+    """Has Linux kill this process when its parent dies, even if it is stopped; False on other systems."""
+    try:
+        return bool(ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL) == 0)
+    except AttributeError:
+        return False
 
 
 def _listen(fd: int, requests: "queue.SimpleQueue[str]") -> None:

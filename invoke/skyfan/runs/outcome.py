@@ -34,6 +34,8 @@ The document that `skyfan run --json` prints; `skyfan retry --json` adds `select
     results             what the function returned for the first files, at most 20; empty on AWS
 """
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_RESULTS = 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(repr=False)
@@ -204,3 +207,24 @@ def finishing(outcome: Outcome, finish: Callable[[], None]) -> Iterator[None]:
         finish()
         raise Interrupted(outcome) from error
     finish()
+
+
+@contextmanager
+def stopping(outcome: Outcome, folder: Path) -> Iterator[None]:
+    """Ends the work, not the call, at such a fault: the outcome has the counts, and says why."""
+    try:
+        yield
+    except (OSError, UsageError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        outcome.stopped = f"{folder}: {cause.strerror or cause}"
+        if cause.errno in _FULL:
+            outcome.stopped += "; what is done is whole, and nothing half-written counts; free space there"
+
+
+def raise_if_full(message: str) -> None:
+    """Raises OSError if a function says that it could not write: nor could it the next result."""
+    for number in _FULL:
+        if os.strerror(number) in message:
+            raise OSError(number, os.strerror(number))

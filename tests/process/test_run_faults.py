@@ -1,0 +1,207 @@
+"""Local runs through faults of this machine: counts balance, messages name path and cure, nothing stays.
+
+In each case planned = done + failed + not begun, and the same command then does what remains.
+"""
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from standins.processes import SKYFAN
+
+from skyfan.runs import state
+from skyfan.storage.place import Place
+
+pytestmark = pytest.mark.slow
+TOY = str(Path(__file__).parent / "toy" / "template.yaml")
+START = [sys.executable, "-c", "from skyfan.cli import main; main()"]
+RUN = [*START, "run", "in", "-o", "out", "--function", "Toy", "--template", TOY, "--retries", "0"]
+FILES = 12
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with FILES inputs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", SKYFAN)
+    write(*["ok"] * FILES)
+    return tmp_path
+
+
+def write(*actions: str) -> None:
+    Path("in").mkdir(exist_ok=True)
+    for number, action in enumerate(actions):
+        Path("in", f"{number:02}.fits").write_text(action)
+
+
+def call(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+def counts(run: str = "default", output: str = "out") -> dict[str, int]:
+    found = state.read(Place.at(output), run).counts
+    planned = found.pop("planned")
+    assert planned == sum(found.values()) == FILES
+    return {name: number for name, number in found.items() if number}
+
+
+def complete(*words: str) -> None:
+    """The same command does what remains."""
+    again = call([*RUN, "-j", "2", "--json", *words])
+    assert again.returncode == 0, again.stderr + again.stdout
+    assert counts() == {"done": FILES}
+
+
+@pytest.fixture
+def disk(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Mounts a small disk at `out`; its argument is the size, and it can be changed."""
+    Path("out").mkdir()
+    mounted = False
+
+    def size(text: str) -> None:
+        nonlocal mounted
+        options = f"size={text},nr_inodes=1k" + (",remount" if mounted else "")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", "out"], check=False)
+        if done.returncode:
+            pytest.skip("no right to mount a small disk")
+        mounted = True
+
+    try:
+        size("48k")
+        yield size
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder / "out")], check=True)
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_counts(disk: Callable[[str], None]) -> None:
+    full = call([*RUN, "-j", "2"])
+    assert full.returncode == 1
+    for part in ("No space left on device", str(Path("out/runs/default").resolve()), "The same command"):
+        assert part in full.stdout, full.stdout
+    before = counts()
+    assert 0 < before["done"] < FILES
+    disk("10m")
+    complete()
+    assert not list(Path("out").rglob("*.part"))
+
+
+def limited(kind: int, number: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(kind, (number, number))
+
+
+def test_with_few_open_files_there_are_fewer_workers(folder: Path) -> None:
+    ended = call([*RUN, "-j", "20", "--json"], preexec_fn=limited(resource.RLIMIT_NOFILE, 40))
+    assert (ended.returncode, json.loads(ended.stdout)["done"]) == (0, FILES), ended.stderr
+    assert "ulimit -n" in ended.stderr
+    assert counts() == {"done": FILES}
+
+
+def test_without_open_files_for_a_worker_the_run_is_kept(folder: Path) -> None:
+    ended = call([*RUN, "-j", "2"], preexec_fn=limited(resource.RLIMIT_NOFILE, 18))
+    assert (ended.returncode, "Too many open files" in ended.stdout + ended.stderr) == (1, True)
+    if Path("out/runs/default/plans").is_dir():
+        assert counts() == {"unsent": FILES}
+    complete()
+
+
+def test_workers_die_with_their_parent_even_when_stopped_and_leave_nothing(folder: Path) -> None:
+    write(*["ok"] * (FILES - 2), "sleep 60", "sleep 60")
+    with subprocess.Popen([*RUN, "-j", "3"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        parent = psutil.Process(process.pid)
+        while not Path("out/runs/default/plans").is_dir() or counts().get("done", 0) < FILES - 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+        workers = parent.children()
+        for worker in workers:
+            worker.suspend()
+        process.send_signal(signal.SIGKILL)
+    assert len(workers) >= 2
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert (len(gone), alive) == (len(workers), [])
+    assert counts() == {"done": FILES - 2, "unsent": 2}
+    results = Path("out/runs/default/results")
+    half = [results / f".{'0' * 15}{number}.part" for number in range(2)]
+    for path in half:
+        path.write_text("half")
+    mine = results / "mine.part"
+    mine.write_text("not skyfan's")
+    write(*["ok"] * FILES)
+    complete()
+    assert (mine.exists(), [path for path in half if path.exists()]) == (True, [])
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "half": lambda body: body[: len(body) // 2],
+    "random": lambda body: bytes(range(256)) * (len(body) // 256 + 1),
+}
+STATES = {
+    "run.json": "run.json",
+    "plan": "plans/*.parquet",
+    "lock": "engine.lock",
+    "log": "logs/*.log",
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_damaged_file_of_the_state_is_mended_or_named_with_a_cure(folder: Path, name: str) -> None:
+    write(*["ok"] * (FILES - 1), "fail bad")
+    call([*RUN, "-j", "2"])
+    shutil.copytree("out", "whole")
+    for damage in DAMAGES.values():
+        shutil.rmtree("out")
+        shutil.copytree("whole", "out")
+        (path,) = Path("out/runs/default").glob(STATES[name])
+        path.write_bytes(damage(path.read_bytes()))
+        shown = call([*START, "status", "default", "-o", "out"])
+        if shown.returncode == 2:
+            assert str(path.resolve()) in shown.stderr
+        again = call([*RUN, "-j", "2"])
+        if name == "run.json":
+            assert (again.returncode, str(path.resolve()) in again.stderr) == (2, True)
+            assert "remove it" in again.stderr
+            path.unlink()
+            again = call([*RUN, "-j", "2"])
+        assert again.returncode == 1, again.stderr
+        assert counts() == {"done": FILES - 1, "failed": 1}
+
+
+@pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
+@pytest.mark.parametrize("clocks", [("+5y", "-5y"), ("-5y", "+5y")], ids=str)
+def test_clocks_that_are_wrong_and_jump_change_no_count(folder: Path, clocks: tuple[str, ...]) -> None:
+    for number, clock in enumerate(clocks):
+        ended = call(["faketime", "-f", clock, *RUN, "-j", "2", "--json"])
+        assert ended.returncode == 0, ended.stderr + ended.stdout
+        document = json.loads(ended.stdout)
+        assert (document["done"], document["done_before"]) == ((0, FILES) if number else (FILES, 0))
+        assert counts() == {"done": FILES}
+    complete()
+
+
+@pytest.mark.parametrize("reader", [None, "head -c 1", "full"])
+def test_an_output_that_nobody_reads_is_no_traceback(folder: Path, reader: str | None) -> None:
+    target = {None: ">&-", "full": "> /dev/full"}.get(reader, f"| {reader}")
+    words = " ".join([*RUN, "-j", "2"]).replace(START[2], f"'{START[2]}'")
+    ended = call(["bash", "-o", "pipefail", "-c", f"{words} {target}"])
+    assert ended.returncode == (1 if reader == "full" else 0), ended.stderr
+    assert counts() == {"done": FILES}
+
+
+@pytest.mark.parametrize(
+    "words", ["run in -o", "status default -o", "collect default -o out --to", "run in -o out --run"]
+)
+def test_an_empty_value_is_wrong_use(folder: Path, words: str) -> None:
+    ended = call([*START, *words.split(), ""])
+    assert ended.returncode == 2
+    assert not Path("runs").exists()
