@@ -253,6 +253,7 @@ def lint(path: Path) -> tuple[str, str, int]:
     return done.stdout, done.stderr, done.returncode
 
 
+@pytest.mark.slow
 def test_cfn_lint_has_nothing_to_say() -> None:
     assert lint(REPO / "template.yaml") == ("", "", 0)
 
