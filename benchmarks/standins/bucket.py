@@ -18,11 +18,12 @@ import math
 import re
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
 LATENCY_S, BYTES_PER_S = 0.03, 78e6
@@ -53,6 +54,8 @@ class Request:
     """Bytes per second of the body; 0: half of it comes, and then nothing."""
     received: int = 0
     """Bytes of what is put."""
+    wanted: dict[str, str] = field(default_factory=dict)
+    """Its headers and parameters."""
     began: float = 0.0
     ended: float = math.inf
 
@@ -119,16 +122,15 @@ class Bucket:
                 path, _, query = path.partition("?")
                 request = Request(method, unquote(path).lstrip("/").partition("/")[2], received=len(body))
                 request.began = time.monotonic()
-                await self._answer(writer, request, headers | dict(parse_qsl(query)), body)
+                request.wanted = headers | dict(parse_qsl(query))
+                await self._answer(writer, request, body)
         writer.close()
 
-    async def _answer(
-        self, writer: asyncio.StreamWriter, request: Request, wanted: dict[str, str], sent: bytes
-    ) -> None:
+    async def _answer(self, writer: asyncio.StreamWriter, request: Request, sent: bytes) -> None:
         self.requests.append(request)
-        if "list-type" in wanted:
-            request.method, request.key = "LIST", wanted.get("prefix", "")
-        request.status, headers, body = self._reply(request, wanted, sent)
+        if "list-type" in request.wanted:
+            request.method, request.key = "LIST", request.wanted.get("prefix", "")
+        request.status, headers, body = self._reply(request, request.wanted, sent)
         if self.spoil:
             body = self.spoil(request, headers, body)
         await asyncio.sleep(self.latency)
@@ -156,8 +158,11 @@ class Bucket:
         self, request: Request, wanted: dict[str, str], sent: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         if request.method == "LIST":
-            return self._list(wanted)
+            return self.list(wanted)
         if request.method == "PUT":
+            digest = b64encode(hashlib.sha256(sent).digest()).decode()
+            if wanted.get("x-amz-checksum-sha256", digest) != digest:
+                return 400, {"Content-Length": "0"}, b""
             if "if-none-match" in wanted and request.key in self.stored:
                 return 412, {"Content-Length": "0"}, b""
             etag = self.put(request.key, sent, wanted) if self.keeps else '"forgotten"'
@@ -186,7 +191,7 @@ class Bucket:
             file.seek(start)
             return status, headers, file.read(stop - start)
 
-    def _list(self, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def list(self, wanted: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """A page of keys, or of the folders below a prefix."""
         prefix, delimiter = wanted.get("prefix", ""), wanted.get("delimiter", "")
         after = wanted.get("continuation-token") or wanted.get("start-after", "")
@@ -209,6 +214,7 @@ class Bucket:
             [(key, *sizes[key]) for key in page],
             folders=sorted(folders),
             token=page[-1] if len(page) < len(keys) else "",
+            encode=quote if wanted.get("encoding-type") == "url" else str,
         )
         return 200, {"Content-Type": "application/xml", "Content-Length": str(len(body))}, body
 
@@ -249,19 +255,23 @@ def listed(
     objects: list[tuple[str, dict[str, str], int]],
     folders: Iterable[str] = (),
     token: str = "",
+    encode: Callable[[str], str] = str,
 ) -> bytes:
     """One page of a list as S3 writes it: key, headers and size of each object."""
     items = [
-        f"<Contents><Key>{escape(key)}</Key><LastModified>{_iso(headers['Last-Modified'])}</LastModified>"
+        f"<Contents><Key>{escape(encode(key))}</Key><LastModified>{_iso(headers['Last-Modified'])}</LastModified>"
         f"<ETag>{escape(headers['ETag'])}</ETag><Size>{size}</Size></Contents>"
         for key, headers, size in objects
     ]
-    items += [f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
+    items += [
+        f"<CommonPrefixes><Prefix>{escape(encode(folder))}</Prefix></CommonPrefixes>" for folder in folders
+    ]
     following = f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
-        f"<Prefix>{escape(prefix)}</Prefix><KeyCount>{len(items)}</KeyCount><MaxKeys>1000</MaxKeys>"
+        f"<Prefix>{escape(encode(prefix))}</Prefix><KeyCount>{len(items)}</KeyCount><MaxKeys>1000</MaxKeys>"
+        f"{'' if encode is str else '<EncodingType>url</EncodingType>'}"
         f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{following}{''.join(items)}"
         "</ListBucketResult>"
     ).encode()

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import Any, TypeVar
 
@@ -39,3 +40,17 @@ def backoff(first: float, longest: float) -> Iterator[float]:
 def retry_after(header: str | None, longest: float) -> float:
     """Seconds that a Retry-After header asks for, at most `longest`; 0 without a header or for a date."""
     return min(float(header), longest) if header and header.isdecimal() else 0.0
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """The result of a call, made in a thread that ends with the process. Raises TimeoutError."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(seconds)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 from astropy.io import fits
 from astropy.io.fits.hdu.base import ExtensionHDU
 from astropy.utils.exceptions import AstropyWarning
@@ -84,6 +85,25 @@ def data_range(hdu: Any) -> Range:
     """First byte of an HDU's data in its file, and the first after them."""
     info = hdu.fileinfo()
     return info["datLoc"], info["datLoc"] + info["datSpan"]
+
+
+def contradicts_datasum(hdu: Any) -> bool:
+    """Whether the data of an image are not those of its card DATASUM.
+
+    False without the card, and where the bytes of the file are not at hand: scaled or compressed data.
+    """
+    card, data = hdu.header.get("DATASUM"), hdu.data
+    is_raw = not data.dtype.isnative if data.dtype.itemsize > 1 else data.dtype == np.uint8
+    if isinstance(hdu, fits.CompImageHDU) or not is_raw or not str(card).strip().isdecimal():
+        return False
+    data = data.reshape(-1).view(np.uint8)
+    padded = np.zeros(4, np.uint8)
+    padded[: len(data) % 4] = data[len(data) // 4 * 4 :]
+    words = data[: len(data) // 4 * 4].view(">u4")
+    total = int(words.sum(dtype=np.uint64)) + int(padded.view(">u4")[0])
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total != int(str(card))
 
 
 def _headers_behind(hdu: Any) -> list[Range]:

@@ -32,6 +32,8 @@ from .s3_object import BLOCK, Range, S3Object, version
 
 _KIND = {OUTPUT: "results", FAILURES: "failures", DOUBTFUL: "doubtful"}
 _proven: set[str] = set()
+# Requests for an object, if what is stored is not what was sent.
+_PUTS = 2
 # Buckets whose ETags are no digests.
 _undigested: set[str] = set()
 # Name of the metadata of an object that says what it was made from.
@@ -227,25 +229,35 @@ def output_uri(run: str, key: str, variable: str = OUTPUT) -> str:
 
 
 def _put(uri: str, body: bytes, origin: str, mode: Literal["create", "overwrite"]) -> None:
-    """Write an object and see that it is what was sent.
+    """Write an object and see that it is what was sent; if it never is, an empty one, which is no result.
 
     The request carries its SHA-256, by which S3 refuses what was damaged on the way. The ETag of the reply is
     the MD5 of what is stored; where it is not, as in a bucket with a KMS key, the object is read once.
     """
+    for _ in range(_PUTS):
+        if is_digest(_sent(uri, body, origin, mode), body) or uri.split("/")[2] in _undigested:
+            return
+        try:
+            stored = read_own(uri)
+        except AccessDeniedError:  # of marks and records: the checksum in the request has to do
+            return
+        if stored == body:
+            _undigested.add(uri.split("/")[2])
+            return
+        mode = "overwrite"
+    with suppress(Exception):
+        _sent(uri, b"", "", "overwrite")
+    raise StorageError(f"cannot write {uri}: what is stored is not what was sent")
+
+
+def _sent(uri: str, body: bytes, origin: str, mode: Literal["create", "overwrite"]) -> str | None:
+    """The ETag of what was put."""
     import obstore
 
     store, key = client_of(uri, "signed")
     attributes = {_ORIGIN: origin} if origin else None
-    reply = within(
-        lambda: obstore.put(store, key, body, use_multipart=False, mode=mode, attributes=attributes)
-    )
-    bucket = uri.split("/")[2]
-    if is_digest(reply["e_tag"], body) or bucket in _undigested:
-        return
-    with suppress(AccessDeniedError):  # of marks and records: the checksum in the request has to do
-        if read_own(uri) != body:
-            raise StorageError(f"cannot write {uri}: what is stored is not what was sent")
-        _undigested.add(bucket)
+    put = partial(obstore.put, store, key, body, use_multipart=False, mode=mode, attributes=attributes)
+    return within(put)["e_tag"]
 
 
 def _path(uri: str) -> Path:

@@ -29,6 +29,7 @@ class Quality(IntFlag):
     NO_SOURCES = 65536
     CUT_OFF = 131072
     TILE_CUT = 262144
+    DATASUM = 524288
 
 
 # Says something of all such images, and is no reason to doubt one more than the others.
@@ -60,4 +61,5 @@ MEANING = {
     Quality.NO_SOURCES: "no source was found",
     Quality.CUT_OFF: "values below one level were cut off: background, noise and fluxes are biased",
     Quality.TILE_CUT: "the image was measured in tiles, and a source is too large for the widest of them",
+    Quality.DATASUM: "the pixels are not those of which DATASUM is the sum: changed or damaged since",
 }

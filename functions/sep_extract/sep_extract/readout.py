@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyfan_function.fits_input import readable
+from skyfan_function.fits_input import contradicts_datasum, readable
 
 from .brightness import NONE, Extremes, masked_light
 from .calibrate import Calibration, linearised
@@ -153,6 +153,11 @@ class PixelReader:
         hdu = self._image.hdus[index]
         with readable(self._image.name):
             try:
+                if contradicts_datasum(hdu):
+                    self.say(
+                        f"HDU {index}: DATASUM is not the sum of its data: they were changed or damaged",
+                        Quality.DATASUM,
+                    )
                 with np.errstate(over="ignore", invalid="ignore"):
                     return np.array(hdu.data, dtype=kind, order="C").reshape(self.shape)
             finally:

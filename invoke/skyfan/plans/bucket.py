@@ -24,6 +24,8 @@ MIN_LISTED = 13
 HEADS_PER_TASK = 50
 _EXPLAINED = 20
 """Denied objects of a bucket for which S3 is asked why."""
+_PATIENCE_S = 120.0
+"""For a LIST with all retries: a server that repeats an empty page would be asked for ever."""
 _KIND = "size"
 _EXPIRY = 7 * DAY
 _GROUP_FOLDERS = 3
@@ -141,13 +143,16 @@ async def full_frames(
         for folder in await folders(prefix):
             if not chip(folder.rpartition("/")[2]):
                 continue
+            uri, frames = f"s3://{limits.bucket}/{folder}", dict[str, int]()
             try:
-                async with slots:
+                async with slots, asyncio.timeout(_PATIENCE_S):
                     async for page in obstore.list(store, folder):
-                        found.update((item["path"], item["size"]) for item in page)
-            except s3.ERRORS as error:
-                uri = f"s3://{limits.bucket}/{folder}"
+                        frames |= {item["path"]: item["size"] for item in page}
+            except (TimeoutError, *s3.ERRORS) as error:
                 raise UnansweredError(str(s3.storage_error(uri, error))) from error
+            if not frames:  # S3 has no folder without objects
+                raise UnansweredError(f"{uri}: {s3.NO_LISTING}")
+            found.update(frames)
         done += 1
         progress(done, days)
 
@@ -194,8 +199,10 @@ class _Requests:
             except (PermissionDeniedError, UnauthenticatedError):
                 self._can_list = False  # some buckets only permit GET and HEAD
                 break
-            except BaseError:
+            except (BaseError, TimeoutError):
                 break
+            if not page and (await self._head(keys[at])) != ObjectStatus(None):
+                break  # what came was no listing
             last = max(page) if len(page) >= KEYS_PER_LIST else keys[-1]
             covered = keys[at : bisect.bisect_right(keys, last, at)]
             self._record({key: ObjectStatus(page.get(key)) for key in covered})
@@ -215,8 +222,9 @@ class _Requests:
         async with self._slots:
             # start-after excludes its own key, hence a string that sorts just before the key.
             pages = obstore.list(self._store, prefix, offset=first[:-1], chunk_size=KEYS_PER_LIST)
-            async for page in pages:
-                return {item["path"]: item["size"] for item in page}
+            async with asyncio.timeout(_PATIENCE_S):
+                async for page in pages:
+                    return {item["path"]: item["size"] for item in page}
         return {}
 
     async def _head(self, key: str) -> ObjectStatus | None:

@@ -26,8 +26,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
 from obstore.store import LocalStore, ObjectStore
 
+from skyfan_contract import is_digest
+
 from ..errors import InputError
-from . import s3
+from . import s3, s3_listing
 from .listing import Listing, Object
 from .s3 import ERRORS, storage_error
 
@@ -73,14 +75,8 @@ class Place:
             for _, files in Listing(self.folder, prefix).changes():
                 yield from files
             return
-        try:
-            for page in obstore.list(self.store, prefix, offset=after, chunk_size=1000):
-                for item in page:
-                    if not item["path"].endswith(".part"):
-                        modified = item["last_modified"].timestamp()
-                        yield Object(item["path"], item["size"], modified, item["e_tag"] or "")
-        except ERRORS as error:
-            raise storage_error(f"{self.name}/{prefix}", error) from error
+        found = s3_listing.paths(self.store, self.name.removeprefix("s3://"), prefix, after)
+        yield from (item for item in found if not item.key.endswith(".part"))
 
     def tables(self, prefix: str) -> tuple[Object, ...]:
         """The Parquet files directly under a prefix that ends with a slash: nobody but skyfan writes there.
@@ -100,10 +96,11 @@ class Place:
 
     def prefixes(self, prefix: str) -> tuple[str, ...]:
         """The folders directly under a prefix that ends with a slash, without a slash at their end."""
+        if not self.folder:
+            return tuple(s3_listing.folders(self.name.removeprefix("s3://"), prefix))
         try:
             return tuple(sorted(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"]))
-        except (FileNotFoundError, NotFoundError) as error:
-            self._require_bucket(error)
+        except (FileNotFoundError, NotFoundError):
             return ()
         except ERRORS as error:
             raise storage_error(f"{self.name}/{prefix}", error) from error
@@ -161,9 +158,15 @@ class Place:
     def put(self, key: str, body: bytes) -> None:
         """Writes or replaces one object in one step."""
         try:
-            obstore.put(self.store, key, body)
+            etag = obstore.put(self.store, key, body)["e_tag"]
         except ERRORS as error:
             raise storage_error(f"{self.name}/{key}", error) from error
+        self._compare(key, body, etag)
+
+    def _compare(self, key: str, body: bytes, etag: str | None) -> None:
+        """Raises InputError if what is stored is not what was sent; reads it where the ETag cannot tell."""
+        if self.folder is None and not is_digest(etag, body) and self.get(key) != body:
+            raise InputError(f"{self.name}/{key}: what is stored is not what was sent; try again")
 
     def get_tagged(self, key: str) -> tuple[bytes, str] | None:
         """All bytes of one object and its ETag, for put_if(); None if it does not exist."""
@@ -189,13 +192,15 @@ class Place:
             if found is None or found[1] != etag:
                 return None
         try:
-            return obstore.put(self.store, key, body, mode=mode, use_multipart=False)["e_tag"] or ""
+            etag = obstore.put(self.store, key, body, mode=mode, use_multipart=False)["e_tag"] or ""
         except (AlreadyExistsError, PreconditionError):
             return None
         except ERRORS as error:
             if self.folder and etag is None:
                 return self._create(key, body)
             raise storage_error(f"{self.name}/{key}", error) from error
+        self._compare(key, body, etag)
+        return etag
 
     def _create(self, key: str, body: bytes) -> str | None:
         """Creates a file where obstore could not: it needs hard links, which exFAT does not have."""

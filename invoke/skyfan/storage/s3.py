@@ -1,15 +1,13 @@
-"""Access to S3 through obstore: clients, listings, single objects, and error messages."""
+"""Access to S3 through obstore: clients, single objects, and error messages."""
 
 import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from http.client import HTTPException
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ ACCESS: dict[str, dict[str, Any]] = {
 }
 # These buckets are always read in their own region, whatever region the user has configured.
 REGIONS = {"stpubdata": "us-east-1"}
+RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
 ERRORS = (BaseError, FileNotFoundError)
 """What obstore raises: for what does not exist, Python's own error."""
 _STATUS = re.compile(r"status code: (\d{3})[^:]*: (.*?)(?=\n\nDebug source|\Z)", re.DOTALL)
@@ -49,6 +48,7 @@ REDIRECT = "redirect without LOCATION"
 """What obstore says of a bucket in another region."""
 _TIMEOUT_S = 5.0
 """For what should not take longer: the region of a bucket for an error message, or whether S3 answers."""
+NO_LISTING = "the answer is not a listing of S3: a proxy's page? Check AWS_ENDPOINT_URL and HTTPS_PROXY"
 DENIED = "access is denied (403)"
 _ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
 
@@ -62,6 +62,8 @@ def client(bucket: str, access: str = "anonymous", *, patient: bool = True) -> S
     Raises UsageError where `access` needs credentials and there are none, or the configuration is wrong.
     """
     options: dict[str, Any] = dict(ACCESS[access])
+    if access != "anonymous":
+        options["checksum_algorithm"] = "SHA256"  # of what is put, by which S3 refuses damaged bytes
     if access == "anonymous":
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         region, certificates = REGIONS.get(bucket, region), network.bundle(network.AWS)
@@ -70,7 +72,7 @@ def client(bucket: str, access: str = "anonymous", *, patient: bool = True) -> S
         options["credential_provider"], region, endpoint, certificates = _profile(bucket)
     if not endpoint.startswith(("http://", "https://")):
         raise UsageError(f"AWS_ENDPOINT_URL is {endpoint}: it must begin with http:// or https://")
-    retry: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+    retry = RETRIES
     connection = network.storage_options(endpoint, certificates)
     if not patient:
         retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=_TIMEOUT_S)}
@@ -118,40 +120,6 @@ def reach(uri: str, access: str = "anonymous") -> None:
         raise storage_error(uri, error, access) from error
 
 
-def listing(uri: str, access: str = "anonymous") -> Iterator[str]:
-    """URIs of all objects under s3://bucket/prefix/, in the order of their keys, unreadable ones included."""
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    last = ""
-    try:
-        for page in obstore.list(client(bucket, access), prefix or None):
-            for item in page:
-                last = item["path"]
-                yield f"s3://{bucket}/{last}"
-    except ERRORS as error:
-        if not _BAD_KEY.search(str(error)) or not find_spec("boto3"):
-            raise storage_error(uri, error, access) from error
-        yield from _raw_listing(bucket, prefix, access, last)
-
-
-def _raw_listing(bucket: str, prefix: str, access: str, after: str) -> Iterator[str]:
-    """As listing(), after the key `after`, by boto3: obstore refuses pages with a key that it cannot read."""
-    with extras.needed("aws"):
-        from botocore.handlers import disable_signing
-    from .. import session
-
-    s3 = session.client("s3", REGIONS.get(bucket))
-    if access == "anonymous":
-        s3.meta.events.register("choose-signer.s3.*", disable_signing)
-    payer = {"RequestPayer": "requester"} if access == "requester-pays" else {}
-    with session.aws_errors(f"s3://{bucket}/{prefix}"):
-        pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=prefix, StartAfter=after, **payer
-        )
-        for page in pages:
-            for item in page.get("Contents", ()):
-                yield f"s3://{bucket}/{item['Key']}"
-
-
 def read(uri: str, access: str = "anonymous") -> bytes:
     """All bytes of one object. Raises InputError where it does not exist or cannot be read."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -177,6 +145,11 @@ def refusal(uri: str, access: str) -> str:
     return DENIED
 
 
+def is_bad_key(error: Exception) -> bool:
+    """Whether obstore refused a page of a listing for a key in it."""
+    return bool(_BAD_KEY.search(str(error)))
+
+
 def storage_error(uri: str, error: Exception, access: str = "signed") -> InputError:
     """The InputError to raise instead of one of ERRORS about `uri`, with S3's own reason in its message."""
     text = str(error)
@@ -187,6 +160,8 @@ def storage_error(uri: str, error: Exception, access: str = "signed") -> InputEr
             f"{uri}: it holds the object {bad[1]!r}, and keys with empty or '.' parts or control characters "
             "cannot be read: name the folders or files beside it"
         )
+    if "invalid list response" in text:
+        return InputError(f"{uri}: {NO_LISTING}")
     if _NOT_SENT in text:
         why = next((part for found in _WHY.findall(text) for part in found if part), "")
         return InputError(f"{uri}: {explain(['unreachable'])}{f' ({why})' if why else ''}")

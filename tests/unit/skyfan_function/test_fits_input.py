@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import math
 import os
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ import pytest
 from astropy.io import fits
 
 from skyfan_function.errors import NotFitsError, TruncatedError, UnreadableError
-from skyfan_function.fits_input import open_fits
+from skyfan_function.fits_input import contradicts_datasum, open_fits
 from skyfan_function.storage import Source
 
 
@@ -121,3 +122,20 @@ def test_the_padding_of_the_last_block_may_be_missing(body: bytes) -> None:
     """Astropy warns of it, and a warning would fail this test."""
     with open_fits(source(body[:-100])) as hdus:
         assert hdus["ERR"].data[-1, -1] == 999_999
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i2", "i4", "u1"])
+@pytest.mark.parametrize("shape", [(40, 41), (7,), (3, 5)])
+def test_a_flipped_bit_contradicts_datasum(kind: str, shape: tuple[int, ...]) -> None:
+    written = io.BytesIO()
+    fits.PrimaryHDU(np.arange(math.prod(shape)).reshape(shape).astype(kind)).writeto(written, checksum=True)
+    body = bytearray(written.getvalue())
+
+    def contradicts(content: bytes) -> bool:
+        with fits.open(io.BytesIO(content)) as hdus:
+            return contradicts_datasum(hdus[0])
+
+    assert not contradicts(bytes(body))
+    body[2880 + 5] ^= 1
+    assert contradicts(bytes(body))
+    assert not contradicts(bytes(body).replace(b"DATASUM", b"DATASUN")), "without the card nothing is known"
