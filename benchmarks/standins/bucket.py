@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import re
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -108,23 +109,30 @@ class Bucket:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                method, path, _ = head[0].split(" ")
-                headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
-                if path == "/requests":
-                    body = json.dumps([asdict(request) for request in self.requests]).encode()
-                    self.requests.clear()
-                    await self._write(writer, 200, {"Content-Length": str(len(body))}, body)
-                    continue
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                path, _, query = path.partition("?")
-                request = Request(method, unquote(path).lstrip("/").partition("/")[2], received=len(body))
-                request.began = time.monotonic()
-                request.wanted = headers | dict(parse_qsl(query))
-                await self._answer(writer, request, body)
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            try:
+                await self._serve(reader, writer)
+            except ConnectionError:
+                # A process that was forked here has the socket too: closing it would end nothing.
+                writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            method, path, _ = head[0].split(" ")
+            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
+            if path == "/requests":
+                body = json.dumps([asdict(request) for request in self.requests]).encode()
+                self.requests.clear()
+                await self._write(writer, 200, {"Content-Length": str(len(body))}, body)
+                continue
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            path, _, query = path.partition("?")
+            request = Request(method, unquote(path).lstrip("/").partition("/")[2], received=len(body))
+            request.began = time.monotonic()
+            request.wanted = headers | dict(parse_qsl(query))
+            await self._answer(writer, request, body)
 
     async def _answer(self, writer: asyncio.StreamWriter, request: Request, sent: bytes) -> None:
         self.requests.append(request)
