@@ -41,7 +41,7 @@ from standins.faults import LISTS, READS, VERSIONS, WRITES, Fault, error, page, 
 from sep_extract.handler import handler  # noqa: E402
 from skyfan.cli import main as skyfan  # noqa: E402
 from skyfan.runs import run as runs  # noqa: E402
-from skyfan.storage import s3, s3_listing  # noqa: E402
+from skyfan.storage import listing, s3  # noqa: E402
 from skyfan.storage.place import Place  # noqa: E402
 from skyfan.task import Task  # noqa: E402
 from skyfan_function import patience, s3_client, storage  # noqa: E402
@@ -193,7 +193,7 @@ class _Measured:
         slow = fault.name in ("1 kB/s", "a stall in the body")
         with (
             patch.object(patience, "PATIENCE_S", _PATIENCE_S if slow else 30.0),
-            patch.object(s3_listing, "_PATIENCE_S", _PATIENCE_S if slow else 30.0),
+            patch.object(listing, "_PATIENCE_S", _PATIENCE_S if slow else 30.0),
         ):
             result, written = self.outcome()
         self.bucket.spoil = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from .errors import InputError, UsageError
-from .storage import s3_listing, uris
+from .storage import listing, uris
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _COLUMN_NAMES = ("colnames", "column_names", "columns")
@@ -143,7 +143,7 @@ def _expanded(path: str, access: str, skipped: Path | None) -> Iterator[str]:
     """URIs of the inputs that one path names; none if it is missing."""
     if path.startswith("s3://"):
         if path.endswith("/") or "/" not in path.removeprefix("s3://"):
-            yield from (uri for uri in s3_listing.listing(path, access) if is_image(uri))
+            yield from (uri for uri in listing.listing(path, access) if is_image(uri))
         elif glob.has_magic(path):
             yield from _matching(path, access)
         else:
@@ -172,7 +172,7 @@ def _matching(pattern: str, access: str) -> list[str]:
     if literal == "s3://":
         raise InputError(f"{pattern}: the name of a bucket cannot be a pattern")
     matches = re.compile(fnmatch.translate(pattern)).match
-    found = [uri for uri in s3_listing.listing(literal, access) if uri == pattern or matches(uri)]
+    found = [uri for uri in listing.listing(literal, access) if uri == pattern or matches(uri)]
     return [pattern] if pattern in found else found
 
 

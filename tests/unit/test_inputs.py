@@ -151,7 +151,7 @@ def test_patterns_match_objects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         listed.append(uri)
         return [] if "empty" in uri else [f"s3://b/p/{key}" for key in keys]
 
-    monkeypatch.setattr("skyfan.storage.s3_listing.listing", listing)
+    monkeypatch.setattr("skyfan.storage.listing.listing", listing)
     assert inputs.expand(["s3://b/p/*_ffic.fits"]) == ["s3://b/p/a_ffic.fits", "s3://b/p/1-1/b_ffic.fits"]
     assert inputs.expand(["s3://b/p/c[1].fits"]) == ["s3://b/p/c[1].fits"]
     assert inputs.expand(["s3://b/p/?[0-9].fits"]) == ["s3://b/p/c1.fits"]

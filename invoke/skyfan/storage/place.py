@@ -29,7 +29,7 @@ from obstore.store import LocalStore, ObjectStore
 from skyfan_contract import is_digest
 
 from ..errors import InputError
-from . import s3, s3_listing
+from . import listing, s3
 from .listing import Listing, Object
 from .s3 import ERRORS, storage_error
 
@@ -75,7 +75,7 @@ class Place:
             for _, files in Listing(self.folder, prefix).changes():
                 yield from files
             return
-        found = s3_listing.paths(self.store, self.name.removeprefix("s3://"), prefix, after)
+        found = listing.paths(self.store, self.name.removeprefix("s3://"), prefix, after)
         yield from (item for item in found if not item.key.endswith(".part"))
 
     def tables(self, prefix: str) -> tuple[Object, ...]:
@@ -97,7 +97,7 @@ class Place:
     def prefixes(self, prefix: str) -> tuple[str, ...]:
         """The folders directly under a prefix that ends with a slash, without a slash at their end."""
         if not self.folder:
-            return tuple(s3_listing.folders(self.name.removeprefix("s3://"), prefix))
+            return tuple(listing.folders(self.name.removeprefix("s3://"), prefix))
         try:
             return tuple(sorted(obstore.list_with_delimiter(self.store, prefix)["common_prefixes"]))
         except (FileNotFoundError, NotFoundError):
