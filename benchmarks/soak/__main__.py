@@ -14,6 +14,7 @@ with a limit of cost, and is killed (SIGKILL) so often. Linux only.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -72,6 +73,8 @@ def main() -> None:
     parser.add_argument("--sender-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # A shell starts background commands with SIGINT ignored, which the command lines would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     is_well = True
     if options.number:
         is_well &= local_soak(options.number, options.kills, options.seed)

@@ -191,6 +191,28 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return value
 
 
+def test_ctrl_c_while_modules_are_imported_is_130_too() -> None:
+    interrupted = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "skyfan.cli.collect":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from skyfan.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", interrupted],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
     skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: Path
 ) -> None:
