@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from .. import progress as progressing
 from ..catalogs import collect as collecting
 from ..catalogs import search as searching
@@ -154,12 +153,13 @@ def report(
     data: str | Path | None = None,
     progress: OnProgress = ignore,
 ) -> Path:
-    """Writes the report of a run as one self-contained HTML file; returns its path.
+    """Writes the report of a run as one HTML file; returns its path.
 
     `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack. Its data set is in
     `data` (default: where collect() writes it). The file is `to` (default: report.html in the run's folder,
-    or ./<run>.html for a run in a bucket). The report says what is missing, such as logs or the data set.
-    Raises UsageError if the run does not exist or the file cannot be written.
+    or ./<run>.html for a run in a bucket). The folder <name>-data beside it has large pictures, and the table
+    of images if there are many; without the folder, the page shows the rest. The report says what is missing,
+    such as logs or the data set. Raises UsageError if the run does not exist or a file cannot be written.
 
     >>> report("first", "out").name
     'report.html'
@@ -177,8 +177,4 @@ def report(
         progress=progress,
     )
     default = Path(f"{run}.html") if place.folder is None else place.folder / "runs" / run / "report.html"
-    path = Path(to) if to else default
-    html = page.render(content)
-    with files.replace(path) as part:
-        part.write_text(html, encoding="utf-8")
-    return path
+    return page.write(Path(to) if to else default, content).page

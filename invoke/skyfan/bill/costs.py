@@ -177,6 +177,13 @@ def bill(
     )
 
 
+def per_invocation(bill: Bill, records: Records, prices: Prices) -> NDArray[np.float64]:
+    """USD (n,) of each record of a bill: its share of compute and requests; 0 for a failed start."""
+    ms = billed_ms(records, prices.model(bill.model))
+    spent = _Spent(records, bill.charges, bill.usage, ms)
+    return spent.each()
+
+
 class _Spent:
     """USD of some invocations: their share of the lines for compute and requests."""
 
@@ -189,6 +196,11 @@ class _Spent:
     def compute(self, ms: NDArray[np.int64]) -> float:
         """USD for `ms` (n,) of each record."""
         return gb_seconds(self._records, ms) * self._per_gb_second
+
+    def each(self) -> NDArray[np.float64]:
+        """USD (n,) of each record, requests included."""
+        gb_s = self._records.memory_mb * self._ms / 1_024_000
+        return np.asarray(gb_s * self._per_gb_second + self._records.invoked * self._per_request, np.float64)
 
     def on(self, which: NDArray[np.bool_]) -> float:
         """USD for these invocations, requests included."""

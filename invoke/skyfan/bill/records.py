@@ -303,7 +303,7 @@ def concurrency(records: Records) -> Concurrency | None:
     peak = int((np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts, "right")).max())
     began, ended = float(starts[0]), float(ends[-1])
     edges = np.linspace(began, ended, _POINTS + 1)
-    busy = np.diff(_busy_until(edges, starts) - _busy_until(edges, ends))
+    busy = np.diff(busy_until(edges, starts) - busy_until(edges, ends))
     width = (ended - began) / _POINTS
     running = busy / width if width > 0 else np.full(_POINTS, float(len(starts)))
     points = [(float(edge - began), float(value)) for edge, value in zip(edges, running, strict=False)]
@@ -319,7 +319,7 @@ def percentiles(values: Floats) -> dict[str, float]:
     return dict(zip(QUANTILES, map(float, found), strict=True))
 
 
-def _busy_until(edges: Floats, moments: Floats) -> Floats:
+def busy_until(edges: Floats, moments: Floats) -> Floats:
     """(n,) sum over sorted moments before each edge of edge - moment: the integral of their count."""
     offset = moments[0]
     total = np.concatenate([[0.0], np.cumsum(moments - offset)])

@@ -92,9 +92,9 @@ def costs(
     if csv:
         show.write_csv(csv, made.records, made.prices, model)
     if plot:
-        from ..report import figures
+        from ..report import page as figures
 
-        figures.write(plot, figures.costs_figure(made))
+        figures.write_svg(plot, figures.costs_figure(made))
     if as_json:
         echo(json.dumps(show.document(made), indent=1))
     else:

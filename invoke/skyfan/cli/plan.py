@@ -175,9 +175,9 @@ def plan(
         sys.stderr.flush()
         os._exit(130)  # threads may wait for the archive for minutes
     if footprints:
-        from ..report import figures
+        from ..report import page as figures
 
-        figures.write(footprints, figures.footprints_figure(result))
+        figures.write_svg(footprints, figures.footprints_figure(result))
     document = preview(result)
     estimate, notices = None, list[str]()
     if result.files:

@@ -31,10 +31,10 @@ def report(
 ) -> None:
     """Write the story of RUN as one HTML page.
 
-    The page shows the request, the outcome with all kinds of failures, maps of the sky, pictures of images
-    with their sources, depth, costs and versions. It is one file that opens from disk, without network or
-    scripts, and prints. Run `skyfan collect` first: maps, depth and magnitudes need it. The page says which
-    parts are missing.
+    The page shows the outcome, a table of all images with their failures and notes, pictures that enlarge,
+    maps of the sky, depth, number counts, the work over time, costs and versions. It opens from disk without
+    network, and prints. Large pictures, and the table of many images, are in the folder <name>-data beside
+    it. Run `skyfan collect` first: maps, depth and magnitudes need it. The page says which parts are missing.
 
     Exit code: 0 even if files of the run failed, 2 wrong use.
     """

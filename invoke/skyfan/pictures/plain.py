@@ -1,7 +1,7 @@
 """Pixel values as brightness, and pictures without axes: stretched pixels and ellipses, by Pillow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.stats import mad_std
@@ -9,7 +9,7 @@ from astropy.visualization import AsinhStretch, BaseStretch, LinearStretch, LogS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .images import Chip, Ellipses, reduced
+from .images import NO_SOURCES, Chip, Ellipses, reduced
 
 GOOD, FLAGGED = "#5ef2c2", "#ffa94d"
 """Colours of sources without and with flags."""
@@ -99,6 +99,20 @@ def picture(chips: Sequence[Chip], side: int, look: Look = DEFAULT_LOOK) -> Imag
         canvas.paste(each, (0, top))
         top -= _GAP
     return canvas
+
+
+def layers(chip: Chip, side: int) -> tuple[Image.Image, tuple[Image.Image, Image.Image]]:
+    """A chip without sources, and the coverage (8 bits) of the outlines of sources without and with flags.
+
+    All have the same size, as in picture().
+    """
+    base = _chip(replace(chip, sources=None), side, DEFAULT_LOOK)
+    sources = NO_SOURCES if chip.sources is None else chip.sources
+    zoom = base.width / chip.data.shape[1]
+    good, flagged = (
+        _outlines(sources, chosen, zoom, base.size) for chosen in (~sources.flagged, sources.flagged)
+    )
+    return base, (good, flagged)
 
 
 def _chip(chip: Chip, side: int, look: Look) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import formatting
@@ -11,7 +11,7 @@ from .html import Content, Markup, figure, table, tag
 
 STYLE = Path(__file__).with_name("charts.css")
 WIDTH, HEIGHT = 420, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 408, 12, 182
+LEFT, RIGHT, TOP, BOTTOM = 62, 408, 12, 182
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,24 @@ class Chart:
 
 
 def chart(
-    name: str, title: str, summary: str, *content: Content, height: int = HEIGHT, stretched: bool = False
+    name: str,
+    title: str,
+    summary: str,
+    *content: Content,
+    height: int = HEIGHT,
+    top: float = 0,
+    stretched: bool = False,
 ) -> Chart:
-    """A chart of SVG elements, legible on a telephone and on a screen. `name` is unique on its page."""
+    """A chart of SVG elements, legible on a telephone and on a screen. `name` is unique on its page.
+
+    What is drawn above `top` is cut off.
+    """
     svg = tag(
         "svg",
         tag("title", title, id=f"{name}-title"),
         tag("desc", summary, id=f"{name}-desc"),
         *content,
-        viewBox=f"0 0 {WIDTH} {height}",
+        viewBox=f"0 {top:g} {WIDTH} {height - top:g}",
         preserveAspectRatio="none" if stretched else None,
         role="img",
         aria_labelledby=f"{name}-title",
@@ -100,59 +109,80 @@ def histogram(
     with labels that get a line of their own.
     """
     ends = [float(values.edges[0]), float(values.edges[-1]), *(value for value, _ in limits)]
-    x = Scale(min(ends), max(ends), _LEFT, _RIGHT, values.log)
-    y = _upward(float(values.counts.max()))
+    x = Scale(min(ends), max(ends), LEFT, RIGHT, values.log)
+    y = upward(float(values.counts.max()))
     bins = list(
         zip(values.edges[:-1], values.edges[1:], values.counts.tolist(), values.marked.tolist(), strict=True)
     )
     bars, hatched = [], []
     for low, high, count, part in bins:
         left, width = x(low) + 0.5, max(0.8, x(high) - x(low) - 1)
+        hint = f"{formatting.number(low)} to {formatting.number(high)}: {count:,}"
         if count > part:
-            bars.append(_bar(left, width, y(count), y(part)))
+            bars.append(_bar(left, width, y(count), y(part), hint=hint))
         if part:
-            hatched.append(_bar(left, width, y(part), _BOTTOM, "failed"))
-    middle = _px(x(values.quantiles[2]))
+            hatched.append(_bar(left, width, y(part), BOTTOM, "failed", hint))
+    middle = px(x(values.quantiles[2]))
     unit = f" ({values.unit})" if values.unit else ""
-    title, words = f"{noun.capitalize()} by {values.label}", _summary(values, noun, marked)
+    title, words = f"{noun.capitalize()} by {values.label}", summary_of(values, noun, marked)
     rows = [
         (f"{formatting.number(low)} to {formatting.number(high)}", f"{count:,}", f"{part:,}")
         for low, high, count, part in bins
         if count
     ]
     columns = 3 if marked else 2
-    numbers = table(
-        f"{name}-numbers",
-        title,
-        [f"{values.label}{unit}", noun, f"of them {marked}"][:columns],
-        [row[:columns] for row in rows],
-        numbers=range(1, columns),
-    )
     drawn = chart(
         name,
         title,
         words,
-        _vertical_axis(y, noun),
+        vertical_axis(y, noun),
         tag("g", bars, class_="bars"),
         tag("g", hatched, class_="parts"),
-        tag("line", x1=middle, x2=middle, y1=_TOP, y2=_BOTTOM, class_="median"),
-        [_limit(x(value), label) for value, label in limits],
-        _horizontal_axis(x, f"{values.label}{unit}"),
+        tag("line", x1=middle, x2=middle, y1=TOP, y2=BOTTOM, class_="median"),
+        [limit(x(value), label) for value, label in limits],
+        horizontal_axis(x, f"{values.label}{unit}"),
     )
-    details = tag("details", tag("summary", f"Numbers of the chart: {title}"), numbers)
-    return Chart(title, words, drawn.svg, drawn.height, details)
+    return with_numbers(drawn, name, [f"{values.label}{unit}", noun, f"of them {marked}"][:columns], rows)
 
 
-def steps(name: str, title: str, edges: Floats, values: Floats, unit: str, noun: str, summary: str) -> Chart:
-    """An area of steps: (n,) `values` of `noun` between (n + 1,) `edges` in `unit`."""
-    x = Scale(float(edges[0]), float(edges[-1]), _LEFT, _RIGHT)
-    y = _upward(float(max(values.max(), 1e-9)))
-    path = [f"M{_px(x(edges[0]))} {_BOTTOM}"]
-    for low, high, value in zip(edges[:-1], edges[1:], values, strict=True):
-        path.append(f"L{_px(x(low))} {_px(y(value))}L{_px(x(high))} {_px(y(value))}")
-    path.append(f"L{_px(x(edges[-1]))} {_BOTTOM}Z")
-    area = tag("path", d="".join(path), class_="area")
-    return chart(name, title, summary, _vertical_axis(y, noun), area, _horizontal_axis(x, unit))
+def with_numbers(drawn: Chart, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Chart:
+    """A chart with its numbers as a table that can be opened; all columns but the first are numbers."""
+    width = len(head)
+    numbers = table(
+        f"{name}-numbers", drawn.title, head, [row[:width] for row in rows], numbers=range(1, width)
+    )
+    details = tag("details", tag("summary", f"Numbers of the chart: {drawn.title}"), numbers)
+    return replace(drawn, numbers=details)
+
+
+def steps(
+    name: str,
+    title: str,
+    edges: Floats,
+    values: Floats,
+    labels: tuple[str, str],
+    summary: str,
+    *,
+    whole: bool = True,
+) -> Chart:
+    """An area of steps: (n,) `values` between (n + 1,) `edges`.
+
+    `labels` are those of the edges and of the values, which are counts if `whole`.
+    """
+    x = Scale(float(edges[0]), float(edges[-1]), LEFT, RIGHT)
+    y = upward(float(max(values.max(), 1e-9)))
+    unit, noun = labels
+    drawn = area(x, y, edges, values, "area")
+    return chart(name, title, summary, vertical_axis(y, noun, whole=whole), drawn, horizontal_axis(x, unit))
+
+
+def area(x: Scale, y: Scale, edges: Floats, values: Floats, kind: str) -> Markup:
+    """The area under steps: (n,) `values` between (n + 1,) `edges`; `kind` is its class."""
+    steps = "".join(
+        f"L{px(x(low))} {px(y(value))}L{px(x(high))} {px(y(value))}"
+        for low, high, value in zip(edges[:-1], edges[1:], values, strict=True)
+    )
+    return tag("path", d=f"M{px(x(edges[0]))} {BOTTOM}{steps}L{px(x(edges[-1]))} {BOTTOM}Z", class_=kind)
 
 
 def bars(name: str, title: str, rows: Sequence[tuple[str, float, str]], summary: str) -> Chart:
@@ -168,7 +198,7 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, float, str]], summary:
             tag("text", label, x=left, y=y + 11, class_="label"),
             tag("text", words, x=WIDTH - 4, y=y + 11, text_anchor="end"),
             tag("rect", **track, width=WIDTH - left - 8, class_="track"),
-            tag("rect", **track, width=_px(max(length, 1.5 if value else 0)), class_="bar"),
+            tag("rect", **track, width=px(max(length, 1.5 if value else 0)), class_="bar"),
         ]
     return chart(name, title, summary, *drawn, height=top + step * max(len(rows), 1))
 
@@ -181,8 +211,8 @@ def parts(name: str, title: str, rows: Sequence[tuple[str, int, str]], summary: 
         if number:
             # The smallest part is still seen; the table beside it has the exact share.
             width = max(3.0, number / total * WIDTH)
-            left = _px(min(position, WIDTH - width))
-            drawn.append(tag("rect", x=left, y=0, width=_px(width), height=26, class_=kind))
+            left = px(min(position, WIDTH - width))
+            drawn.append(tag("rect", x=left, y=0, width=px(width), height=26, class_=kind))
             position += number / total * WIDTH
     return chart(name, title, summary, tag("g", drawn, class_="parts"), height=26, stretched=True)
 
@@ -218,7 +248,8 @@ def _between(values: Iterable[float], low: float, high: float) -> list[float]:
     return [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
 
 
-def _summary(values: Distribution, noun: str, marked: str) -> str:
+def summary_of(values: Distribution, noun: str, marked: str = "", line: str = " (the dashed line)") -> str:
+    """How many there were and their quantiles; `line` follows the median."""
     unit = f" {values.unit}" if values.unit else ""
     minimum, low, median, high, maximum = map(formatting.number, values.quantiles)
     counted = f"{values.sampled:,} {noun}"
@@ -229,51 +260,56 @@ def _summary(values: Distribution, noun: str, marked: str) -> str:
     if number := int(values.marked.sum()):
         counted += f" ({number:,} {marked}, hatched)"
     return (
-        f"{counted[0].upper()}{counted[1:]}: median {median}{unit} (the dashed line), "
+        f"{counted[0].upper()}{counted[1:]}: median {median}{unit}{line}, "
         f"90 % between {low} and {high}, all between {minimum} and {maximum}."
         + (" The bars at both ends include all values beyond." if values.clipped else "")
     )
 
 
-def _upward(maximum: float) -> Scale:
-    return Scale(0, maximum * 1.05, _BOTTOM, _TOP)
+def upward(maximum: float) -> Scale:
+    """The vertical scale of numbers from 0."""
+    return Scale(0, maximum * 1.05, BOTTOM, TOP)
 
 
-def _bar(left: float, width: float, top: float, bottom: float, kind: str | None = None) -> Markup:
-    return tag("rect", x=_px(left), y=_px(top), width=_px(width), height=_px(bottom - top), class_=kind)
+def _bar(
+    left: float, width: float, top: float, bottom: float, kind: str | None = None, hint: str = ""
+) -> Markup:
+    size = {"x": px(left), "y": px(top), "width": px(width), "height": px(bottom - top)}
+    return tag("rect", tag("title", hint), **size, class_=kind)
 
 
-def _limit(x: float, label: str) -> Markup:
-    line = tag("line", x1=_px(x), x2=_px(x), y1=_TOP, y2=_BOTTOM)
-    side = {"x": _px(x - 4), "text_anchor": "end"} if x > WIDTH / 2 else {"x": _px(x + 4)}
-    return tag("g", line, tag("text", label, y=_TOP + 12, **side), class_="limit")
+def limit(x: float, label: str) -> Markup:
+    """A vertical line at `x` with its label."""
+    line = tag("line", x1=px(x), x2=px(x), y1=TOP, y2=BOTTOM)
+    side = {"x": px(x - 4), "text_anchor": "end"} if x > WIDTH / 2 else {"x": px(x + 4)}
+    return tag("g", line, tag("text", label, y=TOP + 12, **side), class_="limit")
 
 
-def _vertical_axis(y: Scale, label: str) -> Markup:
-    """The axis of counts, with its grid."""
+def vertical_axis(y: Scale, label: str, *, whole: bool = True) -> Markup:
+    """The axis of counts, which are whole numbers, or of others; with its grid."""
     drawn = []
-    # Counts are whole numbers.
-    for tick in y.ticks(5) if y.high > 5 else range(int(y.high) + 1):
-        position = _px(y(tick))
+    for tick in range(int(y.high) + 1) if whole and y.high <= 5 and not y.log else y.ticks(5):
+        position = px(y(tick))
         drawn += [
-            tag("line", x1=_LEFT, x2=_RIGHT, y1=position, y2=position),
-            tag("text", _tick_label(tick, 1e3), x=_LEFT - 6, y=_px(y(tick) + 5), text_anchor="end"),
+            tag("line", x1=LEFT, x2=RIGHT, y1=position, y2=position),
+            tag("text", _tick_label(tick, 1e3), x=LEFT - 6, y=px(y(tick) + 5), text_anchor="end"),
         ]
-    turned = f"translate(13 {(_TOP + _BOTTOM) / 2:g}) rotate(-90)"
-    title = tag("text", label, transform=turned, text_anchor="middle", class_="label")
+    turned = f"translate(13 {(TOP + BOTTOM) / 2:g}) rotate(-90)"
+    title = tag("text", label, transform=turned, text_anchor="middle", class_="label") if label else None
     return tag("g", drawn, title, class_="axis")
 
 
-def _horizontal_axis(x: Scale, label: str) -> Markup:
-    drawn = [tag("line", x1=_LEFT, x2=_RIGHT, y1=_BOTTOM, y2=_BOTTOM, class_="base")]
+def horizontal_axis(x: Scale, label: str, below: tuple[int, int] = (18, 40)) -> Markup:
+    """The axis under the plot, with its numbers and its label so far `below` it."""
+    drawn = [tag("line", x1=LEFT, x2=RIGHT, y1=BOTTOM, y2=BOTTOM, class_="base")]
     for tick in x.ticks():
-        position = _px(x(tick))
+        position = px(x(tick))
         drawn += [
-            tag("line", x1=position, x2=position, y1=_BOTTOM, y2=_BOTTOM + 4, class_="base"),
-            tag("text", _tick_label(tick, 1e4), x=position, y=_BOTTOM + 18, text_anchor="middle"),
+            tag("line", x1=position, x2=position, y1=BOTTOM, y2=BOTTOM + 4, class_="base"),
+            tag("text", _tick_label(tick, 1e4), x=position, y=BOTTOM + below[0], text_anchor="middle"),
         ]
-    middle = (_LEFT + _RIGHT) / 2
-    title = tag("text", label, x=middle, y=_BOTTOM + 40, text_anchor="middle", class_="label")
+    middle = (LEFT + RIGHT) / 2
+    title = tag("text", label, x=middle, y=BOTTOM + below[1], text_anchor="middle", class_="label")
     return tag("g", drawn, title, class_="axis")
 
 
@@ -285,5 +321,11 @@ def _tick_label(value: float, thousand: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 10):g}"
 
 
-def _px(value: float) -> str:
+def box(left: float, top: float, width: float, height: float) -> str:
+    """A rectangle, as data of a path."""
+    return f"M{px(left)} {px(top)}h{width:.2f}v{height:.2f}h{-width:.2f}z"
+
+
+def px(value: float) -> str:
+    """Pixels as SVG writes them."""
     return f"{value:.1f}".removesuffix(".0")

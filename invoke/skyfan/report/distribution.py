@@ -95,3 +95,30 @@ def _even(low: float, high: float, bins: int, integers: bool) -> Floats:
         half = abs(low) * 0.05 or 0.5
         return np.linspace(low - half, high + half, 6)
     return np.linspace(low, high, bins + 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How many pairs of values lie in each cell."""
+
+    x_edges: Floats
+    """(nx + 1,)"""
+    y_edges: Floats
+    """(ny + 1,)"""
+    counts: NDArray[np.int64]
+    """(nx, ny)"""
+    outside: int
+    """Pairs beyond the edges, which hold all but the outermost."""
+
+
+def grid(x: Floats, y: Floats, size: tuple[int, int]) -> Grid | None:
+    """A grid of `size` over the pairs of finite values; None if there are fewer than two different ones."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) < 2 or x.min() == x.max() or y.min() == y.max():
+        return None
+    x_low, x_high = np.quantile(x, (_RARE, 1 - _RARE)) if len(x) >= _MANY else (x.min(), x.max())
+    y_high = np.quantile(y, 0.98) if len(y) >= 50 else y.max()
+    edges = np.linspace(x_low, x_high, size[0] + 1), np.linspace(min(0.0, y.min()), y_high, size[1] + 1)
+    counts = np.histogram2d(x, y, edges)[0].astype(np.int64)
+    return Grid(*edges, counts, len(x) - int(counts.sum()))

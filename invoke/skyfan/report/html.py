@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-VOID = {"meta", "img", "br", "hr"}
+VOID = {"meta", "img", "br", "hr", "input"}
 """Elements without an end tag."""
 # What HTML forbids even as references, and halves of pairs that UTF-8 cannot hold.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -65,9 +65,10 @@ def table(
 ) -> Markup:
     """A table whose first column heads its rows; `numbers` are the columns that are aligned to the right.
 
-    `wordy` is for a table with a column of sentences, which need room. On a narrow screen a table scrolls by
-    itself, so it can be reached with the Tab key.
+    `wordy` is for a table with a column of sentences, which need room. On a narrow screen each row of a table
+    with more than three columns becomes a block, whose cells repeat the headings.
     """
+    is_wide = len(head) > 3
 
     def side(column: int) -> str | None:
         return "number" if column in numbers else None
@@ -75,7 +76,10 @@ def table(
     heads = [tag("th", heading, scope="col", class_=side(column)) for column, heading in enumerate(head)]
 
     def line(row: Sequence[Content]) -> Markup:
-        cells = [tag("td", cell, class_=side(column)) for column, cell in enumerate(row[1:], 1)]
+        cells = [
+            tag("td", cell, class_=side(column), data_label=head[column] if is_wide else None)
+            for column, cell in enumerate(row[1:], 1)
+        ]
         return tag("tr", tag("th", row[0], scope="row", class_=side(0)), cells)
 
     content = tag(
@@ -84,7 +88,7 @@ def table(
         tag("thead", tag("tr", heads)),
         tag("tbody", [line(row) for row in rows]),
         tag("tfoot", line(foot)) if foot else None,
-        class_="wordy" if wordy else None,
+        class_=" ".join(filter(None, ("wordy" if wordy else "", "wide" if is_wide else ""))) or None,
     )
     return tag("div", content, class_="scroll", role="region", tabindex=0, aria_labelledby=f"{name}-caption")
 
@@ -106,15 +110,25 @@ def notice(sentence: str) -> Markup:
     return tag("p", words, class_="notice")
 
 
+def data(value: Any) -> Markup:
+    """A value as JSON that is safe inside a script element, and in a script of its own.
+
+    It is ASCII without <, > and &: no text in it can end the element or begin another. Raises ValueError for
+    NaN and infinity.
+    """
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
 def setting(value: Any) -> Markup:
     """A setting's value as JSON writes it."""
     return tag("code", json.dumps(value, ensure_ascii=False))
 
 
-def cards(*content: Content) -> Markup:
-    """Figures side by side, as many as fit; nothing if there are none."""
+def cards(*content: Content, large: bool = False) -> Markup:
+    """Figures side by side, as many as fit, of `large` ones two; nothing if there are none."""
     figures = text(content)
-    return tag("div", figures, class_="cards") if figures else figures
+    return tag("div", figures, class_="cards pairs" if large else "cards") if figures else figures
 
 
 def _name(name: str) -> str:

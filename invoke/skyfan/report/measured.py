@@ -12,25 +12,19 @@ import pyarrow.parquet as pq
 from ..catalogs import dataset, images
 from ..errors import InputError
 from ..sky.footprints import FootprintCollector, Footprints
-from .distribution import Distribution, Floats, distribution
+from .distribution import Distribution, Floats, Grid, distribution, grid
+from .images import MEASURED
 
 ROW_GROUPS = 64
 """Row groups of sources (16,384 rows each) whose magnitudes are read, at most."""
 _PER_GROUP = 1 << 12
 """Magnitudes of each of them that count, if not all are read."""
+_GRID = (70, 45)
 _COLUMNS = [
     "uri",
-    "catalog",
-    "instrument",
-    "filter",
-    "sources",
-    "t_exptime",
-    "depth",
+    *MEASURED,
     "depth_aperture",
     "step",
-    "doubts",
-    "notes",
-    "t_min",
     "t_max",
     "s_ra",
     "s_dec",
@@ -107,10 +101,14 @@ class Measured:
     depth: Distribution | None
     per_image: Distribution | None
     magnitudes: Distribution | None
+    widths: Grid | None
+    """FWHM_IMAGE against MAG_AUTO of the same sources."""
     versions: list[tuple[tuple[str, ...], int]]
     """(skyfan, sep, numpy, astropy, digest of the settings) and the number of images made with them."""
     footprints: Footprints
     examples: list[Example]
+    table: pa.Table
+    """The _COLUMNS of images.parquet."""
 
 
 def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | None:
@@ -126,7 +124,7 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
         raise InputError(f"{folder} holds the run {origin[1]} of {origin[0]}, not {run} of {place}")
     try:
         table = pq.read_table(folder / "images.parquet", columns=_COLUMNS)
-        magnitudes = _magnitudes(found)
+        magnitudes, widths = _magnitudes(found)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise InputError(
             f"{folder} cannot be read ({error}): remove it and run skyfan collect again"
@@ -152,20 +150,23 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
         depth=distribution(_floats(table, "depth"), "5σ depth", "AB mag"),
         per_image=distribution(_floats(table, "sources"), "number of sources", "", integers=True),
         magnitudes=magnitudes,
+        widths=widths,
         versions=versions.most_common(),
         footprints=sky.finish(),
         examples=_examples(table, max_examples),
+        table=table,
     )
 
 
-def _magnitudes(found: dataset.DataSet) -> Distribution | None:
-    """MAG_AUTO of all sources, or of a sample in which each source is as likely as any other.
+def _magnitudes(found: dataset.DataSet) -> tuple[Distribution | None, Grid | None]:
+    """MAG_AUTO and widths of all sources, or of a sample in which each source is as likely as any other.
 
     A row group holds the sources of one place on the sky. So groups are chosen at equal steps through all
     rows, which makes large ones likelier, and as many rows of each count.
     """
-    if "MAG_AUTO" not in found.schema.names:
-        return None
+    columns = [name for name in ("MAG_AUTO", "FWHM_IMAGE") if name in found.schema.names]
+    if "MAG_AUTO" not in columns:
+        return None, None
     rows = np.array([pixel.rows for pixel in found.partitions], np.int64)
     groups = -(-rows // dataset.ROW_GROUP)
     is_sample = int(groups.sum()) > ROW_GROUPS
@@ -180,16 +181,20 @@ def _magnitudes(found: dataset.DataSet) -> Distribution | None:
             within = row - int(ends[partition] - rows[partition])
             chosen.setdefault(partition, []).append(within // dataset.ROW_GROUP)
     each = max(1, min(_PER_GROUP, dataset.ROW_GROUP, int(rows.sum()) // ROW_GROUPS))
-    values = [np.empty(0)]
+    values = [np.empty((len(columns), 0))]
     for partition, numbers in chosen.items():
         with pq.ParquetFile(found.folder / found.partitions[partition].path) as file:
             for number in numbers:
-                read = file.read_row_group(number, columns=["MAG_AUTO"])["MAG_AUTO"]
-                column = read.to_numpy().astype(np.float64)
-                spread = np.linspace(0, len(column) - 1, each).astype(int)
-                values.append(column[spread] if is_sample else column)
-    column = np.concatenate(values)
-    return distribution(column, "MAG_AUTO", "AB mag", total=max(len(column), found.about["sources"]))
+                read = file.read_row_group(number, columns=columns)
+                group = np.stack([read[name].to_numpy().astype(np.float64) for name in columns])
+                spread = np.linspace(0, group.shape[1] - 1, each).astype(int)
+                values.append(group[:, spread] if is_sample else group)
+    magnitudes, *widths = np.concatenate(values, axis=1)
+    total = max(len(magnitudes), found.about["sources"])
+    return (
+        distribution(magnitudes, "MAG_AUTO", "AB mag", total=total),
+        grid(magnitudes, widths[0], _GRID) if widths else None,
+    )
 
 
 def _groups(table: pa.Table) -> list[Group]:

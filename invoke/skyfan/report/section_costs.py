@@ -1,14 +1,17 @@
 """Sections on the work and its bill, from the logs."""
 
+from heapq import heappop, heappush
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import formatting
-from ..bill.costs import Bill
+from ..bill.costs import Bill, per_invocation
 from ..bill.estimate import Estimate
-from ..bill.records import QUANTILES, Records
+from ..bill.records import QUANTILES, Records, busy_until
 from . import charts
-from .charts import Chart
-from .distribution import distribution
+from .charts import BOTTOM, LEFT, RIGHT, Chart, Scale, area, box, chart, horizontal_axis, vertical_axis
+from .distribution import Floats, distribution
 from .html import Content, Markup, cards, facts, notice, section, table, tag, text
 from .story import Story
 
@@ -18,6 +21,12 @@ _NAMES = {
     "init_ms": "Cold start (s)",
     "used_mb": "Memory used (MB)",
 }
+MOST_BARS = 1500
+"""Invocations that are drawn one by one; of more, how many ran at once."""
+_HINTED = 400
+_LANE, _TALLEST, _LABELLED = 10, 110, 50
+"""Height of a row, of all rows at most, and from which on their axis has a label."""
+_BINS, _POINTS = 150, 80
 _MAX_KINDS = 20
 _MAX_SIZES = 6
 
@@ -40,7 +49,14 @@ def work(story: Story) -> Markup:
     if bill.unparsed:
         pairs.append(("Lines that look like reports and could not be read", f"{bill.unparsed:,}"))
     drawn = (durations(records), memory(records), concurrency(bill))
-    return section("work", title, facts(pairs), _percentiles(bill), cards(chart.figure() for chart in drawn))
+    return section(
+        "work",
+        title,
+        facts(pairs),
+        timeline(records).figure(class_="broad"),
+        _percentiles(bill),
+        cards(chart.figure() for chart in drawn),
+    )
 
 
 def costs(story: Story) -> Markup:
@@ -48,7 +64,8 @@ def costs(story: Story) -> Markup:
     title = "Costs"
     if story.costs is None:
         return section("costs", title, notice(story.absent["costs"]))
-    bill, prices = story.costs.bill, story.costs.prices
+    bill, prices, records = story.costs.bill, story.costs.prices, story.costs.records
+    spent = per_invocation(bill, records, prices)
     source = "Computed from the logs of Lambda."
     if not story.state.functions:
         source = "Nothing was paid: the run did not use Lambda, where the same work would have cost this."
@@ -75,6 +92,7 @@ def costs(story: Story) -> Markup:
         ),
         cards(
             parts(bill).figure("Cost by part."),
+            growth(records, spent, bill.usd - float(spent.sum())).figure(),
             tag("div", _waste(bill), _expected(story.costs.estimate, bill)),
         ),
     )
@@ -87,6 +105,72 @@ def _unreported(number: int, requests: int) -> Markup | None:
         f"The bill lacks {number:,} of {formatting.count(requests, 'accepted request')}: the log has no "
         "report of them, no longer or not yet."
     )
+
+
+def timeline(records: Records) -> Chart:
+    """The fan-out: a bar per invocation from its start to its end, or of many how many ran at once."""
+    name, title = "timeline", "The fan-out over time"
+    known = records.invoked & ~np.isnan(records.time)
+    if not known.any():
+        return charts.empty(name, title, "no times in the logs")
+    cold = (np.nan_to_num(records.init_ms) + np.nan_to_num(records.restore_ms))[known] / 1000
+    ends = records.time[known]
+    starts = ends - records.duration_ms[known] / 1000 - cold
+    began = float(starts.min())
+    starts, ends, failed = starts - began, ends - began, records.failed[known]
+    span = max(float(ends.max()), 1e-3)
+    x = Scale(0, span, LEFT, RIGHT)
+    summary = (
+        f"{formatting.count(len(starts), 'invocation')} in {formatting.duration(span)} from "
+        f"{formatting.timestamp(began)}, of them {formatting.count(int((cold > 0).sum()), 'cold start')} "
+        f"and {int(failed.sum()):,} failed. "
+    )
+    if len(starts) <= MOST_BARS:
+        lanes = _lanes(starts, ends)
+        rows = int(lanes.max()) + 1
+        top = BOTTOM - min(rows * _LANE, _TALLEST)
+        y = Scale(0, rows, BOTTOM, top)
+        summary += (
+            "Each bar is an invocation; its orange beginning is a cold start, and a failed one is hatched."
+        )
+        drawn = _bars(x, y, starts, ends, cold, failed, lanes)
+    else:
+        edges = np.linspace(0, span, _BINS + 1)
+        running, starting = (_running(edges, starts, stops) for stops in (ends, starts + cold))
+        top = BOTTOM - _TALLEST
+        y = Scale(0, float(running.max()) * 1.05, BOTTOM, top)
+        summary += (
+            f"In steps of {formatting.duration(span / _BINS)}: the mean number of invocations at once; "
+            "the orange part of them were in their cold start."
+        )
+        areas = (area(x, y, edges, running, "area"), area(x, y, edges, starting, "cold"))
+        drawn = tag("g", *areas, class_="timeline")
+    # A label does not fit beside few rows.
+    axis = vertical_axis(y, "at once" if BOTTOM - top > _LABELLED else "")
+    below = horizontal_axis(x, "seconds since the first", (15, 31))
+    return chart(name, title, summary, axis, drawn, below, height=BOTTOM + 36, top=top - 8)
+
+
+def growth(records: Records, usd: Floats, rest: float) -> Chart:
+    """The cost of invocations, `usd` (n,), added up in the order in which they ended; `rest` is not in it."""
+    name, title = "growth", "Cost over time"
+    known = records.invoked & ~np.isnan(records.time)
+    if not known.any() or not usd.sum():
+        return charts.empty(name, title, "no times in the logs")
+    times = records.time[known]
+    starts = times - records.duration_ms[known] / 1000
+    began, ended = float(starts.min()), float(times.max())
+    edges = np.linspace(0, max(ended - began, 1e-3), _POINTS + 1)
+    order = np.argsort(times)
+    sums = np.append(0.0, np.cumsum(usd[known][order]))
+    totals = sums[np.searchsorted(times[order] - began, edges[1:], "right")]
+    unit, words = _unit(float(totals[-1]))
+    summary = (
+        f"Invocations cost {formatting.usd(float(totals[-1]))}, each counted at its end. The other "
+        f"{formatting.usd(rest)} of the bill, for S3 and logs, have no time."
+    )
+    labels = "seconds since the first", words
+    return charts.steps(name, title, edges, totals / unit, labels, summary, whole=False)
 
 
 def durations(records: Records) -> Chart:
@@ -122,7 +206,7 @@ def concurrency(bill: Bill) -> Chart:
     )
     edges = np.array([*(time for time, _ in running.points), span])
     values = np.array([value for _, value in running.points])
-    return charts.steps("concurrency", title, edges, values, "seconds since the first", "at once", summary)
+    return charts.steps("concurrency", title, edges, values, ("seconds since the first", "at once"), summary)
 
 
 def parts(bill: Bill) -> Chart:
@@ -199,3 +283,65 @@ def _expected(estimate: Estimate | None, bill: Bill) -> Markup | None:
             tag("details", tag("summary", "Assumptions of the estimate"), assumptions),
         ]
     )
+
+
+def _unit(usd: float) -> tuple[float, str]:
+    for unit, words in ((1.0, "USD"), (1e-3, "thousandths of a USD")):
+        if usd >= unit / 10:
+            return unit, words
+    return 1e-6, "millionths of a USD"
+
+
+def _lanes(starts: Floats, ends: Floats) -> NDArray[np.int64]:
+    """The row (n,) of each interval: the lowest one that is free at its start."""
+    lanes, free, busy, count = np.zeros(len(starts), np.int64), list[int](), list[tuple[float, int]](), 0
+    for at in np.argsort(starts, kind="stable").tolist():
+        while busy and busy[0][0] <= starts[at] + 1e-9:
+            heappush(free, heappop(busy)[1])
+        if free:
+            lane = heappop(free)
+        else:
+            lane, count = count, count + 1
+        lanes[at] = lane
+        heappush(busy, (float(ends[at]), lane))
+    return lanes
+
+
+def _bars(
+    x: Scale,
+    y: Scale,
+    starts: Floats,
+    ends: Floats,
+    cold: Floats,
+    failed: NDArray[np.bool_],
+    lanes: NDArray[np.int64],
+) -> Markup:
+    height = (y(0) - y(1)) * 0.85
+    drawn = []
+    for start, end, seconds, bad, lane in zip(starts, ends, cold, failed, lanes, strict=True):
+        left, top, width = x(start), y(lane + 1), max(x(end) - x(start), 0.6)
+        parts = [box(left, top, width, height), box(left, top, x(start + seconds) - left, height)]
+        kinds = ("failed" if bad else "warm", "cold")
+        hint = f"{formatting.duration(end - start)}" + (
+            f", cold start {formatting.duration(seconds)}" if seconds else ""
+        )
+        title = tag("title", hint + (", failed" if bad else "")) if len(starts) <= _HINTED else None
+        drawn.append((kinds[0], parts[0], title))
+        if seconds:
+            drawn.append((kinds[1], parts[1], title))
+    if len(starts) <= _HINTED:
+        return tag(
+            "g", [tag("path", title, d=d, class_=kind) for kind, d, title in drawn], class_="timeline parts"
+        )
+    paths = {
+        kind: "".join(d for other, d, _ in drawn if other == kind) for kind in ("warm", "failed", "cold")
+    }
+    return tag(
+        "g", [tag("path", d=d, class_=kind) for kind, d in paths.items() if d], class_="timeline parts"
+    )
+
+
+def _running(edges: Floats, starts: Floats, ends: Floats) -> Floats:
+    """The mean number of intervals in each bin (n,)."""
+    busy = busy_until(edges, np.sort(starts)) - busy_until(edges, np.sort(ends))
+    return np.diff(busy) / np.diff(edges)

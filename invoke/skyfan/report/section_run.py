@@ -9,6 +9,7 @@ from ..runs.run_file import RunFile
 from ..runs.state import RunState
 from . import charts
 from .html import Content, Markup, facts, notice, section, setting, table, tag, text
+from .images import DOUBTFUL, retry_helps
 from .measured import Doubted
 from .story import MAX_PLANS, UNKNOWN, PlanSummary, Request, Story
 
@@ -78,7 +79,7 @@ def outcome(story: Story) -> Markup:
         (
             text([tag("span", class_=f"key {_STYLE.get(name, 'waiting')}", aria_hidden="true"), name]),
             _MEANING[name],
-            f"{number:,}",
+            _in_table(f"{number:,}", name) if number and name != "done" else f"{number:,}",
             _share(number, total),
             formatting.size(sizes[name]),
         )
@@ -167,8 +168,8 @@ def _failures(groups: list[FailureGroup]) -> Markup:
     rows = [
         (
             tag("code", group.error_type),
-            f"{group.count:,}",
-            _retry(group),
+            _in_table(f"{group.count:,}", "failed", group.error_type),
+            retry_helps(group.cure),
             text([tag("code", group.input), tag("br"), formatting.truncate(group.message, _MAX_MESSAGE)]),
         )
         for group in groups[:MAX_KINDS]
@@ -176,15 +177,14 @@ def _failures(groups: list[FailureGroup]) -> Markup:
     omitted = sum(group.count for group in groups[MAX_KINDS:])
     caption = "Failures by kind, with one example each"
     if omitted:
-        caption += f"; {formatting.count(omitted)} of rarer kinds are left out"
+        caption += f"; {formatting.count(omitted)} of rarer kinds are in the table of all images"
     head = ["Error", "Files", "Can a retry help?", "Example"]
     return table("failures", caption, head, rows, numbers=(1,), wordy=True)
 
 
-def _retry(group: FailureGroup) -> str:
-    if group.exhausted:
-        return "with more memory or time"
-    return {True: "no", False: "yes", None: "perhaps"}[group.permanent]
+def _in_table(label: str, state: str, search: str = "") -> Markup:
+    """A link to the images of a state and a reason in the table of all images."""
+    return tag("a", label, href="#images", data_state=state, data_search=search or None)
 
 
 def _doubtful(story: Story) -> Markup:
@@ -206,7 +206,8 @@ def _doubtful(story: Story) -> Markup:
         _doubted({reason: story.measured.doubted[reason] for reason in doubts}) if story.measured else {}
     )
     rows = [
-        (tag("code", reason), f"{count:,}", examples.get(reason, "–")) for reason, count in doubts.items()
+        (tag("code", reason), _in_table(f"{count:,}", DOUBTFUL, reason), examples.get(reason, "–"))
+        for reason, count in doubts.items()
     ]
     head = ["Reason", "Images", "Example, and the notes of its catalog"]
     made = table("doubtful", "Doubtful images by reason", head, rows, numbers=(1,), wordy=True)
@@ -230,7 +231,7 @@ def _missing(files: list[RunFile], number: int) -> Markup | None:
         return None
     sentence = f"{formatting.count(number)} were sent, but have neither a catalog nor a failure record."
     if number > len(files):
-        sentence += f" The first {len(files)}:"
+        sentence += f" The first {len(files)}; the table of images has all:"
     names = [tag("li", tag("code", file.uri), _sent(file)) for file in files]
     return text([tag("h3", "Missing files"), tag("p", sentence), tag("ul", names)])
 

@@ -1,20 +1,22 @@
-"""Sections on the sky: maps, pictures, depth and sources."""
+"""Sections on the sky: maps, depth and sources."""
 
-import base64
 import math
-from datetime import UTC, datetime, timedelta
+
+import numpy as np
 
 from .. import formatting
 from ..sky.footprints import NO_FOOTPRINTS
 from . import charts, distribution
-from .html import Content, Markup, cards, facts, figure, notice, section, table, tag, text
+from .charts import BOTTOM, LEFT, RIGHT, TOP, Chart, Scale, box, chart, horizontal_axis, px, vertical_axis
+from .distribution import Distribution, Grid
+from .html import Content, Markup, cards, facts, notice, section, table, tag
+from .images import date
 from .maps import sky_charts
 from .measured import Group, Measured
 from .story import Story
-from .thumbnails import Thumbnail
 
 _MAX_GROUPS = 40
-_MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_SHADES = 6
 _KEY = {
     "planned": "dashed: the edge of a planned image, from MAST",
     "measured": "solid: the edge of a measured image, or a line around its sources",
@@ -43,21 +45,6 @@ def maps(story: Story) -> Markup:
     )
 
 
-def pictures(story: Story) -> Markup:
-    """Some images with the outlines of their sources."""
-    title = "Images and their sources"
-    if not story.thumbnails:
-        sentence = "The run has no previews (`--outputs preview`), and its images are not on this machine."
-        return section("pictures", title, notice(sentence))
-    done = story.state.counts["done"]
-    sentence = f"{formatting.count(len(story.thumbnails), 'image')} of {done:,} that are done"
-    if story.measured:
-        sentence += ": those with the most sources for each instrument and filter"
-    sentence += ". Outlines are the Kron ellipses of sources; orange ones have flags."
-    items = [tag("li", _thumbnail(picture)) for picture in story.thumbnails]
-    return section("pictures", title, tag("p", sentence), tag("ul", items, class_="gallery"))
-
-
 def measured(story: Story) -> Markup:
     """Depth, number of sources and magnitudes."""
     title, found = "Depth and sources", story.measured
@@ -76,31 +63,13 @@ def measured(story: Story) -> Markup:
         facts(_facts(found)),
         table("depths", caption, head, rows, numbers=range(2, 8)),
         cards(
-            _histogram("magnitudes", found.magnitudes, "sources"),
+            number_counts(found.magnitudes, found.depth).figure() if found.magnitudes else None,
+            widths(found.widths, found.depth).figure() if found.widths else None,
             _histogram("depth", found.depth, "images"),
             _histogram("per-image", found.per_image, "images"),
+            large=True,
         ),
     )
-
-
-def _thumbnail(picture: Thumbnail) -> Markup:
-    image = picture.image
-    parts = [image.kind] if image.kind else []
-    if image.sources >= 0:
-        parts.append(formatting.count(image.sources, "source"))
-    if math.isfinite(image.depth):
-        parts.append(f"5σ depth {image.depth:.2f} AB mag")
-    description = ", ".join(parts)
-    name = formatting.file_name(image.uri)
-    encoded = base64.b64encode(picture.jpeg).decode("ascii")
-    content = tag(
-        "img",
-        src=f"data:image/jpeg;base64,{encoded}",
-        width=picture.width,
-        height=picture.height,
-        alt=f"{name} with its sources outlined" + (f": {description}" if parts else ""),
-    )
-    return figure(content, text([tag("strong", name), tag("br") if parts else None, description]))
 
 
 def _facts(found: Measured) -> list[tuple[str, Content]]:
@@ -111,20 +80,13 @@ def _facts(found: Measured) -> list[tuple[str, Content]]:
     if found.unplaced:
         pairs.append(("Of them without a position", f"{found.unplaced:,}"))
     if math.isfinite(found.began):
-        pairs.append(("Exposures", f"{_date(found.began)} to {_date(found.ended)}"))
+        pairs.append(("Exposures", f"{date(found.began)} to {date(found.ended) or 'an unknown day'}"))
     if simplified := sum(number for step, number in found.steps.items() if step >= 3):
         label = "Deblended less than requested (EXTRACT_STEP 3 or 4)"
         pairs.append((label, formatting.count(simplified, "image")))
     if found.doubtful:
         pairs.append(("Doubtful, see Outcome", formatting.count(found.doubtful, "image")))
     return pairs
-
-
-def _date(mjd: float) -> str:
-    try:
-        return f"{_MJD_ZERO + timedelta(days=mjd):%Y-%m-%d}"
-    except OverflowError:
-        return f"MJD {mjd:g}"
 
 
 def _row(group: Group) -> list[str]:
@@ -136,3 +98,74 @@ def _row(group: Group) -> list[str]:
 
 def _histogram(name: str, values: distribution.Distribution | None, noun: str) -> Markup | None:
     return charts.histogram(name, values, noun).figure() if values else None
+
+
+def number_counts(values: Distribution, depth: Distribution | None) -> Chart:
+    """Sources per magnitude on a logarithmic scale, with errors of counting, and the depth of the images."""
+    name, title = "counts", "Number counts"
+    width = np.diff(values.edges)
+    scale = values.total / values.sampled / width
+    some = values.counts > 0
+    counts, root = values.counts[some], np.sqrt(values.counts[some])
+    numbers, low, high = (
+        scale[some] * part for part in (counts, np.maximum(counts - root, 0.5), counts + root)
+    )
+    ends = [float(values.edges[0]), float(values.edges[-1])]
+    lines: list[Markup] = []
+    summary = charts.summary_of(values, "sources", line="")
+    if depth:
+        _, shallow, median, deep, _ = depth.quantiles
+        ends = [min(ends[0], shallow), max(ends[1], deep)]
+    x = Scale(min(ends), max(ends), LEFT, RIGHT)
+    y = Scale(float(low.min()) * 0.7, float(high.max()) * 1.4, BOTTOM, TOP, log=True)
+    if depth:
+        band = {"x": px(x(shallow)), "y": TOP, "width": px(x(deep) - x(shallow)), "height": BOTTOM - TOP}
+        lines = [tag("rect", **band, class_="band"), charts.limit(x(median), f"5σ {median:.1f}")]
+        summary += (
+            f" The dotted line is the median 5σ depth of the images, {median:.2f}; the band has 90 % of them."
+        )
+    places = (values.edges[:-1] + width / 2)[some]
+    points = [
+        tag(
+            "g",
+            tag("line", x1=px(x(at)), x2=px(x(at)), y1=px(y(least)), y2=px(y(most))),
+            tag("circle", tag("title", f"{at:.2f}: {count:,}"), cx=px(x(at)), cy=px(y(number)), r=3),
+        )
+        for at, number, least, most, count in zip(places, numbers, low, high, counts.tolist(), strict=True)
+    ]
+    axes = vertical_axis(y, "sources per magnitude"), horizontal_axis(x, f"{values.label} ({values.unit})")
+    drawn = chart(name, title, summary, lines, *axes, tag("g", points, class_="points"))
+    rows = [
+        (f"{low:.2f} to {high:.2f}", f"{count:,}")
+        for low, high, count in zip(values.edges[:-1], values.edges[1:], values.counts.tolist(), strict=True)
+        if count
+    ]
+    return charts.with_numbers(drawn, name, [f"{values.label} ({values.unit})", "sources"], rows)
+
+
+def widths(found: Grid, depth: Distribution | None) -> Chart:
+    """The density of sources by magnitude and width: stars are the flat, narrow ridge."""
+    x = Scale(float(found.x_edges[0]), float(found.x_edges[-1]), LEFT, RIGHT)
+    y = Scale(float(found.y_edges[0]), float(found.y_edges[-1]), BOTTOM, TOP)
+    shade = np.ceil(_SHADES * np.log1p(found.counts) / np.log1p(found.counts.max())).astype(int)
+    drawn = []
+    for level in range(1, _SHADES + 1):
+        cells = "".join(
+            box(x(left), y(top), x(right) - x(left), y(bottom) - y(top))
+            for column, row in np.argwhere(shade == level)
+            for left, right in [found.x_edges[column : column + 2]]
+            for bottom, top in [found.y_edges[row : row + 2]]
+        )
+        drawn.append(tag("path", d=cells, class_=f"shade{level}"))
+    number = int(found.counts.sum())
+    summary = (
+        f"{formatting.count(number, 'source')} by magnitude and width; the stronger the colour, the more. "
+    )
+    summary += "Stars lie on a level line, galaxies above it, and cosmic rays and hot pixels below."
+    if found.outside:
+        summary += f" {found.outside:,} lie beyond the axes."
+    lines = []
+    if depth and found.x_edges[0] < (median := depth.quantiles[2]) < found.x_edges[-1]:
+        lines = [charts.limit(x(median), f"5σ {median:.1f}")]
+    axes = vertical_axis(y, "FWHM (pixels)", whole=False), horizontal_axis(x, "MAG_AUTO (AB mag)")
+    return chart("widths", "Magnitude and width", summary, *axes, tag("g", drawn, class_="density"), lines)

@@ -27,7 +27,8 @@ from ..sky.footprints import FootprintCollector, Footprints
 from ..storage import uris
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import measured, thumbnails
+from . import images, measured, thumbnails
+from .images import ImageTable
 from .measured import Example, Measured
 from .thumbnails import Thumbnail
 
@@ -86,6 +87,7 @@ class Story:
     """The first MAX_MISSING."""
     doubts: Doubts | None
     """The doubtful files; None if that is not known from the run itself."""
+    images: ImageTable
     measured: Measured | None
     thumbnails: list[Thumbnail]
     costs: Costs | None
@@ -130,6 +132,7 @@ def gather(
         absent["costs"] = f"There is no bill: {error}."
     results = Results.of(found.about["results"], run)
     progress("reading: pictures", 0, 0)
+    doubts = found.doubts()
     examples = collected.examples if collected else _first_done(found, results.tail)
     return Story(
         run=run,
@@ -139,7 +142,8 @@ def gather(
         request=request,
         state=found,
         missing=list(islice(found.files("missing"), MAX_MISSING)),
-        doubts=found.doubts(),
+        doubts=doubts,
+        images=images.table(found, collected.table if collected else None, doubts),
         measured=collected,
         thumbnails=list(thumbnails.make(place, results, examples)),
         costs=bill,

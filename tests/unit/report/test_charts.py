@@ -78,7 +78,7 @@ def test_the_summary_says_how_many_values_were_looked_at() -> None:
 
 
 def test_steps_and_bars() -> None:
-    steps = charts.steps("s", "t", np.array([0.0, 1, 2]), np.array([3.0, 1]), "seconds", "at once", "d")
+    steps = charts.steps("s", "t", np.array([0.0, 1, 2]), np.array([3.0, 1]), ("seconds", "at once"), "d")
     assert _svg(steps).find("path[@class='area']") is not None
     rows = [("compute", 2.0, "2 USD"), ("logs", 1.0, "1 USD"), ("none", 0, "0")]
     drawn = _svg(charts.bars("b", "t", rows, "d"))

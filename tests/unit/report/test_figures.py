@@ -12,7 +12,7 @@ from skyfan.cli import main
 from skyfan.errors import InputError, UsageError
 from skyfan.plans import plan
 from skyfan.plans.plan import Plan
-from skyfan.report import figures
+from skyfan.report import page as figures
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _SQUARE = "POLYGON ICRS 10.0 -5.0 10.1 -5.0 10.1 -4.9 10.0 -4.9"
@@ -116,10 +116,10 @@ def test_a_plan_without_positions_has_no_footprints(tmp_path: Path) -> None:
 
 
 def test_the_file_is_whole_or_absent(tmp_path: Path) -> None:
-    figures.write(tmp_path / "a.svg", "<svg/>")
+    figures.write_svg(tmp_path / "a.svg", "<svg/>")
     assert (tmp_path / "a.svg").read_text() == "<svg/>"
     with pytest.raises(UsageError, match="no/a"):
-        figures.write(tmp_path / "no" / "a.svg", "<svg/>")
+        figures.write_svg(tmp_path / "no" / "a.svg", "<svg/>")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
 
 

@@ -2,10 +2,13 @@
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +20,10 @@ from skyfan import api
 from skyfan.catalogs import dataset, schema
 from skyfan.cli import main
 from skyfan.errors import UsageError
-from skyfan.report import measured, section_costs, thumbnails
+from skyfan.report import images, measured, section_costs, thumbnails
+from skyfan.report import page as page_module
 from skyfan.report.html import VOID
+from skyfan.runs.judge import STATES
 
 from .conftest import EVIL, FILES, RUN, RunFolder
 
@@ -31,6 +36,7 @@ class Reader(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -44,11 +50,26 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif self.open[-1:] != ["style"]:
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def rows(page: Reader) -> list[dict[str, Any]]:
+    """The rows of the table of images, from the data in the page."""
+    found: dict[str, list[Any]] = {}
+    for element, content in zip(page.all("script"), page.scripts, strict=True):
+        if re.fullmatch(r"(images|details)-\d+", element.get("id") or ""):
+            found |= {key: unpacked(column) for key, column in json.loads(content).items()}
+    return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+
+
+def unpacked(column: Any) -> list[Any]:
+    return column if isinstance(column, list) else [column["words"][place] for place in column["places"]]
 
 
 def report(folder: RunFolder) -> tuple[str, Reader]:
@@ -71,7 +92,7 @@ def test_the_whole_story(whole: RunFolder) -> None:
 
 def doubtful(page: Reader) -> str:
     """The part of the page about doubtful images."""
-    return page.text.partition("Doubtful images")[2].partition("Positions on the sky")[0]
+    return page.text.partition("Doubtful images")[2].partition("All images")[0]
 
 
 def test_doubtful_images_are_counted_by_reason_with_an_example(whole: RunFolder) -> None:
@@ -102,13 +123,20 @@ def test_nothing_of_the_data_is_markup_and_nothing_is_fetched(whole: RunFolder) 
     html, page = report(whole)
     assert page.text.count(EVIL) >= 5  # setting, query, instrument, error type and message
     names = {name for name, _ in page.tags}
-    assert not names & {"script", "b", "iframe", "object", "link", "form"}
-    assert all((image["src"] or "").startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    assert not names & {"b", "iframe", "object", "link", "form"}
+    assert all((image.get("src") or "data:image/").startswith("data:image/") for image in page.all("img"))
     assert not [a for _, attributes in page.tags for a in attributes if a.startswith("on") or a == "style"]
     assert all((link["href"] or "").startswith("#") for link in page.all("a"))
     assert not re.search(r"url\((?!#)|@import|https?://", re.sub(r"s3://\S+", "", html))
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert (policy or "").startswith("default-src 'none'; ")
+    # One script runs, whose digest the policy has; all others are data.
+    kinds = [script.get("type") for script in page.all("script")]
+    assert kinds == ["application/json"] * (len(kinds) - 1) + [None]
+    digest = b64encode(sha256(page.scripts[-1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'; " in (policy or "")
+    assert page.scripts[-1] == Path(page_module.__file__).with_name("report.js").read_text("utf-8")
+    assert EVIL in [row["reasons"] for row in rows(page)]
 
 
 def test_what_is_named_is_there_once(whole: RunFolder) -> None:
@@ -182,8 +210,9 @@ def test_previews_become_pictures_and_damaged_ones_are_skipped(whole: RunFolder)
     whole.place.put(f"{where}/a_flt.fits.preview.png", body.getvalue())
     whole.place.put(f"{where}/b_flt.fits.preview.png", body.getvalue()[:99])
     _, page = report(whole)
-    (image,) = page.all("img")
-    assert (image["width"], image["height"]) == ("480", "320")
+    image, *others = page.all("img")
+    assert [other["class"] for other in others] == ["sky", "outlines"], "those of the dialog, and no second"
+    assert (image["width"], image["height"]) == ("360", "240")
     assert (image["alt"] or "").startswith("a_flt.fits with its sources outlined: ")
     assert "1 image of 2 that are done" in page.text
 
@@ -197,7 +226,8 @@ def test_many_kinds_of_failures_are_cut_and_counted(begun: RunFolder) -> None:
         begun.failed(file, f"Error{n}")
     _, page = report(begun)
     assert "60 failed" in page.text
-    assert "40 files of rarer kinds" in page.text
+    assert "40 files of rarer kinds are in the table of all images" in page.text
+    assert sorted(row["reasons"] for row in rows(page)) == sorted(f"Error{n}" for n in range(60))
     assert "No position" in page.text
 
 
@@ -251,7 +281,7 @@ def test_the_sample_of_magnitudes_is_fair(tmp_path: Path, monkeypatch: pytest.Mo
     dataset.write_metadata(tmp_path, found, columns, {"run": RUN, "place": "p", "sources": len(everything)})
     data = dataset.find(tmp_path)
     assert data is not None
-    sample = measured._magnitudes(data)
+    sample, _ = measured._magnitudes(data)
     assert sample is not None
     assert (sample.total, sample.sampled) == (len(everything), 64 * 100)
     assert sample.quantiles[2] == pytest.approx(np.median(everything), abs=0.05)
@@ -274,5 +304,82 @@ def test_the_page_says_what_its_bill_lacks(whole: RunFolder) -> None:
 
 def test_a_picture_of_noise_is_encoded() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    with Image.open(BytesIO(thumbnails._encoded(Image.fromarray(noise)))) as picture:
+    with Image.open(BytesIO(thumbnails._encoded(Image.fromarray(noise), None).base)) as picture:
         assert picture.size == (80, 60)
+
+
+def test_the_table_has_every_image_and_those_that_need_a_look_come_first(whole: RunFolder) -> None:
+    found = rows(report(whole)[1])
+    assert [row["state"] for row in found] == ["failed", "doubtful", "done", "unsent"]
+    failed, doubtful, done, _ = found
+    assert (failed["uri"], failed["reasons"], failed["notes"]) == (FILES[2], EVIL, EVIL)
+    assert (doubtful["reasons"], doubtful["notes"]) == ("MASKED NO_SKY", "half of it is masked")
+    assert (done["sources"], done["depth"], done["date"]) == (10, 25.0, "2020-05-31")
+
+
+def test_every_state_has_its_place_in_the_table() -> None:
+    assert set(images.ORDER) == {*STATES, images.DOUBTFUL}
+    style = Path(page_module.__file__).with_name("page.css").read_text("utf-8")
+    assert all(f".{state}" in style for state in images.ORDER if state != "done")
+
+
+def test_before_collect_the_table_knows_doubts_by_their_marks(begun: RunFolder) -> None:
+    begun.plan()
+    begun.done(*FILES[:2])
+    begun.place.put(f"runs/{RUN}/doubtful/NO_SKY-MASKED/{FILES[1].removeprefix('s3://')}", b"")
+    first = rows(report(begun)[1])[0]
+    assert (first["uri"], first["state"], first["reasons"]) == (FILES[1], "doubtful", "NO_SKY MASKED")
+
+
+def test_a_run_on_this_machine_headlines_its_own_time(whole: RunFolder) -> None:
+    _, page = report(whole)
+    banner = page.text.partition("Outcome")[0]
+    assert re.search(r"on this machine\s*21\.0 s\s*is what Lambda would have cost\s*[\d.]+ USD", banner)
+
+
+def test_many_images_lie_in_files_beside_the_page_of_this_version_alone(
+    begun: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "INLINE", 3)
+    monkeypatch.setattr(images, "ROWS", 3)
+    begun.plan()
+    begun.failed(FILES[3])
+    html, page = report(begun)
+    folder = begun.folder / f"runs/{RUN}/report-data"
+    (version,) = folder.iterdir()
+    names = [f"{kind}-{number:03}.js" for kind in ("details", "images") for number in range(2)]
+    assert sorted(path.name for path in version.iterdir()) == names
+    assert json.loads(page.scripts[0])["folder"] == f"report-data/{version.name}"
+    assert "b>e" not in html.partition("All images")[2].partition("<script")[0]
+    for path in version.iterdir():
+        text = path.read_text("ascii")
+        assert text.startswith(f'skyfanData("{path.stem}",{{')
+        assert not set(text) & set("<>&"), "no markup in data, whatever reads them"
+    begun.failed(FILES[2])
+    report(begun)
+    (second,) = folder.iterdir()
+    assert second != version
+    monkeypatch.undo()
+    report(begun)
+    assert not folder.exists()
+
+
+def test_the_script_makes_no_markup() -> None:
+    script = Path(page_module.__file__).with_name("report.js").read_text("utf-8")
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(|fetch\(|XMLHttp|import\("
+    )
+    assert not re.search(forbidden, script)
+    assert len(script.splitlines()) < 400
+    assert script.count("createElement(") == 1
+
+
+def test_outlines_are_taken_out_of_a_preview() -> None:
+    picture = np.full((40, 50), 70, np.uint8)
+    picture[10:20, 10:20] = 120
+    known = np.ones(picture.shape, bool)
+    known[15, 5:30] = known[5:30, 15] = False
+    filled = thumbnails.filled(np.where(known, picture, 0).astype(np.uint8), known)
+    assert np.array_equal(filled[known], picture[known])
+    assert np.abs(filled.astype(int) - picture).max() <= 50
+    assert (filled[~known] >= 70).all()
