@@ -26,11 +26,11 @@ RUN = {
 }
 
 
-def run_folder(output: Path, run: str = "default") -> Path:
-    """Begins a run on disk; gives its folder."""
+def run_folder(output: Path, run: str = "default", **config: Any) -> Path:
+    """Begins a run with these settings on disk; gives its folder."""
     folder = output / "runs" / run
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(RUN))
+    (folder / "run.json").write_text(json.dumps({**RUN, "config": config}))
     return folder
 
 
