@@ -8,10 +8,11 @@ OUTPUT ?= demo-output
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit mutants fuzz generated docs template bench soak sam sbom audit lambda lock clean
+.PHONY: help demo test lint unit mutants fuzz fuzz-guided generated docs template bench soak sam sbom audit lambda lock \
+  clean
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run  ## real Hubble cut-outs through the local engine, from a plan to one catalog and its bill
 	$(call skyfan,plan $(DEMO) --to $(OUTPUT)/plan.parquet)
@@ -47,6 +48,10 @@ mutants: $(VENV)/.dev  ## changes in the code that no test notices: a sample of 
 # A find is printed with the recipe that reproduces it, and is kept in fuzz-finds/.
 fuzz: $(VENV)/.dev  ## the handler on N=10000 mutated FITS files, SEED=1, each within limits of time and memory
 	@PYTHONPATH=tests:$(SOURCES) $(BIN)/python -m fuzz $(or $(N),10000) --seed $(or $(SEED),1)
+
+# SECONDS for all four together.
+fuzz-guided: $(VENV)/.dev  ## readers of headers, events, logs and receipts, for SECONDS=1800, driven to lines not yet run
+	@PYTHONPATH=tests:$(SOURCES) $(BIN)/python -m fuzz.guided $(or $(SECONDS),1800) $(or $(SEED),1)
 
 sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
 

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from .errors import UsageError
 from .formatting import FORMULA
@@ -25,6 +26,14 @@ PART = re.compile(r"\A\.[0-9a-f]{16}\.part\Z|#\d+\Z")
 _SCRATCH = "skyfan-scratch-"
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
+
+
+def from_json(body: str | bytes) -> Any:
+    """JSON that may be damaged or somebody else's. Raises ValueError, also for what is nested too deeply."""
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("JSON of too many levels") from error
 
 
 def require_posix(what: str) -> None:

@@ -41,7 +41,7 @@ _POSITIVE = (
 # Every so many catalogs are read by astropy too.
 _THOROUGH = 23 * 80
 # Magnitudes that some instrument may have, in whatever system.
-_MAGNITUDES = (-60.0, 80.0)
+_MAGNITUDES = (-60.0, 115.0)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,12 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         [["remove", 1], ["line", 0, 9, "NAXIS   =  9223372036854775807", 300]],
         "UnreadableError",
     ),
+    # Without EXTEND, astropy reads the second header with the first, before it was checked.
+    "a number of columns behind a header without EXTEND": (
+        "hcompress",
+        [["card", 1, "TFIELDS", "1000000000000000000"], ["drop", 0, "EXTEND"]],
+        "UnreadableError",
+    ),
     "two values of ZIMAGE": ("rice", [["line", 1, 9, "ZIMAGE  =                    F"]], "UnreadableError"),
     "CONTINUE without text": ("blank plain", [["card", 0, "CONTINUE", "1"]], "UnreadableError"),
     # Pixels of quite different heights hid the sky from the histogram of a mesh: noise 0, and a level of 1e8.
@@ -29,6 +35,11 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     "asinh-scaled pixels beyond float32": ("asinh", [["flip", 0, 612877240, 20]], "catalog"),
     "errors of all sizes": ("flt", [["flip", 2, 444919132, 5000]], "catalog"),
     "errors that are other bytes": ("tables", [["length", 3, 0]], "catalog"),
+    "pixels among the smallest numbers": (
+        "lookup",
+        [["remove", 2], ["flip", 1, 791166458, 200]],
+        "catalog",
+    ),
     "weights of all sizes": ("weight", [["flip", 2, 745924516, 5000]], "catalog"),
     "every second error is 0": (
         "rice short",
@@ -42,5 +53,7 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         "catalog",
     ),
     "infinite numbers of reads": ("plain", [["extension", 0, "SAMP", -32, [64, 64], _INFINITE]], "catalog"),
+    "pixels below float32": ("short", [["card", 0, "BSCALE", "1E-38"]], "NoValidPixelsError"),
+    "pixels too small for their gain": ("short", [["card", 0, "BSCALE", "1E-34"]], "catalog"),
     "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
 }

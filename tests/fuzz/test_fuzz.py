@@ -13,6 +13,7 @@ import pytest
 
 from fuzz import campaign, seeds
 from fuzz.child import Child, recipe_of
+from fuzz.guided import READERS, drive
 from fuzz.mutations import APPLY, apply
 from fuzz.oracle import CATALOG, Answer, faults
 from fuzz.recipes import RECIPES
@@ -50,6 +51,14 @@ def test_mutants_end_well(seed: int | None) -> None:
     recipes = "\n".join(f"{find.faults}\n  python -m fuzz --recipe '{find.json()}'" for find in tally.finds)
     assert not tally.finds, f"SEED={chosen}\n{recipes}"
     assert tally.outcomes[CATALOG]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_readers_of_foreign_text_are_driven_to_more_lines(name: str) -> None:
+    done, lines = drive(name, 2.0, 1)
+    assert done
+    assert lines
 
 
 def test_a_mutant_is_the_same_each_time_and_all_mutations_occur() -> None:

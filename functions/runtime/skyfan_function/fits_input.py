@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -49,7 +50,10 @@ def open_fits(source: Source, wanted: Callable[[Any], bool] = lambda _: False) -
                 source.prefetch([(0, source.size)])
             coming: list[Range] = []
             size = source.size if file is source.file else None
-            for index, span in enumerate(spans(source.name, file, size)):
+            checked = spans(source.name, file, size)
+            first = next(checked)
+            behind = () if first.extends else islice(checked, 1)
+            for index, span in enumerate(chain([first], list(behind), checked)):
                 if not index:
                     file.seek(0)
                     hdus = opened.enter_context(

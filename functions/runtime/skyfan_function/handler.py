@@ -162,7 +162,7 @@ def _refuse_if_cancelled(request: Request) -> None:
     try:
         cancels = json.loads(body) if body else []
         is_open = bool(cancels) and cancels[-1]["ended"] is None
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise StorageError(f"{uri} is damaged: {error!r}") from error
     if is_open:
         raise RunCancelledError(f"run {request.run} was cancelled before this input was begun")

@@ -41,6 +41,8 @@ class Span:
     start: int
     end: int
     stop: int
+    extends: bool
+    """Whether EXTEND is true. Without it, astropy reads the header behind the first one at once."""
 
 
 def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
@@ -61,7 +63,7 @@ def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
             raise UnreadableError(f"{name} holds more than {_HDUS} HDUs, too many to be read")
         header = _Header(name, index, file, first)
         end = at + header.length + header.promised()
-        span = Span(at + header.length, end, end + -end % BLOCK)
+        span = Span(at + header.length, end, end + -end % BLOCK, header.extends)
         if size is not None and end > size:
             raise header.cut(end, size)
         yield span
@@ -111,6 +113,10 @@ class _Header:
                     raise self._damage(f"a string goes on in more than {_CONTINUED} cards")
             block = file.read(BLOCK)
         raise self._damage(f"its header is longer than {_LONGEST >> 20} MB")
+
+    @property
+    def extends(self) -> bool:
+        return b"EXTEND" not in self._doubled and bool(_TRUE.match(self._cards.get(b"EXTEND", b"")))
 
     def promised(self) -> int:
         """Bytes of data. Raises UnreadableError for what no file can have."""

@@ -100,8 +100,9 @@ def step_of(data: Image, mask: Mask, rms: float) -> float:
         return 0.0
     gaps = np.diff(levels)
     step = float(gaps.min())
-    multiples = gaps / step
-    near = np.abs(multiples - np.rint(multiples)) < _ROUNDING * multiples
+    with np.errstate(over="ignore", invalid="ignore"):  # of the smallest numbers there are
+        multiples = gaps / step
+        near = np.abs(multiples - np.rint(multiples)) < _ROUNDING * multiples
     return step if rms < _FINE * step and near.all() else 0.0
 
 

@@ -25,6 +25,8 @@ _SINGLE = 0.005
 
 # As much or more is no measurement in any unit, and sums of it are no float32.
 WILDEST = 1e30
+# What is all below is no measurement either, and float32 hardly holds it.
+FAINTEST = 1e-33
 
 
 def wild(data: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -27,6 +27,8 @@ _LEAST_RADIUS = 0.5
 # Errors of pixels, in sigma: squares of others, scaled by what the sky shows, are no float32, and no error
 # plane or weight means them.
 ERRORS = (1e-6, 1e6)
+# In electrons per sigma of the sky. With fewer, each electron would be 1e6 sigma of light.
+_LEAST_GAIN = 1e-6
 
 
 @dataclass
@@ -160,7 +162,12 @@ def measure_plane(
     if error is not None:
         np.clip(error, *ERRORS, out=error)
     if whole is None:
-        noise = noise_of(image, owner, sigma, error, pixels.gain and pixels.gain * unit)
+        gain = pixels.gain and pixels.gain * unit
+        if gain and gain < _LEAST_GAIN:
+            gain = None
+            notes.append("the gain is too low for the noise of the image: errors leave out that of light")
+            quality |= Quality.NO_POISSON
+        noise = noise_of(image, owner, sigma, error, gain)
     else:
         noise = noise_like(whole[0], image, owner, sigma, error)
     if not noise.shared.measured:

@@ -85,7 +85,7 @@ class Mosaic:
             across = np.add.reduceat(used, np.arange(0, nx, side), axis=1, dtype=np.int64)
             np.add.at(usable, np.arange(strip.start, strip.stop) // side, across)
         self._reader.refuse_masked(int(usable.sum()))
-        self._reader.refuse_useless(above_zero=highest > 0, varies=lowest < highest)
+        self._reader.refuse_useless(highest, varies=lowest < highest)
         for what, number in self._reader.counted.items():
             self._reader.say(f"{number} {what}")
         first, last = zip(*((at[0], at[-1] + 1) for at in map(np.flatnonzero, (rows, columns))), strict=True)

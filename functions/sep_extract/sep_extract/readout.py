@@ -16,7 +16,7 @@ from skyfan_function.fits_input import contradicts_datasum, readable
 from .brightness import NONE, Extremes, masked_light
 from .calibrate import Calibration, linearised
 from .cards import Cards
-from .coverage import WILDEST, cut_off, equal, is_constant, masked_share, outside, uncovered, wild
+from .coverage import FAINTEST, WILDEST, cut_off, equal, is_constant, masked_share, outside, uncovered, wild
 from .errors import NoValidPixelsError
 from .image import Image
 from .instruments import Instrument
@@ -120,7 +120,7 @@ class PixelReader:
             self._check(data, mask, missing, saturated)
         data[mask] = 0
         if known is None and part is None:
-            self.refuse_useless(above_zero=bool((data > 0).any()), varies=not is_constant(data, mask))
+            self.refuse_useless(float(data.max()), varies=not is_constant(data, mask))
         area = self._areas(known) if calibrated.surface else None
         middle = None
         if area is not None:
@@ -131,10 +131,11 @@ class PixelReader:
         levels = known or Levels(tuple(gaps), level, extremes, stand_in, middle)
         return Readout(data, mask, saturated, error, weight, dq, levels)
 
-    def refuse_useless(self, *, above_zero: bool, varies: bool) -> None:
+    def refuse_useless(self, highest: float, *, varies: bool) -> None:
         """Raise NoValidPixelsError for an image without a pixel above zero, or of one value alone."""
-        if not above_zero:
-            raise NoValidPixelsError(f"{self._label}: no pixel is above zero")
+        if not highest > FAINTEST:
+            least = f"{FAINTEST:g}, less than any light: its scale is damaged" if highest > 0 else "zero"
+            raise NoValidPixelsError(f"{self._label}: no pixel is above {least}")
         if not varies:
             raise NoValidPixelsError(f"{self._label}: all usable pixels hold the same value")
 

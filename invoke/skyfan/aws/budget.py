@@ -17,6 +17,7 @@ from ..bill import prices as price_list
 from ..bill.estimate import Conditions, Sums, charges, known_sizes
 from ..engine import Call
 from ..errors import UsageError
+from ..files import from_json
 from ..plans.plan import LARGE, Item
 from ..runs import digests, planned
 from ..runs.planned import Planned
@@ -209,8 +210,8 @@ def _unresolved(path: Path) -> list[Call]:
     found: dict[int, Call] = {}
     with suppress(FileNotFoundError), path.open("rb") as lines:
         for line in lines:
-            with suppress(ValueError):  # a full disk or a power failure leaves half a line
-                number, *call = json.loads(line)
+            with suppress(ValueError, TypeError):  # a full disk or a power failure leaves half a line
+                number, *call = from_json(line)
                 if call:
                     found[number] = Call(call[0], tuple(call[1:]), b"")
                 else:

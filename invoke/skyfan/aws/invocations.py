@@ -1,6 +1,5 @@
 """Invocations of Lambda: the payloads of files, alone or in batches, and the meaning of the responses."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from skyfan_contract import MAX_INPUTS
 
 from ..engine import Call, File
 from ..errors import UsageError, explain
+from ..files import from_json
 from ..task import MAX_EVENT, Filling, Task, encoded
 from .connection import Response
 
@@ -150,7 +150,7 @@ def _kind(response: Response) -> str:
 
 def _document(response: Response) -> dict[str, Any]:
     try:
-        document = json.loads(response.body)
+        document = from_json(response.body)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

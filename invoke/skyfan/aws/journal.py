@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from ..engine import Call
 from ..errors import RunBusyError, UsageError
-from ..files import lock
+from ..files import from_json, lock
 from ..runs import receipts
 from ..storage.place import Place
 from .lease import Lease
@@ -183,4 +183,4 @@ def _read(path: Path) -> Iterator[Receipt]:
         for line in lines:
             # A power failure in mid-write leaves half a line: that file is sent again.
             with suppress(ValueError, TypeError):
-                yield Receipt(*json.loads(line))
+                yield Receipt(*from_json(line))

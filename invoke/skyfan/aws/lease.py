@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import InputError, RunBusyError
+from ..files import from_json
 from ..runs import cancels
 from ..storage.place import Place
 
@@ -146,7 +147,7 @@ def _read(place: Place, run: str) -> tuple[Holder | None, str | None]:
     if tagged is None:
         return None, None
     try:
-        found = Holder(**json.loads(tagged[0]))
+        found = Holder(**from_json(tagged[0]))
         if not isinstance(found.until, int | float):
             raise TypeError("its time is not a number")
     except (ValueError, TypeError) as error:

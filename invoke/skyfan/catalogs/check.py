@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..events import OnProgress, ignore
+from ..files import from_json
 from ..runs import local_receipts
 from ..runs import run as runs
 from ..runs.local_receipts import LocalReceipts
@@ -86,8 +87,8 @@ def _differences(wanted: Mapping[str, Any], header: Header) -> Iterator[str]:
     if "CONFIG" not in header:
         return
     try:
-        made = json.loads(str(header["CONFIG"]))
-        changed = json.loads(str(header.get("CONFSET", "{}")))  # catalogs of earlier versions have none
+        made = from_json(str(header["CONFIG"]))
+        changed = from_json(str(header.get("CONFSET", "{}")))  # catalogs of earlier versions have none
         for name in sorted({*wanted, *changed}):
             value = wanted.get(name)  # null stands for the default
             if value is None and name in changed:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from .. import files
 from ..errors import InputError, UsageError
+from ..files import from_json
 from ..formatting import csv_text
 from ..storage.place import Place
 from . import healpix
@@ -117,7 +118,7 @@ def find(folder: Path) -> DataSet | None:
     Raises UsageError for a folder with other contents, InputError for a damaged data set.
     """
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = from_json((folder / _ABOUT).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return None

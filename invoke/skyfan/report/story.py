@@ -172,7 +172,7 @@ def read_request(place: Place, run: str, about: dict[str, Any]) -> Request:
                     kept = batch.filter(pc.is_null(batch["dropped"]))
                     sky.add(kept)
                     _count(groups, kept)
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise InputError(f"{place.uri(key)} is not a plan: {str(error).splitlines()[0]}") from error
         dropped.update(metadata.get("dropped", {}))
         if len(plans) < MAX_PLANS:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import InputError, UsageError
+from ..files import from_json
 from ..storage.place import Place
 
 _ATTEMPTS = 5
@@ -87,7 +88,7 @@ def _read(place: Place, run: str) -> tuple[list[Cancel], str | None]:
     if tagged is None:
         return [], None
     try:
-        return [Cancel(**item) for item in json.loads(tagged[0])], tagged[1]
+        return [Cancel(**item) for item in from_json(tagged[0])], tagged[1]
     except (ValueError, TypeError) as error:
         raise InputError(f"{place.uri(_key(run))} cannot be read: {error}") from error
 

@@ -1,7 +1,6 @@
 """Failure records: Lambda's own in their bucket, and those of single files beside the results."""
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 import skyfan_contract as contract
 from skyfan_contract import CURES, LARGER, NEVER, RETRY
 
+from ..files import from_json
 from ..storage.listing import Object
 from ..storage.place import Place
 from . import digests
@@ -186,7 +186,7 @@ def parse(key: str, body: bytes, modified: float = 0.0) -> Record:
     `modified` is the object's time in Unix seconds, used if the record has no valid time.
     """
     try:
-        document = json.loads(body)
+        document = from_json(body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
@@ -220,7 +220,7 @@ def _response(document: dict[str, Any]) -> dict[str, Any]:
     payload = document.get("responsePayload")
     if isinstance(payload, str):
         with contextlib.suppress(ValueError):
-            payload = json.loads(payload)
+            payload = from_json(payload)
     if isinstance(payload, dict):
         return payload
     ended = str(_table(document, "responseContext").get("functionError") or "")

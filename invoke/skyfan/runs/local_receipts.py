@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import from_json
 from ..storage.place import Place
 from . import digests
 
@@ -55,7 +56,9 @@ def parse(lines: Iterable[bytes]) -> Iterator[tuple[str, Receipt]]:
     """Keys and receipts, without damaged lines: a full disk or a power failure leaves half a line."""
     for line in lines:
         with suppress(ValueError, TypeError):
-            key, *numbers, found = [*json.loads(line), None, ""][:5]
+            key, *numbers, found = [*from_json(line), None, ""][:5]
+            if not isinstance(key, str):
+                continue
             if not isinstance(found, str):  # a line of an earlier version
                 numbers, found = [*numbers[:2], None], ""
             if not all(number is None or 0 <= int(number) < 1 << 63 for number in numbers):

@@ -71,7 +71,7 @@ def _kept_rows(place: Place, key: str, columns: list[str]) -> Iterator[pa.Record
             names = [name for name in columns if name in file.schema_arrow.names or name != "pixels"]
             for batch in file.iter_batches(columns=[*names, "dropped"]):
                 yield batch.filter(pc.is_null(batch["dropped"]))
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, KeyError) as error:  # OSError: of a damaged page
         raise InputError(
             f"{place.uri(key)} is not a plan: {str(error).splitlines()[0]}; the "
             "`skyfan run` command that added it writes it again"

@@ -70,9 +70,12 @@ def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
     """The receipts in some chunks, one table each. Raises InputError if a chunk is damaged."""
     for item, body in place.fetch(objects):
         try:
-            yield pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])
-        except (pa.ArrowException, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            table = pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])
+            if any(column.null_count for column in table.columns):
+                raise ValueError("it has rows without a value")
+            yield table.cast(pa.schema(list(SCHEMA)[:4]))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # OSError: of a damaged page
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{place.uri(item.key)} is not a chunk of receipts: {reason}") from error
 
 

@@ -15,6 +15,7 @@ from skyfan_contract import RUN_NAME
 from .. import concurrency, files
 from ..concurrency import chunks
 from ..errors import InputError, RunConflictError, UsageError
+from ..files import from_json
 from ..plans import bucket
 from ..plans import plan as plans
 from ..plans.limits import ArchiveLimits
@@ -155,7 +156,7 @@ def of_uris(names: Iterable[str], path: Path, sizes: Mapping[str, int] | None = 
 
 def _parse(body: bytes, uri: str) -> dict[str, Any]:
     try:
-        about = json.loads(body)
+        about = from_json(body)
         if not isinstance(about, dict):
             raise ValueError("not an object")
         if "{key}" not in str(about.get("results")):

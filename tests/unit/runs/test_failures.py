@@ -123,7 +123,7 @@ def test_a_response_that_is_text_or_null_keeps_what_it_says(
     assert message in failure.message
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"', b"[" * 200_000])
 def test_a_body_that_is_no_record_is_a_failure_of_its_own_type(body: bytes) -> None:
     record = failures.parse("k", body, modified=7.0)
     assert (record.failure.error_type, record.failure.time, record.inputs) == ("UnreadableRecord", 7000, ())

@@ -1,7 +1,10 @@
 """Chunks of receipts."""
 
+import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from skyfan.errors import InputError
@@ -28,7 +31,19 @@ def test_chunks_are_read_as_one(handmade: Handmade) -> None:
     ]
 
 
-@pytest.mark.parametrize("body", [b"", b"PAR1", b"text"])
+def _chunk(spoilt: bool) -> bytes:
+    """A row without values, or a page whose bytes are others."""
+    written = io.BytesIO()
+    value = {"uri": A, "request_id": "r" * 99, "sent": 0, "function": "f"} if spoilt else {}
+    pq.write_table(pa.Table.from_pylist([value], receipts.SCHEMA), written, compression="snappy")
+    body = bytearray(written.getvalue())
+    if spoilt:
+        at = body.index(b"rrrrrrrr") - 8
+        body[at : at + 16] = b"\xff" * 16
+    return bytes(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"PAR1", b"text", _chunk(False), _chunk(True)])
 def test_a_damaged_chunk_is_named(handmade: Handmade, body: bytes) -> None:
     handmade.receipt((A, "ra", 1000.0))
     Path(handmade.place.name, "runs/r/receipts/0000.parquet").write_bytes(body)
