@@ -64,6 +64,14 @@ def report(
     help="The PNG to write (default: the name of the image).",
 )
 @click.option("--chip", type=int, metavar="EXTVER", help="Only this chip (default: all of them).")
+@click.option("--around", metavar='"RA DEC"|NAME', help="Only what is near a position, as in skyfan search.")
+@click.option("--radius", metavar="5s|2m|1d", help="How near: half the side of the picture.")
+@click.option(
+    "--rgb",
+    nargs=2,
+    metavar="GREEN BLUE",
+    help="In colours: IMAGE is the red, and these are images in two other filters.",
+)
 @click.option("--no-sources", is_flag=True, help="Draw the image alone.")
 @click.option(
     "--stretch",
@@ -89,6 +97,9 @@ def show(
     stack: str,
     to: Path | None,
     chip: int | None,
+    around: str | None,
+    radius: str | None,
+    rgb: tuple[str, str] | None,
     no_sources: bool,
     stretch: str,
     cmap: str,
@@ -98,13 +109,22 @@ def show(
     """Draw an image with the sources of its catalog, as a PNG.
 
     IMAGE and CATALOG are local files or s3:// objects; with --run, IMAGE may be the name of a file of RUN.
-    Sources are drawn as their Kron ellipses, those with flags in another colour; pixels without data are
-    hatched. North, east, a scale bar and a sky grid are drawn if the header has sky coordinates.
+    Sources are drawn as their Kron ellipses, those with flags in another colour; of a crowded field only the
+    brightest are. Pixels that are masked or without data are hatched, saturated ones coloured. North, east, a
+    scale bar and a sky grid are drawn if the header has sky coordinates.
     """
     from .. import extras
     from ..pictures import show as pictures
     from ..pictures.plain import Look
+    from ..sky import angles
 
+    circle = None
+    if (around is None) != (radius is None):
+        raise UsageError("--around and --radius belong together: give both")
+    if around is not None and radius is not None:
+        circle = (*angles.position(around), angles.radius(radius))
+    if rgb:
+        refuse(ctx, ("stretch", "cmap"), "does not apply to colours: --rgb has a stretch of its own")
     if not run:
         refuse(ctx, ("output", "stack"), "is the place of the run of --run: --to names the picture")
     elif catalog:
@@ -115,7 +135,16 @@ def show(
         image, catalog = datasets.find_catalog(run, image, where_of(output, stack))
     catalog = None if no_sources else catalog
     accesses = (access, "signed" if run else access)
-    picture = pictures.show(image, catalog, to, chip=chip, look=Look(stretch, cmap), access=accesses)
+    picture = pictures.show(
+        image,
+        catalog,
+        to,
+        chip=chip,
+        look=Look(stretch, cmap),
+        access=accesses,
+        circle=circle,
+        rgb=rgb or None,
+    )
     if not pictures.has_axes():
         echo(f"skyfan: without axes, grid and legend: for those, {extras.command('plot')}", err=True)
     document = {"image": image, "catalog": catalog, "picture": str(picture)}

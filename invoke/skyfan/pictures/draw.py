@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
+from numpy.typing import NDArray
 
 from .. import extras
 from ..errors import UsageError
 from ..sky.angles import round_length
-from .images import Chip, Ellipses, Exposure, reduced
-from .plain import DEFAULT_LOOK, FLAGGED, GOOD, HATCH, NO_DATA, Look, stretch
+from .images import Chip, Ellipses, Exposure, blocks_any, reduced
+from .plain import DEFAULT_LOOK, FLAGGED, GOOD, HATCH, NO_DATA, SATURATED, Look, stretch
 
 with extras.needed("plot"):
     from matplotlib import colormaps
@@ -17,6 +18,7 @@ with extras.needed("plot"):
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import EllipseCollection
+    from matplotlib.colors import to_rgba
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D
@@ -51,7 +53,7 @@ def figure(exposure: Exposure, look: Look = DEFAULT_LOOK) -> Figure:
         _chip(axes, chip, look)
         if len(chips) > 1:
             axes.set_title(f"chip {chip.version}", size=9, loc="left")
-    page.suptitle(exposure.title, size=13, weight="bold")
+    page.suptitle(exposure.title, size=13 if "\n" not in exposure.title else 10, weight="bold")
     _legend(page, exposure)
     return page
 
@@ -67,23 +69,32 @@ def _chip(axes: Axes, chip: Chip, look: Look) -> None:
     ny, nx = chip.data.shape
     step = -(-max(ny, nx) // SIDE)
     data = reduced(chip.data, step)
-    edges = (-0.5, data.shape[1] * step - 0.5, -0.5, data.shape[0] * step - 0.5)
+    left, bottom = chip.corner[0] - 0.5, chip.corner[1] - 0.5
+    edges = (left, left + data.shape[1] * step, bottom, bottom + data.shape[0] * step)
     # Pixels without data are transparent, so that the hatched ground shows.
     axes.patch.set(facecolor=NO_DATA, edgecolor=HATCH, hatch="////", linewidth=0)
     colours = colormaps[look.cmap].with_extremes(bad=(0, 0, 0, 0))
-    brightness = stretch(data, look.stretch)(data)
-    axes.imshow(brightness, origin="lower", extent=edges, cmap=colours, vmin=0, vmax=1)
-    if chip.sources is not None:
-        _outline(axes, chip.sources)
-    axes.set_xlim(-0.5, nx - 0.5)
-    axes.set_ylim(-0.5, ny - 0.5)
+    if chip.colours is not None:
+        seen = np.dstack([chip.colours, np.isfinite(chip.data)])[::step, ::step]
+        axes.imshow(seen, origin="lower", extent=edges)
+    else:
+        brightness = stretch(data, look.stretch)(data)
+        axes.imshow(brightness, origin="lower", extent=edges, cmap=colours, vmin=0, vmax=1)
+    if chip.saturated is not None and chip.saturated.any():
+        full = np.zeros((*data.shape, 4))
+        full[blocks_any(chip.saturated, step)] = to_rgba(SATURATED)
+        axes.imshow(full, origin="lower", extent=edges, interpolation="nearest")
+    if chip.marked is not None:
+        _outline(axes, chip.marked)
+    axes.set_xlim(left, left + nx)
+    axes.set_ylim(bottom, bottom + ny)
     if chip.wcs is None:
         axes.set_xlabel("x [pixel, from 0]")
         axes.set_ylabel("y [pixel, from 0]")
         return
     _grid(axes)
-    _compass(axes, chip.wcs, nx, ny)
-    _scale_bar(axes, chip.wcs, nx, ny)
+    _compass(axes, chip.wcs, nx, ny, np.array(chip.corner))
+    _scale_bar(axes, chip.wcs, nx, ny, np.array(chip.corner))
 
 
 def _outline(axes: Axes, sources: Ellipses) -> None:
@@ -115,8 +126,8 @@ def _grid(axes: Any) -> None:
         coordinate.set_ticklabel(exclude_overlapping=True, size=8)
 
 
-def _compass(axes: Axes, wcs: WCS, nx: int, ny: int) -> None:
-    centre = np.array([(nx - 1) / 2, (ny - 1) / 2])
+def _compass(axes: Axes, wcs: WCS, nx: int, ny: int, corner: NDArray[np.int_]) -> None:
+    centre = corner + np.array([(nx - 1) / 2, (ny - 1) / 2])
     ra, dec = wcs.all_pix2world([centre], 0)[0]
     step = 1 / 3600
     east = ra + step / max(np.cos(np.radians(dec)), 1e-6)
@@ -124,7 +135,7 @@ def _compass(axes: Axes, wcs: WCS, nx: int, ny: int) -> None:
     length = 0.075 * min(nx, ny)
     directions = tips / np.hypot(*tips.T)[:, None]
     # The middle of the arrows stands in the corner, wherever they point.
-    foot = np.array([nx, ny]) - 0.5 - 1.35 * length - directions.mean(axis=0) * length * 0.75
+    foot = corner + np.array([nx, ny]) - 0.5 - 1.35 * length - directions.mean(axis=0) * length * 0.75
     for direction, name in zip(directions, "NE", strict=True):
         tip = foot + direction * length
         arrow = {"arrowstyle": "-|>", "color": _INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
@@ -134,14 +145,14 @@ def _compass(axes: Axes, wcs: WCS, nx: int, ny: int) -> None:
         _text(axes, x, y, name, va="center")
 
 
-def _scale_bar(axes: Axes, wcs: WCS, nx: int, ny: int) -> None:
+def _scale_bar(axes: Axes, wcs: WCS, nx: int, ny: int, corner: NDArray[np.int_]) -> None:
     y = (ny - 1) / 2
-    ends = wcs.all_pix2world([[(nx - 2) / 2, y], [nx / 2, y]], 0)
+    ends = wcs.all_pix2world(corner + np.array([[(nx - 2) / 2, y], [nx / 2, y]]), 0)
     across = (ends[1, 0] - ends[0, 0] + 180) % 360 - 180
     arcsec = 3600 * np.hypot(across * np.cos(np.radians(ends[0, 1])), ends[1, 1] - ends[0, 1])
     length, label = round_length(0.22 * nx * arcsec)
     pixels = length / arcsec
-    left, low, high = 0.05 * nx, 0.045 * min(nx, ny), 0.05 * min(nx, ny)
+    left, low, high = corner[0] + 0.05 * nx, corner[1] + 0.045 * min(nx, ny), 0.05 * min(nx, ny)
     ends_x = [left, left + pixels]
     bar: dict[str, Any] = {
         "color": _INK,
@@ -155,7 +166,9 @@ def _scale_bar(axes: Axes, wcs: WCS, nx: int, ny: int) -> None:
 
 
 def _text(axes: Axes, x: float, y: float, label: str, va: str) -> None:
-    axes.text(x, y, label, color=_INK, ha="center", va=va, size=9, zorder=3, path_effects=_EDGE)
+    # A dark ground, so that no source behind it makes it hard to read.
+    ground = {"facecolor": "black", "alpha": 0.55, "linewidth": 0, "boxstyle": "round,pad=0.15"}
+    axes.text(x, y, label, color=_INK, ha="center", va=va, size=9, zorder=4, path_effects=_EDGE, bbox=ground)
 
 
 def _legend(page: Figure, exposure: Exposure) -> None:
@@ -167,7 +180,14 @@ def _legend(page: Figure, exposure: Exposure) -> None:
         handles.append(Line2D([], [], color=GOOD, label=label, **circle))
         if flagged:
             handles.append(Line2D([], [], color=FLAGGED, label=f"{flagged:,} with flags", **circle))
+        marked = sum(len(chip.marked or ()) for chip in exposure.chips)
+        if marked < good + flagged:
+            label = f"only the {marked:,} brightest are marked"
+            handles.append(Line2D([], [], linestyle="none", label=label))
     if any(np.isnan(chip.data).any() for chip in exposure.chips):
-        handles.append(Patch(facecolor=NO_DATA, edgecolor=HATCH, hatch="////", linewidth=0, label="no data"))
+        label = "masked or no data"
+        handles.append(Patch(facecolor=NO_DATA, edgecolor=HATCH, hatch="////", linewidth=0, label=label))
+    if any(chip.saturated is not None and chip.saturated.any() for chip in exposure.chips):
+        handles.append(Patch(facecolor=SATURATED, linewidth=0, label="saturated"))
     if handles:
-        page.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+        page.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), frameon=False)

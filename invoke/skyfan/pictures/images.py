@@ -2,27 +2,34 @@
 
 import gzip
 import io
+import tomllib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from .. import template
+from ..errors import InputError, UsageError
 from ..storage import s3
 
 ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
 # SExtractor's rule of thumb for the isophotal limit, in units of the rms axes.
 _KRON_RADIUS = 3.0
+# Marks may cover this share of a plane, and the brightest sources are marked in any case.
+_MARKED_SHARE, _MARKS = 0.2, 150
+# The table of the function that masks pixels: what it holds is data for both.
+_KEYS = ("TELESCOP", "INSTRUME", "DETECTOR")
+_INSTRUMENTS = template.OWN / "functions/sep_extract/sep_extract/instruments.toml"
 
 
 @dataclass(frozen=True)
 class Ellipses:
-    """Kron ellipses of sources, (n,) each; pixel centres are whole numbers from 0."""
+    """Kron ellipses of sources, (n,) each, brightest first; pixel centres are whole numbers from 0."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -35,6 +42,10 @@ class Ellipses:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Ellipses":
+        """Those where `chosen` (n,) is true."""
+        return Ellipses(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
 
 _NONE = np.empty(0)
@@ -55,6 +66,21 @@ class Chip:
     """None if the header has no usable celestial coordinates."""
     sources: Ellipses | None = None
     """None if no catalog was read."""
+    saturated: NDArray[np.bool_] | None = None
+    """Pixels that the file's DQ calls saturated, of the shape of `data`; None without DQ."""
+    corner: tuple[int, int] = (0, 0)
+    """x and y of the first pixel of `data` in the plane, where `wcs` and `sources` count from."""
+    colours: NDArray[np.float32] | None = None
+    """Red, green and blue, (ny, nx, 3) in [0, 1], instead of the stretched `data`."""
+
+    @property
+    def marked(self) -> Ellipses | None:
+        """The sources to mark: in a crowded field only the brightest, for marks would hide the field."""
+        if self.sources is None:
+            return None
+        covered = np.cumsum(np.pi * self.sources.a * self.sources.b)
+        number = int(np.searchsorted(covered, _MARKED_SHARE * self.data.size))
+        return self.sources.take(np.arange(len(self.sources)) < max(number, _MARKS))
 
 
 @dataclass(frozen=True)
@@ -107,6 +133,57 @@ def load(
     return Exposure(described, [replace(plane, sources=by_ext.get(plane.ext, nothing)) for plane in chosen])
 
 
+def cut(exposure: Exposure, ra: float, dec: float, radius: float) -> Exposure:
+    """The part of an exposure within `radius` of a position, in degrees, as squares of its chips.
+
+    Raises UsageError if no chip has sky coordinates or the position is on none.
+    """
+    if not any(chip.wcs for chip in exposure.chips):
+        raise UsageError("the image has no sky coordinates: --around needs them")
+    parts = [part for chip in exposure.chips if (part := _part(chip, ra, dec, radius))]
+    if not parts:
+        raise UsageError(f"{ra:.6f} {dec:+.6f} is not on the image, nor within the radius of it")
+    return replace(exposure, chips=parts)
+
+
+def _part(chip: Chip, ra: float, dec: float, radius: float) -> Chip | None:
+    if chip.wcs is None:
+        return None
+    try:
+        (x, y), scale = chip.wcs.all_world2pix([[ra, dec]], 0)[0], _degrees(chip.wcs)
+        back = chip.wcs.all_pix2world([[x, y]], 0)[0]
+    except (ValueError, NoConvergence):  # on the other side of the sky
+        return None
+    # Distortions that are extended far beyond the chip come back elsewhere.
+    if not np.isfinite([x, y]).all() or np.abs(back[1] - dec) > radius:
+        return None
+    ny, nx = chip.data.shape
+    half = max(radius / scale, 4.0)
+    left, right = max(0, round(x - half)), min(nx, round(x + half) + 1)
+    bottom, top = max(0, round(y - half)), min(ny, round(y + half) + 1)
+    if right - left < 2 or top - bottom < 2:
+        return None
+    inside = (slice(bottom, top), slice(left, right))
+    sources = chip.sources
+    if sources is not None:
+        reach = sources.a
+        near = (sources.x > left - reach) & (sources.x < right + reach)
+        sources = sources.take(near & (sources.y > bottom - reach) & (sources.y < top + reach))
+    return replace(
+        chip,
+        data=chip.data[inside],
+        sources=sources,
+        saturated=None if chip.saturated is None else chip.saturated[inside],
+        colours=None if chip.colours is None else chip.colours[inside],
+        corner=(chip.corner[0] + left, chip.corner[1] + bottom),
+    )
+
+
+def _degrees(wcs: WCS) -> float:
+    """Side of a pixel."""
+    return float(np.abs(np.linalg.det(wcs.pixel_scale_matrix)) ** 0.5)
+
+
 def title(primary: fits.Header, plane: fits.Header) -> str:
     """Target, instrument, filter and exposure time, as far as the primary or the plane's header has them."""
 
@@ -147,6 +224,15 @@ def reduced(data: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     return means
 
 
+def blocks_any(flags: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """Whether a block of `step` by `step` pixels has a true one; blocks as in reduced()."""
+    ny, nx = flags.shape
+    padded = np.pad(flags, ((0, -ny % step), (0, -nx % step)))
+    shape = padded.shape[0] // step, step, padded.shape[1] // step, step
+    found: NDArray[np.bool_] = np.asarray(padded.reshape(shape).any(axis=(1, 3)))
+    return found
+
+
 def _open(uri: str, access: str) -> fits.HDUList:
     try:
         if uri.startswith("s3://"):
@@ -181,8 +267,10 @@ def _chips(hdus: fits.HDUList) -> list[Chip]:
     chips = []
     for number, ext in enumerate(science or images[:1], 1):
         data = np.array(hdus[ext].data, np.float32)
-        data[_uncovered(hdus, ext, data)] = np.nan
-        chips.append(Chip(ext, hdus[ext].ver if science else number, data, _wcs(hdus, ext)))
+        masked, saturated = _flagged(hdus, ext, data.shape)
+        data[_uncovered(hdus, ext, data) | masked] = np.nan
+        version = hdus[ext].ver if science else number
+        chips.append(Chip(ext, version, data, _wcs(hdus, ext), saturated=saturated))
     return sorted(chips, key=lambda chip: chip.version)
 
 
@@ -192,6 +280,35 @@ def _uncovered(hdus: fits.HDUList, ext: int, data: NDArray[np.float32]) -> NDArr
         if hdu.name == "WHT" and hdu.ver == hdus[ext].ver and getattr(hdu, "shape", None) == data.shape:
             bad |= hdu.data == 0
     return bad
+
+
+def _flagged(
+    hdus: fits.HDUList, ext: int, shape: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Pixels that SepExtract masks for their DQ bits, and saturated ones; none, and None, without DQ."""
+    for hdu in hdus:
+        if hdu.name == "DQ" and hdu.ver == hdus[ext].ver and getattr(hdu, "shape", None) == shape:
+            bits = np.asarray(hdu.data).astype(np.int64) & 0xFFFFFFFF
+            good, full = _good_bits(hdus[0].header)
+            masked: NDArray[np.bool_] = (bits & ~(good | full)) != 0
+            return masked, (bits & full) != 0
+    return np.zeros(shape, bool), None
+
+
+def _good_bits(primary: fits.Header) -> tuple[int, int]:
+    """DQ bits of pixels that are used, and of saturated ones, from the table of instruments."""
+    values = {name: str(primary.get(name) or "").strip().upper() for name in _KEYS}
+    best: tuple[int, int, int] = (0, 0, 0)
+    for row in tomllib.loads(_INSTRUMENTS.read_text(encoding="utf-8"))["instrument"]:
+        keys = [name for name in _KEYS if name in row]
+        # A header without TELESCOP is taken for one of the telescope whose instrument it names.
+        is_match = all(
+            values[name] == row[name] or (name == "TELESCOP" and not values[name] and len(keys) > 1)
+            for name in keys
+        )
+        if is_match:
+            best = max(best, (len(keys), int(row.get("good", 0)), int(row.get("saturated", 0))))
+    return best[1:]
 
 
 def _wcs(hdus: fits.HDUList, ext: int) -> WCS | None:
@@ -205,7 +322,7 @@ def _wcs(hdus: fits.HDUList, ext: int) -> WCS | None:
                 return None
             ny, nx = hdus[ext].shape
             corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [0, ny - 1], [(nx - 1) / 2, (ny - 1) / 2]], 0)
-            scale = np.abs(np.linalg.det(wcs.pixel_scale_matrix)) ** 0.5
+            scale = _degrees(wcs)
     except Exception:
         return None
     return wcs if np.isfinite(corners).all() and 0 < scale < 1 else None
@@ -218,10 +335,12 @@ def _ellipses(hdu: fits.BinTableHDU) -> dict[int | None, Ellipses]:
     kron[~(kron > 0)] = _KRON_RADIUS
     flagged = np.array(table["FLAGS"]) != 0 if "FLAGS" in names else np.zeros(len(x), bool)
     finite = np.isfinite(x + y + a + b + theta)
+    flux = np.array(table["FLUX_AUTO"], np.float64) if "FLUX_AUTO" in names else np.zeros(len(x))
+    brightest = np.argsort(-np.nan_to_num(flux), kind="stable")
     ext = np.array(table["EXT_NUMBER"]) if "EXT_NUMBER" in names else None
     by_ext: dict[int | None, Ellipses] = {}
     for number in [None] if ext is None else np.unique(ext):
-        rows = finite if number is None else finite & (ext == number)
+        rows = brightest[(finite if number is None else finite & (ext == number))[brightest]]
         shape = (x[rows] - 1, y[rows] - 1, (a * kron)[rows], (b * kron)[rows], theta[rows], flagged[rows])
         by_ext[None if number is None else int(number)] = Ellipses(*shape)
     return by_ext

@@ -1,25 +1,37 @@
-"""Pixel values as brightness, and pictures without axes: stretched pixels and ellipses, by Pillow."""
+"""Pixel values as brightness and colours, and pictures without axes: pixels and ellipses, by Pillow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.stats import mad_std
-from astropy.visualization import AsinhStretch, BaseStretch, LinearStretch, LogStretch, ZScaleInterval
+from astropy.visualization import (
+    AsinhStretch,
+    BaseStretch,
+    LinearStretch,
+    LogStretch,
+    ZScaleInterval,
+    make_lupton_rgb,
+)
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .images import NO_SOURCES, Chip, Ellipses, reduced
+from ..errors import UsageError
+from .images import NO_SOURCES, Chip, Ellipses, Exposure, blocks_any, reduced
 
 GOOD, FLAGGED = "#5ef2c2", "#ffa94d"
 """Colours of sources without and with flags."""
 NO_DATA, HATCH = "#27324a", "#5d6f96"
+SATURATED = "#ff4f7b"
 CMAPS = ("gray", "gray_r")
 STRETCHES = ("asinh", "log", "linear", "zscale")
 _SAMPLE = 500_000
 _GAP = 6
 _FINE = 4  # ellipses are drawn this many times as large and reduced, which smooths their edges
 _POINTS = 90
+_COARSE = 16
+# Of Lupton et al. (2004), in units of the noise.
+_LUPTON = {"minimum": -1.0, "stretch": 12.0, "Q": 8.0}
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,56 @@ def _brightest(data: NDArray[np.float32]) -> float:
     return float(np.nanmax(blocks)) if np.isfinite(blocks).any() else float(np.nanmax(data))
 
 
+def combined(red: Exposure, green: Exposure, blue: Exposure) -> Exposure:
+    """The exposure `red` in colours; `green` and `blue` are put on its pixels by the nearest of theirs.
+
+    Each plane is taken relative to its noise, so that the sky is grey. Pixels without data in one of them
+    have none. Raises UsageError if an image has no sky coordinates or does not overlap with `red`.
+    """
+    chips = []
+    for chip in red.chips:
+        planes = [chip.data, _on_grid(chip, green), _on_grid(chip, blue)]
+        empty = ~np.isfinite(planes).all(axis=0)
+        if empty.all():
+            titles = ", ".join(each.title for each in (red, green, blue))
+            raise UsageError(f"the images have no pixels with data in common: {titles}")
+        levels = [float(np.median(plane[~empty])) for plane in planes]
+        noise = [float(mad_std(plane[~empty])) or 1.0 for plane in planes]
+        scaled = [
+            np.where(empty, 0, (plane - level) / sigma)
+            for plane, level, sigma in zip(planes, levels, noise, strict=True)
+        ]
+        colours = make_lupton_rgb(*scaled, **_LUPTON).astype(np.float32) / 255
+        chips.append(replace(chip, data=np.where(empty, np.float32(np.nan), chip.data), colours=colours))
+    names = {"red": red, "green": green, "blue": blue}
+    title = "\n".join(f"{name}: {each.title}" for name, each in names.items())
+    return replace(red, title=title, chips=chips)
+
+
+def _on_grid(chip: Chip, other: Exposure) -> NDArray[np.float32]:
+    """The nearest pixels of another exposure at those of a chip, (ny, nx); NaN where it has none."""
+    ny, nx = chip.data.shape
+    found = np.full((ny, nx), np.nan, np.float32)
+    if chip.wcs is None and len(other.chips) == 1 and other.chips[0].data.shape == (ny, nx):
+        return other.chips[0].data
+    for source in other.chips:
+        if chip.wcs is None or source.wcs is None:
+            raise UsageError(f"{other.title}: colours need sky coordinates, or images of the same shape")
+        # Coordinates of a coarse grid, and straight lines between them: distortions are smooth.
+        rows, columns = (np.append(np.arange(0, size - 1, _COARSE), size - 1) for size in (ny, nx))
+        sky = chip.wcs.all_pix2world(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2), 0)
+        places = source.wcs.all_world2pix(sky, 0, quiet=True).reshape(len(rows), len(columns), 2)
+        across = [
+            np.array([np.interp(np.arange(nx), columns, line) for line in places[..., axis]])
+            for axis in (0, 1)
+        ]
+        x, y = (np.array([np.interp(np.arange(ny), rows, line) for line in part.T]).T for part in across)
+        height, width = source.data.shape
+        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5) & np.isnan(found)
+        found[inside] = source.data[np.rint(y[inside]).astype(int), np.rint(x[inside]).astype(int)]
+    return found
+
+
 def picture(chips: Sequence[Chip], side: int, look: Look = DEFAULT_LOOK) -> Image.Image:
     """An RGB picture of chips that stand on one another, the first at the bottom, as on the detector.
 
@@ -124,15 +186,23 @@ def _chip(chip: Chip, side: int, look: Look) -> Image.Image:
     size = max(1, round(data.shape[1] * zoom)), max(1, round(data.shape[0] * zoom))
     filter_ = Image.Resampling.LANCZOS if zoom < 1 else Image.Resampling.NEAREST
     brightness = np.nan_to_num(stretch(data, look.stretch)(data))
-    canvas = _grey(1 - brightness if look.cmap == "gray_r" else brightness).resize(size, filter_)
-    canvas = canvas.convert("RGB")
+    if chip.colours is not None:
+        rows = chip.colours[: data.shape[0] * step : step, : data.shape[1] * step : step][::-1]
+        canvas = Image.fromarray(np.rint(rows * np.float32(255)).astype(np.uint8)).resize(size, filter_)
+    else:
+        canvas = _grey(1 - brightness if look.cmap == "gray_r" else brightness).resize(size, filter_)
+        canvas = canvas.convert("RGB")
     empty = np.isnan(data)
     if empty.any():
         canvas.paste(_hatched(size), mask=_grey(empty).resize(size, Image.Resampling.NEAREST))
-    if chip.sources is not None:
-        for colour, chosen in ((GOOD, ~chip.sources.flagged), (FLAGGED, chip.sources.flagged)):
+    if chip.saturated is not None and chip.saturated.any():
+        full = blocks_any(chip.saturated, step)
+        canvas.paste(SATURATED, mask=_grey(full).resize(size, Image.Resampling.NEAREST))
+    if (sources := chip.sources) is not None:  # all of them: no legend could say that some are left out
+        moved = replace(sources, x=sources.x - chip.corner[0], y=sources.y - chip.corner[1])
+        for colour, chosen in ((GOOD, ~sources.flagged), (FLAGGED, sources.flagged)):
             if chosen.any():
-                canvas.paste(colour, mask=_outlines(chip.sources, chosen, zoom / step, size))
+                canvas.paste(colour, mask=_outlines(moved, chosen, zoom / step, size))
     return canvas
 
 

@@ -18,7 +18,7 @@ def has_axes() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def show(
+def show(  # noqa: PLR0913
     image: str,
     catalog: str | None = None,
     to: str | Path | None = None,
@@ -26,16 +26,25 @@ def show(
     chip: int | None = None,
     look: Look = DEFAULT_LOOK,
     access: tuple[str, str] = ("anonymous", "anonymous"),
+    circle: tuple[float, float, float] | None = None,
+    rgb: tuple[str, str] | None = None,
 ) -> Path:
     """Writes a PNG of `image` with the sources of `catalog`; returns its path.
 
     `chip` is the EXTVER of the only chip to draw (default: all of them). `to` defaults to the image's name in
-    the working folder. `access` is how image and catalog are read from S3. Raises UsageError for whatever
+    the working folder. `access` is how image and catalog are read from S3. `circle` is a position and a
+    radius in degrees, of which only the surroundings are drawn. With `rgb`, the image is the red of a picture
+    in colours, and these are its green and blue. Raises UsageError for whatever
     cannot be read, drawn or written.
     """
     if look.stretch not in STRETCHES:
         raise UsageError(f"unknown stretch {look.stretch!r}; choose one of {', '.join(STRETCHES)}")
     exposure = images.load(image, catalog, chip=chip, access=access)
+    if rgb:
+        green, blue = (images.load(name, access=access) for name in rgb)
+        exposure = plain.combined(exposure, green, blue)
+    if circle:
+        exposure = images.cut(exposure, *circle)
     path = Path(to) if to else Path(f"{images.stem(image)}.png")
     body = BytesIO()
     if has_axes():

@@ -130,7 +130,7 @@ def test_missing_data_shows_the_hatched_ground_and_is_in_the_legend(tmp_path: Pa
     ground = pixels[pixels.shape[0] - high : pixels.shape[0] - low, left:right].reshape(-1, 3)
     for colour in (plain.NO_DATA, plain.HATCH):
         assert (np.abs(ground - to_rgb(colour)).max(axis=1) < 0.01).any()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["no data"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["masked or no data"]
 
 
 def test_an_unknown_colour_map_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
-from skyfan.errors import InputError
+from sep_extract import instruments
+from skyfan.errors import InputError, UsageError
 from skyfan.pictures import images
 
-from .conftest import STARS, catalog, image
+from .conftest import STARS, catalog, image, sky
 
 
 def test_titles() -> None:
@@ -85,3 +87,73 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
         images.load(path, str(table))
     with pytest.raises(InputError, match="HDU 9"):
         images.load(path, catalog(tmp_path / "other.fits", ext=9))
+
+
+def test_a_cut_keeps_places_and_drops_what_is_far(tmp_path: Path) -> None:
+    whole = images.load(image(tmp_path / "i.fits"), catalog(tmp_path / "c.fits"))
+    (ra, dec), radius = sky().all_pix2world([[30, 70]], 0)[0], 1.0 / 3600
+    (part,) = images.cut(whole, ra, dec, radius).chips
+    assert part.corner == (20, 60)
+    np.testing.assert_array_equal(part.data, whole.chips[0].data[60:81, 20:41])
+    assert part.sources is not None
+    assert part.sources.x.tolist() == [30], "the other is far away, and places count as in the whole"
+    assert part.saturated is not None
+    assert part.saturated.shape == part.data.shape
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(53.1, -27.9), (233.1, 27.8), (0.0, 90.0)])
+def test_a_position_off_the_image_is_refused(tmp_path: Path, ra: float, dec: float) -> None:
+    exposure = images.load(image(tmp_path / "i.fits", chips=2))
+    with pytest.raises(UsageError, match="not on the image"):
+        images.cut(exposure, ra, dec, 1 / 3600)
+
+
+def test_around_needs_sky_coordinates(tmp_path: Path) -> None:
+    fits.PrimaryHDU(np.ones((5, 5), "f4")).writeto(tmp_path / "i.fits")
+    with pytest.raises(UsageError, match="sky coordinates"):
+        images.cut(images.load(str(tmp_path / "i.fits")), 1, 1, 1)
+
+
+@pytest.mark.parametrize("telescope", ["HST", None])
+def test_masked_pixels_have_no_data_and_saturated_ones_are_known(
+    tmp_path: Path, telescope: str | None
+) -> None:
+    path = image(tmp_path / "i.fits")
+    with fits.open(path, mode="update") as hdus:
+        if telescope:
+            hdus[0].header["TELESCOP"] = telescope
+        hdus[0].header["INSTRUME"], hdus[0].header["DETECTOR"] = "WFC3", "IR"
+        for place, bit in enumerate((4, 16, 512, 256, 4 + 256)):
+            hdus["DQ"].data[7, place] = bit
+    (chip,) = images.load(path).chips
+    assert np.isnan(chip.data[7, :6]).tolist() == [True, False, False, False, True, False]
+    assert chip.saturated is not None
+    assert chip.saturated[7, :6].tolist() == [False, False, False, True, True, False]
+
+
+def test_every_row_of_the_table_of_instruments_is_found() -> None:
+    for row in instruments.table():
+        keys = zip(("TELESCOP", "INSTRUME", "DETECTOR"), row.name.split("/"), strict=False)
+        header = fits.Header({key: value for key, value in keys if value})
+        assert images._good_bits(header) == (row.good, row.saturated), row.name
+
+
+def test_of_a_crowded_field_the_brightest_are_marked() -> None:
+    number = 1000
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(0, 100, (2, number))
+    many = images.Ellipses(x, y, *np.full((2, number), 3.0), np.zeros(number), np.zeros(number, bool))
+    chip = images.Chip(1, 1, np.zeros((100, 100), np.float32), None, many)
+    assert chip.marked is not None
+    assert chip.marked.x.tolist() == x[: len(chip.marked)].tolist()
+    assert len(chip.marked) < 200
+    wide = images.Chip(1, 1, np.zeros((1000, 1000), np.float32), None, many)
+    assert len(wide.marked or ()) == number
+
+
+def test_sources_come_brightest_first(tmp_path: Path) -> None:
+    path = catalog(tmp_path / "c.fits")
+    table = Table.read(path)
+    table["FLUX_AUTO"] = [1.0, 2.0]
+    table.write(path, overwrite=True)
+    assert images.read_ellipses(path)[1].x.tolist() == [75, 30]

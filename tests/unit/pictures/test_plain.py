@@ -1,14 +1,18 @@
 """Pictures without matplotlib: sources stand where they are, and missing data is hatched."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import ImageColor
 
+from skyfan.errors import UsageError
 from skyfan.pictures import plain
-from skyfan.pictures.images import Chip, Ellipses
-from skyfan.pictures.plain import Look
+from skyfan.pictures.images import Chip, Ellipses, Exposure
+from skyfan.pictures.plain import SATURATED, Look, _on_grid, combined, picture
+
+from .conftest import sky
 
 
 def _chip(data: np.ndarray, stars: Iterable[tuple[float, ...]] = ()) -> Chip:
@@ -73,3 +77,53 @@ def test_the_first_chip_is_at_the_bottom() -> None:
     drawn = np.asarray(plain.picture([_chip(dark), _chip(bright)], 90))
     assert drawn.shape == (30 + 6 + 40, 90, 3)
     assert drawn[10].max() > drawn[-10].max()
+
+
+def _flat(turn: float = 0.0, level: float = 0.0, side: int = 100) -> Exposure:
+    data = np.random.default_rng(int(level)).normal(level, 1, (side, side)).astype(np.float32)
+    data[40:44, 60:64] += 300
+    return Exposure(f"level {level}", [Chip(1, 1, data, sky(turn))])
+
+
+def test_equal_images_are_grey_and_a_source_of_one_has_its_colour() -> None:
+    red = _flat()
+    (grey,) = combined(red, red, red).chips
+    assert grey.colours is not None
+    assert np.ptp(grey.colours, axis=2).max() < 0.01
+    blue = replace(red, chips=[replace(red.chips[0], data=red.chips[0].data.copy())])
+    blue.chips[0].data[40:44, 60:64] = 0
+    (chip,) = combined(red, red, blue).chips
+    assert chip.colours is not None
+    seen = chip.colours[42, 62]
+    assert seen[0] == pytest.approx(seen[1])
+    assert seen[0] > 2 * seen[2]
+
+
+def test_another_grid_is_put_on_that_of_the_red() -> None:
+    red, turned = _flat(), _flat(30.0, 5.0)
+    (chip,) = combined(red, turned, turned).chips
+    place = turned.chips[0].wcs.all_world2pix(red.chips[0].wcs.all_pix2world([[55, 45]], 0), 0)[0]
+    found = _on_grid(red.chips[0], turned)
+    assert found[45, 55] == turned.chips[0].data[round(place[1]), round(place[0])]
+    corners = np.isnan(found)[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.any(), "a turned image leaves some corner empty"
+    assert np.isnan(chip.data[np.isnan(found)]).all()
+
+
+def test_images_that_do_not_overlap_and_without_coordinates_are_refused() -> None:
+    red, far = _flat(), _flat()
+    wcs = sky()
+    wcs.wcs.crval = [233.1, 27.8]
+    with pytest.raises(UsageError, match="in common"):
+        combined(red, red, replace(far, chips=[replace(far.chips[0], wcs=wcs)]))
+    with pytest.raises(UsageError, match="sky coordinates"):
+        combined(red, red, replace(far, chips=[replace(far.chips[0], wcs=None)]))
+
+
+def test_saturated_pixels_are_coloured() -> None:
+    data = np.zeros((60, 60), np.float32)
+    full = np.zeros((60, 60), bool)
+    full[10:20, 30:40] = True
+    seen = np.asarray(picture([Chip(1, 1, data, None, saturated=full)], 60))
+    assert _near(seen, SATURATED).sum() == 100
+    assert _near(seen, SATURATED)[60 - 15, 35]

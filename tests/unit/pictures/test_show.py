@@ -73,3 +73,26 @@ def test_the_command_says_what_is_missing(tmp_path: Path, has_axes: bool) -> Non
 def test_real_images_of_all_kinds(demo_data: Path, tmp_path: Path, has_axes: bool) -> None:
     for path in sorted(demo_data.glob("*.fits")):
         assert show(str(path), to=tmp_path / "x.png").stat().st_size > 2_000
+
+
+@pytest.mark.slow
+def test_around_and_rgb_are_drawn_and_wrong_use_is_refused(tmp_path: Path, has_axes: bool) -> None:
+    path, to = image(tmp_path / "i.fits"), str(tmp_path / "i.png")
+    turned = image(tmp_path / "turned.fits", turn=20.0)
+
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["show", path, "--to", to, *words])
+        return done.exit_code, done.output
+
+    assert run("--around", "53.1", "-27.8", "--radius", "2s")[0] == 0
+    assert run("--rgb", path, turned, "--around", "53.1", "-27.8", "--radius", "2arcsec")[0] == 0
+    for words, fact in (
+        (["--around", "53.1 -27.8"], "--radius"),
+        (["--radius", "2s"], "--around"),
+        (["--around", "53.1 -27.8", "--radius", "2"], "not a radius"),
+        (["--around", "10 10", "--radius", "2s"], "not on the image"),
+        (["--rgb", path, path, "--cmap", "gray"], "--cmap"),
+        (["--rgb", path, str(tmp_path / "none.fits")], "none.fits"),
+    ):
+        code, said = run(*words)
+        assert (code, fact in said) == (2, True), said
