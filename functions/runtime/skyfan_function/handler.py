@@ -161,7 +161,7 @@ def _refuse_if_cancelled(request: Request) -> None:
         return
     try:
         cancels = json.loads(body) if body else []
-        is_open = bool(cancels) and cancels[-1]["ended"] is None
+        is_open = bool(len(cancels)) and cancels[-1]["ended"] is None
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise StorageError(f"{uri} is damaged: {error!r}") from error
     if is_open:

@@ -210,8 +210,11 @@ def _unresolved(path: Path) -> list[Call]:
     found: dict[int, Call] = {}
     with suppress(FileNotFoundError), path.open("rb") as lines:
         for line in lines:
-            with suppress(ValueError, TypeError):  # a full disk or a power failure leaves half a line
+            # A full disk or a power failure leaves half a line.
+            with suppress(ValueError, TypeError, AttributeError):
                 number, *call = from_json(line)
+                for text in call:
+                    text.encode()
                 if call:
                     found[number] = Call(call[0], tuple(call[1:]), b"")
                 else:

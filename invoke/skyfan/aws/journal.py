@@ -35,6 +35,7 @@ from .lease import Lease
 
 CHUNK = 20_000
 """Approximate number of receipts per chunk."""
+_LAST_MS = 1e14
 
 
 class Receipt(NamedTuple):
@@ -182,5 +183,9 @@ def _read(path: Path) -> Iterator[Receipt]:
     with path.open("rb") as lines:
         for line in lines:
             # A power failure in mid-write leaves half a line: that file is sent again.
-            with suppress(ValueError, TypeError):
-                yield Receipt(*from_json(line))
+            with suppress(ValueError, TypeError, AttributeError):
+                uri, request, sent, function, batch = from_json(line)
+                for text in (uri, request, function):
+                    text.encode()
+                if 0 <= sent < _LAST_MS and 0 < batch < 1 << 31:
+                    yield Receipt(uri, request, int(sent), function, int(batch))

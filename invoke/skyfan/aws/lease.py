@@ -29,6 +29,7 @@ DURATION_S = 60.0
 RENEW_S = 15.0
 BEAT_S = 1.0
 _ATTEMPTS = 3
+_LAST = 1e11
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,10 @@ def _read(place: Place, run: str) -> tuple[Holder | None, str | None]:
         return None, None
     try:
         found = Holder(**from_json(tagged[0]))
-        if not isinstance(found.until, int | float):
-            raise TypeError("its time is not a number")
+        if not isinstance(found.name, str) or not isinstance(found.token, str):
+            raise TypeError("its holder is not a text")
+        if not isinstance(found.until, int | float) or not 0 <= found.until <= _LAST:
+            raise TypeError("its time is not a number, or none of these centuries")
     except (ValueError, TypeError) as error:
         message = f"{place.uri(_key(run))} cannot be read ({error}): remove it if no machine sends the run"
         raise InputError(message) from error

@@ -119,6 +119,8 @@ def find(folder: Path) -> DataSet | None:
     """
     try:
         about = from_json((folder / _ABOUT).read_bytes())
+        if not isinstance(about, dict):
+            raise ValueError("it is no object")
     except (FileNotFoundError, NotADirectoryError):
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return None

@@ -142,7 +142,13 @@ def read(path: str | Path) -> Plan:
         raise InputError(f"{path} is not a plan: {str(error).splitlines()[0]}") from error
     if _ABOUT not in metadata:
         raise InputError(f"{path} is not a plan: make one with skyfan plan")
-    return Plan(path, json.loads(metadata[_ABOUT]))
+    try:
+        about = files.from_json(metadata[_ABOUT])
+        if not isinstance(about, dict):
+            raise ValueError("it is no object")
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: what it says of itself cannot be read ({error})") from error
+    return Plan(path, about)
 
 
 def complete(tables: Iterable[pa.Table]) -> pa.Table:

@@ -1,6 +1,5 @@
 """A run's story: everything that the page shows, gathered from the run's place."""
 
-import json
 import time as clock
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from ..bill.show import Costs
 from ..catalogs.dataset import default_folder
 from ..errors import InputError, UsageError
 from ..events import OnProgress, ignore
+from ..files import from_json
 from ..plans.plan import DROPS
 from ..runs import planned, state
 from ..runs.doubts import Doubts
@@ -167,7 +167,7 @@ def read_request(place: Place, run: str, about: dict[str, Any]) -> Request:
             continue
         try:
             with pq.ParquetFile(pa.BufferReader(body)) as file:
-                metadata = json.loads((file.schema_arrow.metadata or {}).get(b"skyfan", b"{}"))
+                metadata = from_json((file.schema_arrow.metadata or {}).get(b"skyfan", b"{}"))
                 for batch in file.iter_batches(columns=[*_SKY, *_GROUP]):
                     kept = batch.filter(pc.is_null(batch["dropped"]))
                     sky.add(kept)

@@ -88,9 +88,23 @@ def _read(place: Place, run: str) -> tuple[list[Cancel], str | None]:
     if tagged is None:
         return [], None
     try:
-        return [Cancel(**item) for item in from_json(tagged[0])], tagged[1]
+        found = from_json(tagged[0])
+        if not isinstance(found, list):
+            raise TypeError("it is no list")
+        return [_cancel(**item) for item in found], tagged[1]
     except (ValueError, TypeError) as error:
-        raise InputError(f"{place.uri(_key(run))} cannot be read: {error}") from error
+        raise InputError(
+            f"{place.uri(_key(run))} cannot be read ({error}): remove it, and nothing else. "
+            f"The run then goes on; `skyfan cancel {run}` stops it again"
+        ) from error
+
+
+def _cancel(began: Any, reserved: Any, ended: Any = None) -> Cancel:
+    if not all(isinstance(time, int | float) and 0 <= time < 1e11 for time in (began, ended or 0.0)):
+        raise TypeError("its times are none")
+    if not isinstance(reserved, dict):
+        raise TypeError("its functions are not an object")
+    return Cancel(began, reserved, ended)
 
 
 def _change(place: Place, run: str, change: Callable[[list[Cancel]], list[Cancel]]) -> list[Cancel]:

@@ -21,17 +21,21 @@ _CHUNK = 1 << 16
 
 def digest(key: str) -> int:
     """BLAKE2b of an input's key (uris.key), 64 bits: two of a million files collide with probability 3e-8."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(_encode(key), digest_size=8).digest(), "little")
 
 
 def each(keys: Iterable[str]) -> NDArray[np.uint64]:
     """The digest of every key, in the order of the keys."""
-    return np.frombuffer(b"".join([blake2b(key.encode(), digest_size=8).digest() for key in keys]), "<u8")
+    return np.frombuffer(b"".join([blake2b(_encode(key), digest_size=8).digest() for key in keys]), "<u8")
 
 
 def of_uris(names: Iterable[str]) -> NDArray[np.uint64]:
     """The digest of every URI's key, in the order of the URIs. The URIs of a plan are known to be valid."""
     return each([uri[5:] if uri.startswith("s3://") else uris.key(uri) for uri in names])
+
+
+def _encode(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")  # records name anything, halves of characters too
 
 
 def digests(keys: Iterable[str]) -> Digests:

@@ -55,17 +55,20 @@ def of_file(path: Path, version: Version | None) -> Receipt:
 def parse(lines: Iterable[bytes]) -> Iterator[tuple[str, Receipt]]:
     """Keys and receipts, without damaged lines: a full disk or a power failure leaves half a line."""
     for line in lines:
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, AttributeError):
             key, *numbers, found = [*from_json(line), None, ""][:5]
-            if not isinstance(key, str):
-                continue
             if not isinstance(found, str):  # a line of an earlier version
                 numbers, found = [*numbers[:2], None], ""
-            if not all(number is None or 0 <= int(number) < 1 << 63 for number in numbers):
+            if not all(number is None or _is_count(number) for number in numbers):
                 continue
             key.encode()
+            found.encode("ascii")
             size, moment, made = numbers
             yield key, Receipt(None if size is None else (size, moment), made, found)
+
+
+def _is_count(number: object) -> bool:
+    return type(number) is int and 0 <= number < 1 << 63
 
 
 class LocalReceipts:

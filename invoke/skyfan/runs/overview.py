@@ -1,6 +1,5 @@
 """A quick overview of all runs in a place: a few listings per run, however many files it has."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from skyfan_contract import NO_DOUBTS
 
 from ..errors import UsageError
+from ..files import from_json
 from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
@@ -107,6 +107,6 @@ def _files(place: Place, plan: Object) -> int | None:
     tail = place.get_range(plan.key, max(0, plan.size - _FOOTER), plan.size)
     try:
         metadata = pq.read_metadata(pa.BufferReader(tail)).metadata
-        return int(json.loads(metadata[b"skyfan"])["files"])
+        return int(from_json(metadata[b"skyfan"])["files"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
         return None

@@ -32,6 +32,7 @@ LOCKING = ("local", "sam")
 LARGE_SUFFIX = "Large"
 """The variant of a function with more memory has the function's name with this suffix."""
 _COMPARED = ("function", "config", "outputs", "access", "engine")
+_KINDS: dict[str, type] = {"function": str, "config": dict, "outputs": list, "access": str, "failures": str}
 _MAX_NAMES = 20
 _CHUNK = 1 << 14
 
@@ -163,6 +164,9 @@ def _parse(body: bytes, uri: str) -> dict[str, Any]:
             raise ValueError("it does not say where results are")
         if "began" in about and datetime.fromisoformat(about["began"]).tzinfo is None:
             raise ValueError('the time in "began" has no time zone')
+        for key, kind in _KINDS.items():
+            if not isinstance(about.get(key, kind()), kind):
+                raise ValueError(f"{key!r} is not what it must be: {str(about[key])[:60]!r}")
     except (ValueError, TypeError) as error:
         raise InputError(f"{uri} cannot be read ({error}): choose another --run, or remove it") from error
     return about

@@ -107,6 +107,30 @@ def test_only_one_process_has_the_journal_of_a_run(place: Place) -> None:
         pass
 
 
+def test_damaged_lines_cost_no_other_receipt(place: Place) -> None:
+    wrong: list[object] = [
+        [1, 2, 3, 4, 5],
+        ["u", "r", "1", "f", 1],
+        ["u", "r", -1, "f", 1],
+        ["u", "r", 1, "f", 1e99],
+    ]
+    lines = [
+        *map(json.dumps, wrong),
+        "[" * 100_000,
+        '{"a":1,"b":2,"c":3,"d":4,"e":5}',
+        '["\\ud800","r",1,"f",1]',
+        "\0" * 9,
+    ]
+    with Journal(place, "r") as writing:
+        writing.add([accepted("a")])
+        with (writing.folder / "open.jsonl").open("a") as file:
+            file.write("\n" + "\n".join(lines))
+        writing.add([accepted("b")])
+    with Journal(place, "r"):
+        pass
+    assert [row["uri"] for row in recorded(place)] == ["s3://b/a", "s3://b/b"]
+
+
 def test_names_are_escaped_in_the_journal(place: Place) -> None:
     with Journal(place, "r") as writing:
         writing.add([accepted('odd\n"name"')])

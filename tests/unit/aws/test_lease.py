@@ -196,8 +196,16 @@ def test_of_two_machines_that_start_at_once_one_is_refused(
     kill(held)
 
 
+WRONG = [
+    b"[" * 100_000,
+    b'{"name": "a", "token": "b", "until": 1e300}',
+    b'{"name": "a", "token": "b", "until": NaN}',
+    b'{"name": 3, "token": ["b"], "until": 4e9}',
+]
+
+
 def test_a_damaged_lease_is_an_input_error(place: Place, machine: Callable[[str], Lease]) -> None:
-    for body in (b"{", b"[]", b'{"name": "a", "token": "b", "until": "soon"}'):
+    for body in (b"{", b"[]", b'{"name": "a", "token": "b", "until": "soon"}', *WRONG):
         place.put(KEY, body)
         with pytest.raises(InputError, match=r"r/lease\.json"):
             machine("a").__enter__()

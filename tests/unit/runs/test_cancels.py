@@ -44,9 +44,12 @@ def test_two_writers_lose_no_cancel(place: Place, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_damaged_file_is_an_input_error(place: Place) -> None:
-    place.put("runs/r/cancel.json", b"[3]")
-    with pytest.raises(InputError, match=r"r/cancel\.json"):
-        cancels.read(place, "r")
+    texts = [b"[3]", b"{}", b'{"a": 1}', b"[" * 100_000, b'[{"began": "x", "reserved": {}}]', b"null", b"\0"]
+    texts += [b'[{"began": NaN, "reserved": {}}]', b'[{"began": 1, "reserved": 2}]']
+    for text in texts:
+        place.put("runs/r/cancel.json", text)
+        with pytest.raises(InputError, match=r"r/cancel\.json.*remove it"):
+            cancels.read(place, "r")
 
 
 def test_a_cancel_that_others_always_forestall_is_an_input_error(

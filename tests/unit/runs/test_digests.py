@@ -25,3 +25,8 @@ def test_a_digest_is_the_first_64_bits_of_blake2b_and_that_of_the_key_of_a_uri()
     uris = ["s3://bucket/a b.fits", "file:///data/a%20b.fits"]
     assert digests.of_uris(uris).tolist() == digests.each(["bucket/a b.fits", "data/a b.fits"]).tolist()
     assert np.all(np.diff(digests.digests("abcdefgh").astype(object)) > 0)
+
+
+def test_halves_of_characters_have_digests() -> None:
+    """A failure record can name anything."""
+    assert digests.each(["\ud800"])[0] == digests.digest("\ud800") != digests.digest("\udc00")

@@ -137,6 +137,7 @@ def test_a_body_that_is_no_record_is_a_failure_of_its_own_type(body: bytes) -> N
         {"responsePayload": ["list"]},
         {"timestamp": "yesterday"},
         {"requestPayload": {"inputs": 3}},
+        {"responsePayload": "[" * 100_000},
     ],
 )
 def test_a_record_with_a_wrong_field_is_still_read(wrong: dict[str, object]) -> None:

@@ -1,14 +1,38 @@
-"""Receipts of results on this machine, from lines that may be damaged."""
+"""Receipts of the engines on this machine: damaged lines cost no other."""
+
+import json
 
 import pytest
 
 from skyfan.runs.local_receipts import Receipt, parse
 
-GOOD = Receipt((1, 2), 3, "d")
+GOOD = Receipt((5, 7), 9, "ab")
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b"5", b"null", b'["k"', b'[["k"], 1]', b"[" * 200_000, b"\0" * 9]
+    "line",
+    [
+        b"",
+        b"\0" * 40,
+        bytes(range(256)).replace(b"\n", b""),
+        b"[" * 100_000,
+        b'{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}',
+        *(
+            json.dumps(wrong).encode()
+            for wrong in (
+                ["k", "5", "7", "9", "ab"],
+                ["k", 5.5, 7, 9, "ab"],
+                ["k", 5, 7, True, "ab"],
+                ["k", 5, 7, -9, "ab"],
+                ["k", 5, 7, 1 << 63, "ab"],
+                ["k", 5, 7, 9, "\u00e9"],
+                ["\ud800", 5, 7, 9, "ab"],
+                [3, 5, 7, 9, "ab"],
+            )
+        ),
+    ],
 )
-def test_a_damaged_line_is_none_and_the_next_one_counts(line: bytes) -> None:
-    assert list(parse([line, GOOD.line("k").encode()])) == [("k", GOOD)]
+def test_a_damaged_line_costs_no_other(line: bytes) -> None:
+    whole = GOOD.line("k").encode().strip()
+    assert list(parse([whole, line, whole])) == [("k", GOOD)] * 2
+    assert list(parse([whole[: len(whole) // 2]])) == []

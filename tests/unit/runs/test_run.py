@@ -96,6 +96,9 @@ def test_a_copy_of_run_json_does_not_make_the_run_younger(tmp_path: Path) -> Non
         b'{"results": "runs/{run}/no-key"}',
         b'{"results": "{key}", "began": "Monday"}',
         b'{"results": "{key}", "began": 3}',
+        b'{"results": "{key}", "config": [3]}',
+        b'{"results": "{key}", "failures": 3}',
+        b"[" * 100_000,
         b'{"results": "{key}", "began": "2026-11-26T10:00:00"}',
     ],
 )
