@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         retry,
         run,
         search,
+        show,
         status,
     )
 
@@ -39,6 +40,7 @@ __all__ = [
     "retry",
     "run",
     "search",
+    "show",
     "status",
 ]
 

@@ -20,6 +20,7 @@ CELLS = (
     'skyfan.search("first", "3.594 -30.392", "5s", where="out").to_table()',
     'skyfan.costs("first", "out")',
     '%matplotlib inline\nskyfan.collect("first", "out").plot();',
+    'skyfan.show("images/<b>bold.fits", "first", "out")',
     "skyfan.status('first', 'out', nothing=1)",
 )
 
@@ -58,8 +59,9 @@ def test_results_are_tables(outputs: list[list[dict[str, Any]]], cell: int, word
 
 
 def test_a_chart_is_drawn(outputs: list[list[dict[str, Any]]]) -> None:
-    assert any("image/png" in one.get("data", {}) for one in outputs[4])
+    for cell in outputs[4:6]:
+        assert any("image/png" in one.get("data", {}) for one in cell)
 
 
 def test_a_mistake_is_an_error_of_python(outputs: list[list[dict[str, Any]]]) -> None:
-    assert outputs[5][0]["ename"] == "TypeError"
+    assert outputs[6][0]["ename"] == "TypeError"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .bills import CostOptions, costs, history
     from .datasets import collect, find_damaged, report, search
     from .demos import demo
+    from .drawing import show
     from .engines import preview, preview_retry, retry, run
     from .monitor import cancel, follow, restore, runs, status
 
@@ -44,6 +45,7 @@ __all__ = [
     "run",
     "runs",
     "search",
+    "show",
     "status",
 ]
 _MODULES = {
@@ -54,6 +56,7 @@ _MODULES = {
     ".demos": ("demo",),
     ".bills": ("CostOptions", "costs", "history"),
     ".datasets": ("collect", "find_damaged", "report", "search"),
+    ".drawing": ("show",),
     ".engines": ("preview", "preview_retry", "retry", "run"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
 }

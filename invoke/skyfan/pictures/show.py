@@ -34,8 +34,8 @@ def show(  # noqa: PLR0913
     `chip` is the EXTVER of the only chip to draw (default: all of them). `to` defaults to the image's name in
     the working folder. `access` is how image and catalog are read from S3. `circle` is a position and a
     radius in degrees, of which only the surroundings are drawn. With `rgb`, the image is the red of a picture
-    in colours, and these are its green and blue. Raises UsageError for whatever
-    cannot be read, drawn or written.
+    in colours, and these are its green and blue. Raises UsageError for whatever cannot be read, drawn or
+    written.
     """
     if look.stretch not in STRETCHES:
         raise UsageError(f"unknown stretch {look.stretch!r}; choose one of {', '.join(STRETCHES)}")
