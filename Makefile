@@ -61,8 +61,10 @@ lambda: $(VENV)/.dev $(VENV)/sam/.made  ## the stack built and run by SAM, and t
 generated: $(VENV)/.dev  ## the generated parts of the documentation's pages
 	@$(BIN)/python build/docs.py
 
+# LINKCHECK=1 requests the links to other sites, too.
 docs: generated $(VENV)/docs/.skyfan  ## the documentation site in docs/_build/html; its tutorials run, offline
 	@cd docs && ../$(VENV)/docs/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html . _build/html
+	@$(BIN)/python build/links.py docs/_build/html $(if $(LINKCHECK),--external)
 	@echo "docs/_build/html/index.html"
 
 template: $(VENV)/.dev  ## the parts of template.yaml that follow from Metadata.Functions

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from enum import IntFlag
@@ -26,6 +27,7 @@ from sep_extract import errors as sep_errors  # noqa: E402
 from sep_extract.columns import COLUMNS  # noqa: E402
 from sep_extract.event import Config  # noqa: E402
 from sep_extract.ladder import MEANING  # noqa: E402
+from skyfan import errors as skyfan_errors  # noqa: E402
 from skyfan import template  # noqa: E402
 from skyfan.cli import main  # noqa: E402
 from skyfan_contract import LARGER, NEVER, RETRY  # noqa: E402
@@ -116,6 +118,37 @@ def error_names(*modules: ModuleType) -> str:
     return _table(["errorType", "meaning", "can a retry help"], rows)
 
 
+def command_errors() -> str:
+    """The errors that commands and skyfan.api raise."""
+    kinds = [kind for kind in vars(skyfan_errors).values() if isinstance(kind, type)]
+    rows = [
+        [f"`{kind.__name__}`", (kind.__doc__ or "").strip().splitlines()[0]]
+        for kind in kinds
+        if kind.__module__ == skyfan_errors.__name__
+    ]
+    return _table(["exception", "meaning"], rows)
+
+
+def answers() -> str:
+    """What errors of AWS mean, from errors.toml."""
+    rows = []
+    for row in tomllib.loads((ROOT / "invoke/skyfan/errors.toml").read_text())["answer"]:
+        condition = f" (message: `{row['when']}`)" if "when" in row else ""
+        advice = row["advice"].format(region="")
+        rows.append([", ".join(f"`{code}`" for code in row["codes"]) + condition, advice])
+    return _table(["what AWS says", "what it means, and what to do"], rows)
+
+
+def exit_codes() -> str:
+    """The exit codes of every command, from its help."""
+    rows = [
+        [f"`skyfan {name}`", " ".join(match[1].split())]
+        for name, command in main.commands.items()
+        if (match := re.search(r"Exit code: (.*?)(?:\n\n|\Z)", command.help or "", re.DOTALL))
+    ]
+    return _table(["command", "exit code"], rows)
+
+
 def parameters() -> str:
     """The parameters of the stack, from template.yaml."""
     rows = []
@@ -179,6 +212,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "steps": steps,
     "errors": partial(error_names, errors, sep_errors),
     "shared-errors": partial(error_names, errors),
+    "command-errors": command_errors,
+    "answers": answers,
+    "exit-codes": exit_codes,
     "parameters": parameters,
     "deployer": deployer,
     "grants": grants,
@@ -193,7 +229,14 @@ def filled(text: str) -> str:
     return _PART.sub(lambda match: match[1] + PARTS[match[2]]() + match[3], text)
 
 
-PAGES = ("*.md", "docs/*.md", "functions/*/README.md", "layers/*/README.md", "tests/data/README.md")
+PAGES = (
+    "*.md",
+    "docs/*.md",
+    "docs/*/*.md",
+    "functions/*/README.md",
+    "layers/*/README.md",
+    "tests/data/README.md",
+)
 
 
 def pages() -> list[Path]:

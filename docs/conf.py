@@ -1,5 +1,6 @@
 """Sphinx's configuration of the site that `make docs` builds, offline and with warnings as errors."""
 
+import hashlib
 import os
 import re
 from importlib.metadata import version as version_of
@@ -24,7 +25,18 @@ myst_enable_extensions = ["colon_fence", "deflist", "linkify"]
 myst_heading_anchors = 4
 
 # Tutorials run when the site is built: what they show is what skyfan does.
+# Their cells import tutorial.py, and a result is cached for the code that it was made with.
+_HERE = Path(__file__).resolve().parent
+os.environ["PYTHONPATH"] = str(_HERE)
+_code = hashlib.sha256()
+for _path in sorted(
+    path
+    for folder in ("invoke", "functions", "benchmarks/standins", "build", "docs")
+    for path in (_HERE.parent / folder).rglob("*.py")
+):
+    _code.update(_path.read_bytes())
 nb_execution_mode = "cache"
+nb_execution_cache_path = str(_HERE / "_build/cells" / _code.hexdigest()[:12])
 nb_execution_timeout = 180
 nb_execution_raise_on_error = True
 nb_merge_streams = True
@@ -43,6 +55,7 @@ html_css_files = ["skyfan.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],

@@ -23,6 +23,7 @@ CHOICES = {
     "skyfan[aws]": "[aws]",
     "skyfan[mast]": "[mast]",
     "skyfan[plot]": "[plot]",
+    "skyfan[vo]": "[vo]",
     "skyfan[all]": "[all]",
 }
 

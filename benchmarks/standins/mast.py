@@ -59,7 +59,7 @@ class Mast:
         self.orphans = 0
         """Requests for products that get rows with parent_obsid 0."""
         self.objects: dict[str, bytes] = {}
-        """Objects in the bucket beside those of the archive, by key."""
+        """Objects in the bucket beside those of the archive, or instead of them, by key."""
         self.refusal = ""
         """The error code with which S3 refuses all requests for objects."""
         self.counts: Counter[str] = Counter()
@@ -99,7 +99,7 @@ class Mast:
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._runner = self._loop.run_until_complete(self.start())
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         return self
 
@@ -246,7 +246,8 @@ class Mast:
         start = max(query.get("start-after", ""), query.get("continuation-token", ""))
         prefix = query.get("prefix", "")
         keys, more = self.sky.keys(prefix, start, int(query.get("max-keys", 1000)))
-        keys = [*keys, *((key, len(content)) for key, content in sorted(self.objects.items()))]
+        keys = [item for item in keys if item[0] not in self.objects]
+        keys += [(key, len(content)) for key, content in sorted(self.objects.items())]
         keys = [(key, size) for key, size in keys if key.startswith(prefix) and key > start]
         folders: set[str] = set()
         if "delimiter" in query:

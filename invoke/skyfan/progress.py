@@ -80,6 +80,13 @@ class _NotebookBars:
         else:
             self._display.update(html)
 
+    def end(self) -> None:
+        """Draws the bars of a call that has ended: a bar of unknown length would move for ever."""
+        ended = {name: (done, total or done, note) for name, (done, total, note) in self.stages.items()}
+        self.stages = {name: stage for name, stage in ended.items() if stage[1]}
+        if self.stages or self._display:
+            self.draw()
+
 
 class Stages:
     """Shows the progress of named stages. Use it as a context manager and as an events.OnProgress."""
@@ -108,8 +115,8 @@ class Stages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
-        if self._notebook and self._notebook.stages:
-            self._notebook.draw()
+        if self._notebook:
+            self._notebook.end()
 
     def __call__(self, stage: str, done: int, total: int = 0, note: str = "") -> None:
         """Updates one stage: `done` of `total` (0 if unknown), and a note shown after the numbers."""

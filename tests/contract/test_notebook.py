@@ -50,6 +50,10 @@ def test_a_run_shows_its_bar_and_then_its_files(outputs: list[list[dict[str, Any
     assert "<b>" not in result
 
 
+def test_no_bar_moves_when_the_call_has_ended(outputs: list[list[dict[str, Any]]]) -> None:
+    assert not any("<progress >" in text for cell in outputs for text in html(cell))
+
+
 @pytest.mark.parametrize(("cell", "word"), [(1, "MAG_AUTO"), (2, "arcsec"), (3, "request_id")])
 def test_results_are_tables(outputs: list[list[dict[str, Any]]], cell: int, word: str) -> None:
     shown = html(outputs[cell])[-1]

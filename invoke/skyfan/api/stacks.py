@@ -22,7 +22,7 @@ PARTS = (template.NAME, "samconfig.toml", "functions", "layers", "build")
 _OMITTED = shutil.ignore_patterns("__pycache__", "tests")
 # Of the folder build, what only a clone needs; as in pyproject.toml.
 _OMITTED_TOOLS = shutil.ignore_patterns(
-    "access.py", "audit.py", "docs.py", "mutants*", "permissions.py", "sbom.py", "structure.py"
+    "access.py", "audit.py", "docs.py", "links.py", "mutants*", "permissions.py", "sbom.py", "structure.py"
 )
 # What Lambda keeps for functions without a reservation, or the whole limit of an account that has less.
 _UNRESERVED = 100

@@ -105,13 +105,14 @@ def show(done: "Collected") -> None:
     """Prints what was collected."""
     say = partial(formatting.say, console())
     say(
-        f"{done.sources:,} sources of {done.images:,} images in {done.partitions:,} partitions: {done.folder}"
+        f"{count(done.sources, 'source')} of {count(done.images, 'image')} in "
+        f"{count(done.partitions, 'partition')}: {done.folder}"
     )
     if done.unplaced:
         say(f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}")
-    removed = f", {done.removed:,} images removed: their catalogs no longer exist" if done.removed else ""
+    removed = f", {count(done.removed, 'image')} removed: their catalogs no longer exist" if done.removed else ""
     say(
-        f"{done.read:,} catalogs read, {done.images - done.read:,} unchanged{removed}"
+        f"{count(done.read, 'catalog')} read, {done.images - done.read:,} unchanged{removed}"
         if done.read or removed
         else "no catalog is new"
     )
