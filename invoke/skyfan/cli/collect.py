@@ -110,7 +110,9 @@ def show(done: "Collected") -> None:
     )
     if done.unplaced:
         say(f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}")
-    removed = f", {count(done.removed, 'image')} removed: their catalogs no longer exist" if done.removed else ""
+    removed = (
+        f", {count(done.removed, 'image')} removed: their catalogs no longer exist" if done.removed else ""
+    )
     say(
         f"{count(done.read, 'catalog')} read, {done.images - done.read:,} unchanged{removed}"
         if done.read or removed
