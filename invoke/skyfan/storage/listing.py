@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import obstore
-from obstore.store import ObjectStore
+from obstore.store import ObjectStore, S3Store
 
 from skyfan_contract import quoted
 
@@ -160,7 +160,7 @@ def objects(
         if not s3.is_bad_key(error) or not find_spec("boto3"):
             raise s3.storage_error(uri, error, access) from error
     else:
-        if count % KEYS_PER_PAGE or not find_spec("boto3"):
+        if count % KEYS_PER_PAGE or not isinstance(store, S3Store) or not find_spec("boto3"):
             return
     for page in _pages(bucket, access, Prefix=prefix, StartAfter=last):
         for item in page.get("Contents", ()):
