@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
@@ -28,11 +28,13 @@ from obstore.store import LocalStore, ObjectStore
 
 from skyfan_contract import is_digest
 
+from .. import files
 from ..errors import InputError
 from . import listing, s3
 from .listing import Listing, Object
 from .s3 import ERRORS, storage_error
 
+T = TypeVar("T")
 CONCURRENT_GETS = 32
 """Enough to hide the latency of S3, few enough for a laptop's sockets."""
 READ_AHEAD = 64 << 20
@@ -107,6 +109,8 @@ class Place:
 
     def modified(self, key: str) -> float:
         """Unix time in seconds at which an object was written; 0 if it does not exist."""
+        if self.folder:
+            return self._of_file(key, lambda path: path.stat().st_mtime_ns // 1000 / 1_000_000) or 0.0
         try:
             return float(obstore.head(self.store, key)["last_modified"].timestamp())
         except (FileNotFoundError, NotFoundError) as error:
@@ -117,6 +121,8 @@ class Place:
 
     def get(self, key: str) -> bytes | None:
         """All bytes of one object; None if it does not exist."""
+        if self.folder:
+            return self._of_file(key, Path.read_bytes)
         try:
             return bytes(obstore.get(self.store, key).bytes())
         except (FileNotFoundError, NotFoundError) as error:
@@ -125,8 +131,24 @@ class Place:
         except ERRORS as error:
             raise storage_error(f"{self.name}/{key}", error) from error
 
+    def _of_file(self, key: str, read: Callable[[Path], T]) -> T | None:
+        """What `read` makes of an object of a folder; None if it does not exist.
+
+        Not by obstore: it refuses control characters, which names of files may have, and so of their results.
+        """
+        try:
+            return read(Path(self.name, key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InputError(f"{self.name}/{key}: {error.strerror or error}") from error
+
     def get_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes `start` to `end` (exclusive) of one object, which must exist."""
+        if self.folder:
+            if (body := self._of_file(key, lambda path: _slice(path, start, end))) is None:
+                raise InputError(f"{self.name}/{key} does not exist")
+            return body
         try:
             return bytes(obstore.get_range(self.store, key, start=start, end=end))
         except ERRORS as error:
@@ -157,6 +179,9 @@ class Place:
 
     def put(self, key: str, body: bytes) -> None:
         """Writes or replaces one object in one step."""
+        if self.folder:
+            self._of_file(key, lambda path: _write(path, body))
+            return
         try:
             etag = obstore.put(self.store, key, body)["e_tag"]
         except ERRORS as error:
@@ -221,3 +246,15 @@ class Place:
     def uri(self, key: str) -> str:
         """The object's URI: s3:// or file://."""
         return f"{self.name}/{key}" if self.folder is None else (self.folder / key).as_uri()
+
+
+def _slice(path: Path, start: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replace(path) as part:
+        part.write_bytes(body)

@@ -30,6 +30,16 @@ def test_an_object_is_written_listed_and_read(place: Place, tmp_path: Path) -> N
     assert place.uri(item.key) == (tmp_path / item.key).as_uri()
 
 
+def test_names_of_files_in_a_folder_are_what_the_system_allows(place: Place) -> None:
+    key = "runs/a/failures/new\nline \x1b]0;title\x07 %20 # é.json"
+    place.put(key, b"0123")
+    (item,) = place.list("runs/a/")
+    assert item.key == key
+    assert (place.get(key), place.get_range(key, 1, 3)) == (b"0123", b"12")
+    assert place.modified(key) == item.modified
+    assert [body for _, body in place.fetch([item])] == [b"0123"]
+
+
 def test_of_two_writers_one_is_first(place: Place) -> None:
     first = place.put_if("lease.json", b"1", None)
     assert first is not None
