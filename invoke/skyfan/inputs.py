@@ -7,9 +7,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+from skyfan_contract import quoted
 
 from .errors import InputError, UsageError
 from .storage import listing, uris
@@ -17,6 +19,8 @@ from .storage import listing, uris
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _COLUMN_NAMES = ("colnames", "column_names", "columns")
 """Where tables of astropy, Arrow and pandas have the names of their columns."""
+_UNKNOWN = ("None", "nan", "<NA>", "--")
+"""What they have for an unknown value, as text."""
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
 
 
@@ -35,38 +39,58 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Columns
 def as_paths(paths: Paths) -> list[str]:
     """The paths as text. Of a table the column `uri`, without the rows that a plan has dropped.
 
-    A Path is the file of this name, never a list or a pattern. Raises UsageError for other values.
+    A Path is the file of this name, never a list or a pattern. Raises UsageError for other values, for empty
+    text, and for a row without a URI that is not dropped.
     """
     if isinstance(paths, str | os.PathLike):
         return [_as_path(paths)]
     for name in _COLUMN_NAMES:
         if (names := getattr(paths, name, None)) is not None:
             return _of_table(cast("Columns", paths), list(names))
-    if not isinstance(paths, Iterable):
-        raise UsageError(f"{paths!r} is no path, list of paths, plan or table")
-    return [_as_path(path) for path in paths]
+    try:
+        if isinstance(paths, bytes | bytearray | Mapping):
+            raise TypeError
+        each = iter(cast("Iterable[Any]", paths))
+    except TypeError:  # of an array without dimensions, too
+        raise UsageError(f"{quoted(paths)} is no path, list of paths, plan or table") from None
+    return [_as_path(path) for path in each]
 
 
 def _as_path(path: Any) -> str:
-    if isinstance(path, str):
+    path = _plain(path)
+    if isinstance(path, str) and path:
         return str(path)  # numpy's strings, too
     if isinstance(path, os.PathLike):
         return str(Path(path).absolute())
-    raise UsageError(f"{path!r} is no path: give text or a Path")
+    raise UsageError(f"{quoted(path)} is no path: give text or a Path")
 
 
 def _of_table(table: Columns, names: list[str]) -> list[str]:
-    if "uri" not in names:
-        raise UsageError(f"the table has no column uri, but {', '.join(map(str, names))}")
+    if names.count("uri") != 1:
+        raise UsageError(f"the table must have one column uri, and has {', '.join(map(str, names))}")
     dropped = table["dropped"] if "dropped" in names else [None] * len(table)
-    pairs = zip(map(_plain, table["uri"]), map(_plain, dropped), strict=True)
-    return [uri for uri, reason in pairs if uri and not reason]
+    found = []
+    for row, (uri, reason) in enumerate(zip(table["uri"], dropped, strict=True), start=1):
+        try:
+            if not _is_dropped(_plain(reason)):
+                found.append(_as_path(uri))
+        except UsageError as error:
+            raise UsageError(f"row {row} of the table: {error}") from None
+    return found
 
 
-def _plain(value: Any) -> str:
-    """A cell as text: empty if it is masked, null or NaN."""
-    value = value.as_py() if hasattr(value, "as_py") else value
-    return str(value) if isinstance(value, str) else ""
+def _is_dropped(reason: Any) -> bool:
+    word = str(reason)
+    if isinstance(reason, str) or word in ("True", "False"):
+        return word not in ("", "False")
+    if word in _UNKNOWN:
+        return False
+    raise UsageError(f"dropped is {quoted(reason)}, and must be a reason, true or false")
+
+
+def _plain(value: Any) -> Any:
+    """A cell or element without the wrapping of Arrow."""
+    return value.as_py() if hasattr(value, "as_py") else value
 
 
 def expand(
@@ -76,17 +100,18 @@ def expand(
 
     `skip` is a folder that is not searched: that of the runs, because their catalogs are FITS files too.
     Raises InputError for a path without any input, and if `checked` for an object that no client can read or
-    whose key cannot be part of a result's. A list may name missing files: each of them then fails
-    alone when it is processed.
+    whose key cannot be part of a result's, or is that of another input. A list may name missing files: each
+    of them then fails alone when it is processed.
     """
     skipped = Path(os.path.realpath(skip)) if skip else None
     found: dict[str, None] = {}
+    keys: dict[str, str] = {}
     for path in paths:
         is_list = path == "-" or path.startswith("@")
         is_empty = True
         for uri in _listed(path, access, skipped) if is_list else _expanded(path, access, skipped):
             if checked:
-                _check(uri)
+                _check(uri, keys)
             is_empty = False
             found[uri] = None
         if is_empty:
@@ -94,12 +119,18 @@ def expand(
     return list(found)
 
 
-def _check(uri: str) -> None:
-    """Raises an error now rather than when the result is written."""
+def _check(uri: str, keys: dict[str, str]) -> None:
+    """Raises an error now rather than when the result is written. `keys` are those of the inputs before."""
     try:
-        uris.key(uri)
+        if (other := keys.setdefault(uris.key(uri), uri)) != uri:
+            raise InputError(same_key(uri, other))
     except InputError as error:
-        raise InputError(f"{error}; `skyfan plan` lists it as unresolved and plans all others") from error
+        raise InputError(f"{error}; `skyfan plan` leaves it out and plans all others") from error
+
+
+def same_key(uri: str, other: str) -> str:
+    """Why two inputs cannot be in one run: a bucket may have the name of a folder."""
+    return f"{uri}: its result would have the name of that of {other}"
 
 
 def is_image(name: str) -> bool:

@@ -3,11 +3,14 @@
 import io
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from skyfan import inputs
-from skyfan.errors import InputError
+from skyfan.errors import InputError, UsageError
 from skyfan.storage import uris
 
 
@@ -163,3 +166,54 @@ def test_patterns_match_objects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
                 inputs.expand([word])
     with pytest.raises(InputError, match="bucket"):
         inputs.expand(["s3://b*/a.fits"])
+
+
+@pytest.mark.parametrize(
+    ("table", "paths"),
+    [
+        (pa.table({"uri": ["a", "b"], "dropped": [True, False]}), ["b"]),
+        (pa.table({"uri": ["a", None, "c"], "dropped": [None, "missing", ""]}), ["a", "c"]),
+        (pa.table({"uri": pa.array(["a", "b"]).dictionary_encode()}), ["a", "b"]),
+        (pa.array(["a", "b"]), ["a", "b"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        ((name for name in "ab"), ["a", "b"]),
+    ],
+    ids=str,
+)
+def test_tables_and_arrays_are_lists_of_paths(table: Any, paths: list[str]) -> None:
+    assert inputs.as_paths(table) == paths
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pa.table({"uri": [1, 2]}),
+        pa.table({"uri": [b"a"]}),
+        pa.table({"uri": ["a", None]}),
+        pa.table({"uri": ["a", ""]}),
+        pa.table({"uri": [["a"]]}),
+        pa.table({"uri": ["a"], "dropped": [1]}),
+        pa.table([["a"], ["b"]], names=["uri", "uri"]),
+        np.array("a"),
+        np.array([["a"]]),
+        b"a",
+        {"uri": ["a"]},
+        [["a"]],
+        [""],
+        "",
+        None,
+    ],
+    ids=str,
+)
+def test_what_is_no_path_is_refused_and_never_left_out(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"no path|one column|must be a reason"):
+        inputs.as_paths(value)
+
+
+def test_two_inputs_whose_results_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.fits"
+    path.touch()
+    alike = f"s3:/{path}"
+    with pytest.raises(InputError, match="would have the name of that of"):
+        inputs.expand([str(path), alike])
+    assert len(inputs.expand([str(path), alike], checked=False)) == 2

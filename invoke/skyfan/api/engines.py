@@ -210,6 +210,8 @@ def _planned(paths: inputs.Paths | Plan, where: Where, task: Task) -> Iterator[P
         yield paths
         return
     paths = inputs.as_paths(paths)
+    if not paths:
+        raise UsageError("there are no paths: the list is empty, or each row of the table is dropped")
     if len(paths) == 1 and paths[0].endswith(".parquet"):
         yield plans.read(paths[0])
         return

@@ -270,13 +270,16 @@ def _sized(
             file.drop("wrong type", f"its name ends in {file.product or 'no product type'}")
     planned = select.kept(files)
     remote: dict[str, select.File] = {}
+    keys: dict[str, str] = {}
     for file in planned:
         try:
-            uris.key(str(file.uri))
+            other = keys.setdefault(uris.key(str(file.uri)), str(file.uri))
         except InputError as error:
             file.drop(plans.UNRESOLVED, str(error))
             continue
-        if local := uris.local_path(str(file.uri)):
+        if other != file.uri:
+            file.drop("duplicate", inputs.same_key(str(file.uri), other))
+        elif local := uris.local_path(str(file.uri)):
             try:
                 file.size = local.stat().st_size
             except OSError as error:
