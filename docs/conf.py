@@ -31,8 +31,8 @@ os.environ["PYTHONPATH"] = str(_HERE)
 _code = hashlib.sha256()
 for _path in sorted(
     path
-    for folder in ("invoke", "functions", "benchmarks/standins", "build", "docs")
-    for path in (_HERE.parent / folder).rglob("*.py")
+    for pattern in ("invoke/**/*.py", "functions/**/*.py", "benchmarks/standins/*.py", "docs/tutorial.py")
+    for path in _HERE.parent.glob(pattern)
 ):
     _code.update(_path.read_bytes())
 nb_execution_mode = "cache"
@@ -48,11 +48,14 @@ autodoc_preserve_defaults = True
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+smartquotes = False  # --for is an option, and no dash
+
 html_theme = "pydata_sphinx_theme"
 html_title = "skyfan"
 html_static_path = ["_static"]
 html_css_files = ["skyfan.css"]
 html_show_sourcelink = False
+html_sidebars: dict[str, list[str]] = {"index": [], "install": [], "gallery": []}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,

@@ -58,8 +58,8 @@ def collect(
     A catalog is damaged if it is not the one that the run made: other bytes than were recorded, of another
     image, or made with other settings. It is named and left out; `skyfan retry --damaged` makes it again.
 
-    Exit code: 0 even with such files, 1 if catalogs are damaged, 2 wrong use; with --strict 1 if there are
-    any.
+    Exit code: 0 even if files are left out or doubtful, 1 if catalogs are damaged, 2 wrong use; with --strict
+    1 also if images are doubtful.
     """
     from ..api import datasets as commands
     from ..catalogs import coverage
