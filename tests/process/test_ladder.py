@@ -8,6 +8,8 @@ import os
 import resource
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -195,3 +197,22 @@ def test_many_calls_leak_nothing() -> None:
     image = peaks(20)
     for _ in range(20):
         run(image, deblend_seconds=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a stopped child stays until it goes on")
+def test_a_child_dies_with_its_parent_even_when_it_is_stopped() -> None:
+    code = (
+        "import time; from sep_extract.child import Child\n"
+        "child = Child(lambda *_: time.sleep(600), 1)\n"
+        "print(child._pid, flush=True)\n"
+        "child.answer(None, None, None)"
+    )
+    folders = os.pathsep.join(path for path in sys.path if path)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": folders}
+    ) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        child.suspend()
+        parent.kill()
+    assert psutil.wait_procs([child], timeout=10)[1] == []

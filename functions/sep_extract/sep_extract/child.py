@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import gc
 import mmap
@@ -21,6 +22,7 @@ from skyfan_function.errors import OutOfMemoryError
 
 Work = Callable[[mmap.mmap, Any], Any]
 T = TypeVar("T")
+_PDEATHSIG = 1  # of prctl
 
 
 class OutOfTimeError(Exception):
@@ -42,6 +44,7 @@ class Child:
         with _enough_memory():
             self.shared = mmap.mmap(-1, size)
         self._pipe, theirs = multiprocessing.Pipe()
+        parent = os.getpid()
         try:
             with _enough_memory(), warnings.catch_warnings():
                 # The threads that Python warns of belong to the storage client, which the child leaves alone.
@@ -53,6 +56,7 @@ class Child:
             raise
         if self._pid == 0:
             self._pipe.close()
+            _die_with(parent)
             _serve(theirs, work, self.shared)
         theirs.close()
 
@@ -132,6 +136,14 @@ def _limit(more: int) -> None:
         if match:
             limit = (int(match[1]) << 10) + more
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _die_with(parent: int) -> None:
+    """Has Linux kill this process when its parent ends, even if this one is stopped or busy."""
+    with contextlib.suppress(AttributeError, OSError):  # other systems have no prctl
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
 
 
 def _serve(pipe: Connection, work: Work, shared: mmap.mmap) -> None:
