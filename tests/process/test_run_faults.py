@@ -4,6 +4,7 @@ In each case planned = done + failed + not begun, and the same command then does
 """
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import psutil
 import pytest
 from standins.processes import SKYFAN
 
+from skyfan.errors import InputError
 from skyfan.runs import state
 from skyfan.storage.place import Place
 
@@ -142,8 +145,16 @@ def test_workers_die_with_their_parent_even_when_stopped_and_leave_nothing(folde
     assert (mine.exists(), [path for path in half if path.exists()]) == (True, [])
 
 
+def test_nothing_half_written_stays_of_a_worker_that_was_killed_at_its_limit(folder: Path) -> None:
+    write(*["ok"] * (FILES - 1), "half")
+    ended = call([*RUN, "-j", "2", "--timeout", "1"])
+    assert (ended.returncode, counts()) == (1, {"done": FILES - 1, "failed": 1}), ended.stderr
+    assert not list(Path("out").rglob("*.part"))
+
+
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "half": lambda body: body[: len(body) // 2],
+    "zeros": lambda body: bytes(len(body)),
     "random": lambda body: bytes(range(256)) * (len(body) // 256 + 1),
 }
 STATES = {
@@ -151,22 +162,35 @@ STATES = {
     "plan": "plans/*.parquet",
     "lock": "engine.lock",
     "log": "logs/*.log",
+    "failure": "failures/**/*.json",
+    "receipts": "inputs.jsonl",
 }
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that has ended, in `whole`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made := tmp_path_factory.mktemp("ended"))
+        patch.setenv("PYTHONPATH", SKYFAN)
+        write(*["ok"] * (FILES - 1), "fail bad")
+        call([*RUN, "-j", "2"])
+        Path("out").rename("whole")
+    return made
+
+
 @pytest.mark.parametrize("name", STATES)
-def test_a_damaged_file_of_the_state_is_mended_or_named_with_a_cure(folder: Path, name: str) -> None:
-    write(*["ok"] * (FILES - 1), "fail bad")
-    call([*RUN, "-j", "2"])
-    shutil.copytree("out", "whole")
+def test_a_damaged_file_of_the_state_is_mended_or_named_with_a_cure(
+    folder: Path, ended: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(ended)
     for damage in DAMAGES.values():
-        shutil.rmtree("out")
+        shutil.rmtree("out", ignore_errors=True)
         shutil.copytree("whole", "out")
         (path,) = Path("out/runs/default").glob(STATES[name])
         path.write_bytes(damage(path.read_bytes()))
-        shown = call([*START, "status", "default", "-o", "out"])
-        if shown.returncode == 2:
-            assert str(path.resolve()) in shown.stderr
+        with suppress(InputError):
+            assert counts() == {"done": FILES - 1, "failed": 1}
         again = call([*RUN, "-j", "2"])
         if name == "run.json":
             assert (again.returncode, str(path.resolve()) in again.stderr) == (2, True)
@@ -175,6 +199,37 @@ def test_a_damaged_file_of_the_state_is_mended_or_named_with_a_cure(folder: Path
             again = call([*RUN, "-j", "2"])
         assert again.returncode == 1, again.stderr
         assert counts() == {"done": FILES - 1, "failed": 1}
+
+
+@pytest.mark.parametrize("name", ["out", "out/runs", "out/runs/default", "out/runs/default/failures"])
+def test_a_file_in_the_place_of_a_folder_is_named(folder: Path, name: str) -> None:
+    write(*["ok"] * (FILES - 1), "fail bad")
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("mine")
+    ended = call([*RUN, "-j", "2"])
+    assert ended.returncode == (1 if name.endswith("failures") else 2)
+    assert (f"'{name}'" if name == "out" else str(Path(name).resolve())) in ended.stdout + ended.stderr
+    assert Path(name).read_text() == "mine"
+    Path(name).unlink()
+    assert call([*RUN, "-j", "2"]).returncode == 1
+    assert counts() == {"done": FILES - 1, "failed": 1}
+
+
+def test_a_second_run_of_a_name_is_refused_and_harms_nothing(folder: Path) -> None:
+    write(*["ok"] * (FILES - 1), f"wait {folder}/gate")
+    os.mkfifo("gate")
+    with subprocess.Popen([*RUN, "-j", "2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
+        while not Path("out/runs/default/plans").is_dir() or counts().get("done", 0) < FILES - 1:
+            assert first.poll() is None
+            time.sleep(0.05)
+        for command in ("run", "retry"):
+            words = (
+                [*START, "retry", "default", "-o", "out", "--template", TOY] if command == "retry" else RUN
+            )
+            second = call(words)
+            assert (second.returncode, "wait until it has ended" in second.stderr) == (2, True), second.stderr
+        Path("gate").open("w").close()
+    assert (first.returncode, counts()) == (0, {"done": FILES})
 
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")

@@ -135,10 +135,9 @@ class LocalEngine:
         return {STANDARD: self._limited(function), LARGE: self._limited(larger)}
 
     def _limited(self, function: Function) -> Function:
-        retries = self.options.retries
         return replace(
             function,
-            retries=function.retries if retries is None else retries,
+            retries=function.retries if self.options.retries is None else self.options.retries,
             timeout_s=self.options.timeout_s or function.timeout_s,
             memory_mb=self.options.memory_mb or function.memory_mb,
         )
@@ -185,7 +184,7 @@ class _Work:
         self._killed: list[Job] = []
         """Jobs to be retried with no other beside them."""
         self._alone: Job | None = None
-        self._exhausted = self._has_begun = False
+        self._exhausted = self._has_begun = self._was_killed = False
         self._log: IO[str] | None = None
 
     def process(self, function: Function, inputs: Iterator[Item], jobs: int | None) -> None:
@@ -217,10 +216,10 @@ class _Work:
             for attempt in attempts:
                 self.outcome.invocations += 1
                 was_alone, self._alone = self._alone is not None, None
+                self._was_killed |= "stackTrace" not in (attempt.error or {"stackTrace": []})
                 if attempt.killed and not was_alone:
                     self._retry_alone(attempt)
-                    continue
-                if attempt.error is not None:
+                elif attempt.error is not None:
                     self._failed(attempt, attempt.error)
                 elif attempt.recorded:
                     self._failed_permanently(attempt, attempt.recorded)
@@ -228,6 +227,8 @@ class _Work:
                     self._succeeded(attempt)
 
     def close(self) -> None:
+        if self._was_killed or self.outcome.sent + self.outcome.done_before < self.outcome.files:
+            self.folder.sweep()
         if self._log:
             self._log.close()
 
@@ -292,10 +293,9 @@ class _Work:
 
     def _retry_alone(self, attempt: Attempt) -> None:
         # Most likely too many workers for the memory of this machine, which is no fault of the file.
-        job = attempt.job
-        self._killed.append(replace(job, attempt=job.attempt + 1))
+        self._killed.append(replace(attempt.job, attempt=attempt.job.attempt + 1))
         self.outcome.retries += 1
-        self.on_event(events.Retrying(job.input, attempt.error or {}, job.attempt, 0.0))
+        self.on_event(events.Retrying(attempt.job.input, attempt.error or {}, attempt.job.attempt, 0.0))
 
     def _failed(self, attempt: Attempt, error: dict[str, Any]) -> None:
         job = attempt.job

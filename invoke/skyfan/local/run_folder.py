@@ -53,7 +53,7 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / runs.LOCK).open("a+")
         except OSError as error:
-            raise UsageError(f"cannot write to {self.output}: {error.strerror}") from error
+            raise UsageError(f"cannot write to {error.filename or self.output}: {error.strerror}") from error
         with file:
             try:
                 files.lock(file)

@@ -218,7 +218,7 @@ def stopping(outcome: Outcome, folder: Path) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError):
             raise
-        outcome.stopped = f"{folder}: {cause.strerror or cause}"
+        outcome.stopped = f"{cause.filename or folder}: {cause.strerror or cause}"
         if cause.errno in _FULL:
             outcome.stopped += "; what is done is whole, and nothing half-written counts; free space there"
 

@@ -91,6 +91,11 @@ def read(place: Place, run: str) -> dict[str, Any]:
     body = place.get(key)
     if body is None:
         known = names(place)
+        if run in known:
+            raise UsageError(
+                f"{place.uri(key)} is missing: the run was never begun, or the file was lost; the same "
+                "`skyfan run` command writes it, and what is done stays done"
+            )
         hint = "".join(f"is {name!r} meant? " for name in get_close_matches(run, known, 1))
         raise UsageError(f"there is no run {run!r} in {place.name}; {hint}existing runs: {_some(known)}")
     return _parse(body, place.uri(key))

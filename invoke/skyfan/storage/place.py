@@ -59,8 +59,9 @@ class Place:
                 raise InputError(f"{text} is not s3://bucket: runs are at the top level of a bucket")
             return cls(f"s3://{bucket}", s3.client(bucket, "signed"))
         folder = Path(text).resolve()
-        if not make and not folder.is_dir():
-            raise InputError(f"the folder {text} does not exist")
+        if not folder.is_dir() and (folder.exists() or not make):
+            reason = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise InputError(f"the folder {text} {reason}")
         return cls(str(folder), LocalStore(folder, mkdir=make))
 
     @property

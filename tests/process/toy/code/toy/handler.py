@@ -95,6 +95,19 @@ def sleep(seconds: str) -> dict[str, Any]:
     return ok()
 
 
+def half(path: Path) -> None:
+    """Hangs in the middle of writing its result."""
+    made = _output(path, "default")
+    made.with_name(f".{0:016x}.part").write_text("half")
+    time.sleep(600)
+
+
+def wait(gate: str) -> dict[str, Any]:
+    """Waits until somebody opens the pipe of this name for writing."""
+    Path(gate).read_text()
+    return ok()
+
+
 def eat(megabytes: str) -> dict[str, Any]:
     """Allocates memory in small steps, like a growing image."""
     held = []
@@ -156,6 +169,7 @@ ACTIONS: dict[str, Any] = {
         fail,
         refuse,
         sleep,
+        wait,
         eat,
         child_eats,
         leave,
@@ -165,6 +179,14 @@ ACTIONS: dict[str, Any] = {
         chatter,
     )
 }
+
+
+def _output(path: Path, run: str) -> Path:
+    key = os.fsencode(path).decode(errors="backslashreplace").lstrip("/")
+    template = unquote(os.environ["SKYFAN_OUTPUT"].removeprefix("file://"))
+    output = Path(template.replace("{run}", run).replace("{key}", key))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
@@ -184,8 +206,8 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             "event": event,
             "path": sys.path,
         }
-    if word in {"flaky", "spawn", "die"}:
-        result = {"flaky": flaky, "spawn": spawn, "die": die}[word](*arguments, path)
+    if word in {"flaky", "spawn", "die", "half"}:
+        result = {"flaky": flaky, "spawn": spawn, "die": die, "half": half}[word](*arguments, path)
     elif word == "nothing":
         return ok()
     elif word == "record":
@@ -193,9 +215,5 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     else:
         result = ACTIONS[word](*arguments)
     if word != "unserialisable":
-        key = os.fsencode(path).decode(errors="backslashreplace").lstrip("/")
-        template = unquote(os.environ["SKYFAN_OUTPUT"].removeprefix("file://"))
-        output = Path(template.replace("{run}", event["run"]).replace("{key}", key))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(path.read_text())
+        _output(path, event["run"]).write_text(path.read_text())
     return result
