@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import InputError, UsageError
+from ..plans.headers import check
 
 PATIENCE_S = 30
 """Seconds for one program to load one file."""
@@ -62,14 +63,13 @@ def message_type(path: Path) -> str:
         if not path.is_file():
             raise InputError(f"{path} does not exist")
         return _MESSAGES["votable"]
+    check(path)
     from astropy.io import fits
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             headers = [hdu.header for hdu in fits.open(path)]
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
     except Exception as error:
         raise InputError(f"{path} is neither FITS nor a VOTable ({', '.join(_VOTABLES)}): {error}") from error
     if any("MOCORDER" in header or "MOCORD_S" in header for header in headers):

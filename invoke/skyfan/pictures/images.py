@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import template
 from ..errors import InputError, UsageError
+from ..plans import headers
 from ..storage import s3
 
 ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
@@ -240,6 +241,7 @@ def _open(uri: str, access: str) -> fits.HDUList:
             source: Any = io.BytesIO(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
         else:
             source = Path(uri)
+            headers.check(source)
         return fits.open(source, memmap=False)
     except FileNotFoundError as error:
         raise InputError(f"{uri} does not exist") from error

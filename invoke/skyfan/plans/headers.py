@@ -12,6 +12,9 @@ from typing import Any
 
 import obstore
 
+from skyfan_contract import quoted
+
+from ..errors import InputError
 from ..storage import s3
 from .limits import ArchiveLimits
 
@@ -23,6 +26,8 @@ _BLOCK, _CARD = 2880, 80
 _PIECE = 10 * _BLOCK
 _LONGEST_HEADER = 1000 * _BLOCK
 _MOST_HDUS = 1000
+_MOST_AXES = 999
+"""The standard's limit."""
 _GZIPPED = 1 << 18
 """Bytes of a remote gzipped file that are read: its first headers."""
 _VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^/]*))")
@@ -41,8 +46,26 @@ class Header:
 
 def local(path: Path) -> Header | None:
     """The headers of a local file; None if it is no FITS file that can be read."""
+    try:
+        return _local(path)
+    except InputError:
+        return None
+
+
+def check(path: Path) -> None:
+    """Raises InputError for a local file that astropy would read or wait for without an end, or fail on.
+
+    That is what is no regular file, and a header without an end or with sizes that are none.
+    """
+    if _local(path) is None:
+        raise InputError(f"{path} is not a FITS file: it does not begin with a whole header")
+
+
+def _local(path: Path) -> Header | None:
     is_gzipped = path.name.lower().endswith(".gz")
     try:
+        if path.exists() and not path.is_file():  # to open a FIFO waits for a writer
+            raise InputError(f"{path} is not a FITS file: it is no regular file")
         with gzip.open(path) if is_gzipped else path.open("rb") as file:
             # All headers of a gzipped file would take decompressing all of it.
             reading = read(first_plane_only=is_gzipped)
@@ -53,8 +76,10 @@ def local(path: Path) -> Header | None:
     except StopIteration as end:
         found: Header | None = end.value
         return found
-    except (OSError, EOFError, zlib.error):
-        return None
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
+        raise InputError(f"{path} is not a FITS file: {error}") from error
 
 
 async def remote(
@@ -76,6 +101,8 @@ async def remote(
         try:
             async with slots:
                 found[uri] = await _remote(stores[bucket], key)
+        except ValueError:
+            found[uri] = None
         except s3.ERRORS as error:
             errors[uri] = f"its header: {s3.storage_error(uri, error, access)}"
         progress(len(found) + len(errors))
@@ -191,11 +218,17 @@ def _plane(cards: Cards) -> int:
 
 
 def _data_bytes(cards: Cards) -> int:
-    axes = [_integer(cards, f"NAXIS{axis}") for axis in range(1, _integer(cards, "NAXIS") + 1)]
+    """Raises ValueError for sizes that are none: they would lead backwards."""
+    naxis = cards.get("NAXIS")
+    if not isinstance(naxis, float) or not 0 <= naxis <= _MOST_AXES:
+        raise ValueError(f"NAXIS is {quoted(naxis)}, and must be a number from 0 to {_MOST_AXES}")
+    axes = [_integer(cards, f"NAXIS{axis}") for axis in range(1, int(naxis) + 1)]
+    groups, more = _integer(cards, "GCOUNT", 1), _integer(cards, "PCOUNT")
+    if min(*axes, groups, more, 0) < 0:
+        raise ValueError("a header has a negative NAXISn, GCOUNT or PCOUNT")
     elements = math.prod(axes) if axes else 0
     size = abs(_integer(cards, "BITPIX")) // 8
-    length = size * _integer(cards, "GCOUNT", 1) * (_integer(cards, "PCOUNT") + elements)
-    return max(0, -(-length // _BLOCK) * _BLOCK)
+    return -(-size * groups * (more + elements) // _BLOCK) * _BLOCK
 
 
 def _columns(headers: list[Cards]) -> dict[str, Any]:

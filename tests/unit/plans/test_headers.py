@@ -1,12 +1,14 @@
 """What FITS headers say of files, read without pixels."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from skyfan.errors import InputError
 from skyfan.plans import headers, plan, select
 from skyfan.plans.headers import Header
 
@@ -96,3 +98,30 @@ def test_the_tier_is_that_of_the_plane() -> None:
     assert select.tier("a.fits", 100, pixels=10**10) is None
     item = plan.Item("s3://b/a.fits", 2_000_000_000, plan.STANDARD, 1_000_000)
     assert select.sending_tier(item, select.MEMORY_MB) == plan.STANDARD
+
+
+@pytest.mark.parametrize(
+    ("cards", "reason"),
+    [
+        ({"NAXIS": 10**9}, "must be a number from 0 to 999"),
+        ({"NAXIS": "'x'"}, "must be a number from 0 to 999"),
+        ({"NAXIS": 1, "NAXIS1": -5760}, "negative"),
+        ({"NAXIS": 1, "NAXIS1": 2880, "GCOUNT": -2}, "negative"),
+        ({"NAXIS": 2, "NAXIS1": 10**18, "NAXIS2": 10**18}, "is not a FITS file"),
+    ],
+    ids=str,
+)
+def test_sizes_that_are_none_end_the_reading(tmp_path: Path, cards: dict[str, object], reason: str) -> None:
+    path = tmp_path / "a.fits"
+    lines = [f"{name:8}= {value:>20}" for name, value in {"SIMPLE": "T", "BITPIX": 8, **cards}.items()]
+    path.write_bytes("".join(line.ljust(80) for line in [*lines, "END"]).ljust(2880).encode())
+    assert headers.local(path) is None
+    with pytest.raises(InputError, match=reason):
+        headers.check(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="FIFOs are files of POSIX")
+def test_what_waits_for_a_writer_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.fits")
+    with pytest.raises(InputError, match="no regular file"):
+        headers.check(tmp_path / "a.fits")
