@@ -63,7 +63,12 @@ def message_type(path: Path) -> str:
         if not path.is_file():
             raise InputError(f"{path} does not exist")
         return _MESSAGES["votable"]
-    check(path)
+    try:
+        check(path)
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise InputError(f"{error}; names of VOTables end in {', '.join(_VOTABLES)}") from error
     from astropy.io import fits
 
     try:
