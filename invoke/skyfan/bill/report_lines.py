@@ -53,7 +53,8 @@ _NUMBER = r"(\d{1,15}+(?:\.\d{1,20}+)?+)"
 # Nearly every line has this form; others are read by keys and values. Possessive: it never backtracks.
 USUAL = re.compile(
     rf"REPORT RequestId: ([!-~]{{1,64}}+)\tDuration: {_NUMBER} ms\tBilled Duration: (\d{{1,15}}+) ms\t"
-    rf"Memory Size: (\d{{1,15}}+) MB\tMax Memory Used: (\d{{1,15}}+) MB(?:\tInit Duration: {_NUMBER} ms)?+"
+    rf"Memory Size: ([1-9]\d{{0,14}}+) MB\tMax Memory Used: (\d{{1,15}}+) MB"
+    rf"(?:\tInit Duration: {_NUMBER} ms)?+"
     r"(?:\tStatus: (\w{1,64}+))?+(?:\tError Type: ([!-~]{1,256}+))?+(?:\tStart Time: (\S++))?+\s*+\Z"
 )
 # The same in JSON; Lambda has written the status before and after the metrics.
@@ -61,7 +62,7 @@ USUAL_JSON = re.compile(
     r'\{"time": ?+"([^"\\]++)", ?+"type": ?+"platform\.report", ?+"record": ?+\{'
     r'"requestId": ?+"([!#-\[\]-~]{1,64}+)", ?+(?:"status": ?+"(\w{1,64}+)", ?+)?+"metrics": ?+\{'
     rf'"durationMs": ?+{_NUMBER}, ?+"billedDurationMs": ?+(\d{{1,15}}+)(?:\.0)?+, ?+'
-    r'"memorySizeMB": ?+(\d{1,15}+), ?+'
+    r'"memorySizeMB": ?+([1-9]\d{0,14}+), ?+'
     rf'"maxMemoryUsedMB": ?+(\d{{1,15}}+)(?:, ?+"initDurationMs": ?+{_NUMBER})?+\}}'
     r'(?:, ?+"status": ?+"(\w{1,64}+)")?+(?:, ?+"errorType": ?+"([!#-\[\]-~]{1,256}+)")?+\}\}\s*+\Z'
 )
@@ -218,7 +219,7 @@ def _from_text(text: str, start: re.Match[str], end: int, time: float) -> Report
         request,
         duration,
         _required(values, "Billed Duration", "ms"),
-        int(_required(values, "Memory Size", "MB")),
+        _memory(_required(values, "Memory Size", "MB")),
         int(_quantity(values, "Max Memory Used", "MB")) if "Max Memory Used" in values else 0,
         _quantity(values, "Init Duration", "ms"),
         _quantity(values, "Restore Duration", "ms"),
@@ -244,7 +245,7 @@ def _from_object(event: dict[str, Any], time: float) -> Report:
             request,
             _metric(metrics, "durationMs"),
             _metric(metrics, "billedDurationMs"),
-            int(_metric(metrics, "memorySizeMB")),
+            _memory(_metric(metrics, "memorySizeMB")),
             int(_metric(metrics, "maxMemoryUsedMB", 0)),
             _metric(metrics, "initDurationMs", NONE),
             _metric(metrics, "restoreDurationMs", NONE),
@@ -255,6 +256,13 @@ def _from_object(event: dict[str, Any], time: float) -> Report:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UnparsedError(f"JSON without {error}") from error
+
+
+def _memory(size: float) -> int:
+    """No function has none, which would cost nothing."""
+    if size < 1:
+        raise UnparsedError(f"the memory size is {size:g} MB")
+    return int(size)
 
 
 def _name(value: object) -> str:

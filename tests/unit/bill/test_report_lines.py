@@ -150,6 +150,7 @@ def test_what_is_no_report(text: str) -> None:
         "REPORT RequestId: 1\tDuration: five ms\tBilled Duration: 5 ms\tMemory Size: 128 MB",
         "REPORT RequestId: 1\tDuration: 5 s\tBilled Duration: 5 ms\tMemory Size: 128 MB",
         "REPORT RequestId: \tDuration: 5 ms\tBilled Duration: 5 ms\tMemory Size: 128 MB",
+        "REPORT RequestId: 1\tDuration: 5 ms\tBilled Duration: 5 ms\tMemory Size: 0 MB",
         "INIT_REPORT Init Duration: long\tPhase: init",
         '{"type":"platform.report","record":{"requestId":"1","metrics":{"durationMs":1}}}',
         '{"type":"platform.report","record":{"metrics":{"durationMs":true,"billedDurationMs":1}}}',
