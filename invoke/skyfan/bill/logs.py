@@ -37,7 +37,16 @@ _BYTE_ORDERS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_ARCHIVES = {b"PK\3\4": "zip or xlsx", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
+_ARCHIVES = {
+    (0, b"PK\3\4"): "zip or xlsx",
+    (0, b"BZh"): "bzip2",
+    (0, b"\xfd7zXZ"): "xz",
+    (0, b"(\xb5/\xfd"): "zstd",
+    (257, b"ustar"): "tar",
+}
+"""Where such a file has what."""
+_LONGEST = 1 << 28
+"""Characters of a line: about a million reports, in half a gigabyte of memory."""
 
 
 def events(lines: Iterable[str]) -> Iterator[Event]:
@@ -299,15 +308,30 @@ def text(stream: Any) -> Iterator[Event]:
     for _ in range(DEPTH):
         if buffered.peek(2)[:2] == GZIP:
             buffered = io.BufferedReader(gzip.GzipFile(fileobj=buffered, mode="rb"))
-    head = buffered.peek(64)[:64]
-    for mark, program in _ARCHIVES.items():
-        if head.startswith(mark):
+    head = buffered.peek(512)[:512]
+    for (at, mark), program in _ARCHIVES.items():
+        if head.startswith(mark, at):
             raise InputError(f"it is packed by {program}: unpack it, or save it as text, JSON or CSV")
-    reader = io.TextIOWrapper(buffered, encoding=_encoding(head), errors="replace")
+    reader = io.TextIOWrapper(buffered, encoding=_encoding(head[:64]), errors="replace")
     try:
-        yield from events(reader)
+        yield from events(_bounded(reader))
     finally:
         reader.detach()
+
+
+def _bounded(reader: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a text. Raises InputError for one that is longer than _LONGEST.
+
+    Lines of UTF-16 in a text of another encoding, as `cat` of two files makes it, lose the NUL beside each
+    character.
+    """
+    while line := reader.readline(_LONGEST):
+        if len(line) == _LONGEST and line[-1] != "\n":
+            size = f"{_LONGEST >> 20} MB"
+            raise InputError(f"a line of it has more than {size}: spread it over many, as `jq .` does")
+        if "\0" in line and "\0\0" not in line and 3 * line.count("\0") > len(line):
+            line = line.replace("\0", "")
+        yield line
 
 
 def _encoding(head: bytes) -> str:

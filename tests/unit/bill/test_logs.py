@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import random
+import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,49 @@ def test_other_archives_are_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"PK\3\4 whatever")
     with pytest.raises(InputError, match="zip or xlsx"):
         collect(logs.files([str(path)]))
+
+
+def test_a_tar_archive_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("REPORT RequestId: x")
+    with tarfile.open(tmp_path / "logs.tar", "w") as archive:
+        archive.add(tmp_path / "a.log", "a.log")
+    with pytest.raises(InputError, match="packed by tar"):
+        list(next(logs.files([str(tmp_path / "logs.tar")])))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_utf_16_behind_other_text_is_read(encoding: str) -> None:
+    line = "REPORT RequestId: {}\tDuration: 1.00 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\n"
+    body = line.format("a").encode() + line.format("b").encode(encoding) + line.format("c").encode(encoding)
+    found = [text for text, _ in logs.text(io.BytesIO(body)) if "REPORT" in text]
+    assert [re.search(r"RequestId: (\w)", text)[1] for text in found] == ["a", "b", "c"]  # type: ignore[index]
+
+
+def test_a_hole_in_a_line_is_not_closed() -> None:
+    body = b"REPORT RequestId: a\tDuration: 1\0\0\0 ms\n"
+    assert [text for text, _ in logs.text(io.BytesIO(body))] == [body.decode().rstrip()]
+
+
+def test_a_line_without_an_end_is_refused_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_LONGEST", 1 << 16)
+    line = "x" * ((1 << 16) - 1) + "\n"
+    assert list(logs.text(io.BytesIO(line.encode())))
+
+    class Endless(io.RawIOBase):
+        read_bytes = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            self.read_bytes += len(buffer)
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    endless = Endless()
+    with pytest.raises(InputError, match="a line of it has more than"):
+        list(logs.text(endless))
+    assert endless.read_bytes < 1 << 18
 
 
 def test_lines_of_functions_are_found_in_any_form() -> None:
