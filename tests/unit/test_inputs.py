@@ -178,7 +178,6 @@ def test_patterns_match_objects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         (np.array(["a", "b"]), ["a", "b"]),
         ((name for name in "ab"), ["a", "b"]),
     ],
-    ids=str,
 )
 def test_tables_and_arrays_are_lists_of_paths(table: Any, paths: list[str]) -> None:
     assert inputs.as_paths(table) == paths
@@ -203,7 +202,6 @@ def test_tables_and_arrays_are_lists_of_paths(table: Any, paths: list[str]) -> N
         "",
         None,
     ],
-    ids=str,
 )
 def test_what_is_no_path_is_refused_and_never_left_out(value: Any) -> None:
     with pytest.raises(UsageError, match=r"no path|one column|must be a reason"):
