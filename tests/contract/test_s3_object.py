@@ -203,7 +203,8 @@ def test_a_new_version_is_refused_in_the_background(bucket: Bucket, small: None,
         os.utime(bucket.folder / "x", (1, 1))
         source.prefetch([(0, SIZE)])
         source.file.read()
-    assert {request.status for request in bucket.requests} == {206, 412}
+    # 0: a request that was given up when another one had been refused.
+    assert {request.status for request in bucket.requests} - {0} == {206, 412}
 
 
 def other_etag(headers: dict[str, str]) -> None:

@@ -140,7 +140,7 @@ def test_the_event_runs_and_its_result_is_in_the_bucket(
 
 PERMANENT: list[tuple[dict[str, Any], str]] = [
     ({"input": "s3://stpubdata/no/such.fits"}, "InputNotFoundError"),
-    ({"input": "s3://no-such-bucket/x.fits"}, "InputNotFoundError"),
+    ({"input": "s3://no-such-bucket/x.fits"}, "AccessDeniedError"),
     ({"input": "s3://stpubdata/no/such #1?.fits", "colour": "red"}, "EventError"),
     ({"input": "s3://stpubdata/proprietary.fits"}, "AccessDeniedError"),
     ({"input": "s3://stpubdata/words.fits", "access": "signed"}, "NotFitsError"),

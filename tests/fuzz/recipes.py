@@ -55,5 +55,20 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     "infinite numbers of reads": ("plain", [["extension", 0, "SAMP", -32, [64, 64], _INFINITE]], "catalog"),
     "pixels below float32": ("short", [["card", 0, "BSCALE", "1E-38"]], "NoValidPixelsError"),
     "pixels too small for their gain": ("short", [["card", 0, "BSCALE", "1E-34"]], "catalog"),
+    # astropy looks for headers behind empty bytes, where none was checked: it went back in the file.
+    "an empty block before a header": (
+        "two chips",
+        [["length", 0, 2880], ["card", 10, "PCOUNT", "-32768", "size"]],
+        "UnreadableError",
+    ),
+    "meshes of very different noise": (
+        "byte",
+        [
+            ["extension", 0, "UNCERT", 32, [9, 9], "0001"],
+            ["card", 0, "NAXIS2", "128", "present"],
+            ["length", 0, 2048],
+        ],
+        "catalog",
+    ),
     "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
 }

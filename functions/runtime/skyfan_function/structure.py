@@ -21,6 +21,7 @@ _MOST = 999
 _HDUS = 4096
 # Bytes of a header, and of blanks behind the last HDU: 200,000 cards.
 _LONGEST = 16 << 20
+_PIECE = 1 << 20
 # Cards that one string goes on in: astropy joins them in a time that grows with the square of their number.
 _CONTINUED = 10_000
 # Bytes of data that no header means: 64 TB.
@@ -74,11 +75,13 @@ def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
 
 
 def _refuse_tail(name: str, file: BinaryIO, at: int, size: int | None) -> None:
+    """Refuse what is long, or no filling: astropy would look for headers in it."""
     tail = 0 if size is None else size - at
-    if size is None:
-        file.seek(at)
-        while tail <= _LONGEST and (part := file.read(_LONGEST)):
-            tail += len(part)
+    file.seek(at)
+    while tail <= _LONGEST and (part := file.read(_PIECE)):
+        if part.strip(b"\0 "):
+            raise UnreadableError(f"{name} is damaged: a header is empty, and more follows; fetch it again")
+        tail += len(part) if size is None else 0
     if tail > _LONGEST:
         raise UnreadableError(f"{name} goes on for more than {_LONGEST >> 20} MB after its last HDU")
 

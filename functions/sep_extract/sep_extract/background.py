@@ -40,7 +40,10 @@ class Background:
         """The noise at each pixel, (ny, nx)."""
         if self.model is None:
             return np.full_like(self.image, self.rms)
-        return _framed(self.model.rms(), self.box, self.image.shape, self.rms)
+        noise = self.model.rms()
+        if noise.min() <= 0:  # between meshes of very different noise, sep's spline swings below 0
+            noise[noise <= 0] = self.rms
+        return _framed(noise, self.box, self.image.shape, self.rms)
 
 
 def measure_background(data: Image, mask: Mask, config: Config) -> Background:
