@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PART = re.compile(r"\A\.[0-9a-f]{16}\.part\Z|#\d+\Z")
 """Names of half-written files: of replace() and of functions, and of obstore."""
 _SCRATCH = "skyfan-scratch-"
+_LOCKED = ".locked"
+"""A file in a folder that was locked."""
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
@@ -142,19 +144,21 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Yields an empty folder for temporary files, which is removed at the end.
+    """Yields a folder for temporary files, which is removed at the end.
 
-    It is locked meanwhile, so that those that killed processes have left are known, and removed first.
+    It is locked meanwhile, so that those that killed processes have left are known, and removed first. One
+    that cannot be locked, as on some network file systems, is never taken for such a one.
     """
-    for leftover in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+    for leftover in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*/{_LOCKED}"):
         with suppress(OSError, UsageError):  # in use, not ours, just removed, or a system without locks
-            held = _locked(leftover)
-            shutil.rmtree(leftover, ignore_errors=True)
+            held = _locked(leftover.parent)
+            shutil.rmtree(leftover.parent, ignore_errors=True)
             os.close(held)
     while True:
         folder, descriptor = Path(tempfile.mkdtemp(prefix=_SCRATCH)), None
         try:
             descriptor = _locked(folder)
+            (folder / _LOCKED).touch()
         except (BlockingIOError, FileNotFoundError):  # another process takes it for a leftover
             continue
         except (OSError, UsageError):

@@ -223,7 +223,7 @@ def drive(name: str, seconds: float, number: int) -> tuple[int, int]:
 
     def one(arguments: tuple[Any, ...]) -> None:
         nonlocal done, failed
-        if time.monotonic() > end and not failed:  # a failure is run again, and made smaller
+        if done and time.monotonic() > end and not failed:  # a failure is run again, and made smaller
             return
         start, failed = time.process_time(), True
         with warnings.catch_warnings(), lines_of(files) as seen:
@@ -238,7 +238,7 @@ def drive(name: str, seconds: float, number: int) -> tuple[int, int]:
         reached.update(seen)
 
     phases = (Phase.generate, Phase.target, Phase.shrink)
-    while time.monotonic() < end:
+    while not done or time.monotonic() < end:
         run = settings(
             max_examples=300,
             deadline=None,

@@ -218,7 +218,8 @@ def test_a_file_in_the_place_of_a_folder_is_named(folder: Path, name: str) -> No
 def test_a_second_run_of_a_name_is_refused_and_harms_nothing(folder: Path) -> None:
     write(*["ok"] * (FILES - 1), f"wait {folder}/gate")
     os.mkfifo("gate")
-    with subprocess.Popen([*RUN, "-j", "2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
+    patient = [*RUN, "-j", "2", "--timeout", "300"]
+    with subprocess.Popen(patient, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
         while not Path("out/runs/default/plans").is_dir() or counts().get("done", 0) < FILES - 1:
             assert first.poll() is None
             time.sleep(0.05)
@@ -249,7 +250,9 @@ def test_an_output_that_nobody_reads_is_no_traceback(folder: Path, reader: str |
     target = {None: ">&-", "full": "> /dev/full"}.get(reader, f"| {reader}")
     words = " ".join([*RUN, "-j", "2"]).replace(START[2], f"'{START[2]}'")
     ended = call(["bash", "-o", "pipefail", "-c", f"{words} {target}"])
-    assert ended.returncode == (1 if reader == "full" else 0), ended.stderr
+    # Whether the reader is gone before the last line is chance: a broken pipe is 1.
+    codes = {None: {0}, "full": {1}}.get(reader, {0, 1})
+    assert ended.returncode in codes, ended.stderr
     assert counts() == {"done": FILES}
 
 
