@@ -79,7 +79,7 @@ def reaching(stand_in: str, s3: boto3.client) -> Callable[[Path], Path]:
 
     def written(built: Path) -> Path:
         content = yaml.safe_load((built / "template.yaml").read_text())
-        content["Parameters"]["InputBuckets"]["Default"] = "archive"
+        content["Parameters"]["InputBuckets"]["Default"] = "archive,stpubdata"
         for resource in content["Resources"].values():
             if resource["Type"] == "AWS::Serverless::Function":
                 variables = resource["Properties"]["Environment"]["Variables"]
