@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -106,7 +107,10 @@ def test_without_network_account_and_programs_a_laptop_works(doctor: Doctor) -> 
     assert code == 0
     assert found["works"] == dict.fromkeys(PURPOSES, False) | {"laptop": True, "pictures": True}
     missing = {item["check"]: item for item in found["findings"] if item["state"] == "missing"}
-    assert set(missing) == {"sam", "make and pip", "Docker", "MAST", "stpubdata", "AWS credentials"}
+    # `make sam` puts one beside this Python, where doctor finds it.
+    known = {"sam"} if (Path(sys.prefix) / "sam/bin/sam").exists() else set()
+    expected = {"sam", "make and pip", "Docker", "MAST", "stpubdata", "AWS credentials"}
+    assert set(missing) == expected - known
     assert all(item["advice"] for item in missing.values())
     assert found["stack"]["state"] == found["results bucket"]["state"] == "unchecked"
 
