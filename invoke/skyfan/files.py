@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .errors import UsageError
+from .errors import InputError, UsageError
 from .formatting import FORMULA
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ def lock(file: int | IO[str], *, shared: bool = False) -> None:
     import fcntl
 
     fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def require_folder(path: Path) -> None:
+    """Raises InputError if the folder of a file that is to be written does not exist."""
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist")
 
 
 def is_too_long(path: Path, folder: Path) -> bool:

@@ -150,8 +150,6 @@ MAKE: dict[str, Callable[[], fits.HDUList]] = {
 }
 # Weights: what takes thrice as long comes a third as often.
 OFTEN = {name: 3 if name not in ("two chips", "abell", "47 tuc", "planes") else 1 for name in MAKE}
-# Of these an empty catalog is the right one.
-EMPTY = {"blank", "blank plain", "grism", "two chips"}
 
 
 @cache

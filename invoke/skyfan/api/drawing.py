@@ -22,6 +22,10 @@ class Picture:
     """A picture in a file, which notebooks show."""
 
     path: Path
+    image: str
+    """Path or URI."""
+    catalog: str | None
+    """Likewise; None if no sources are drawn."""
 
     def __repr__(self) -> str:
         return f"<Picture: {printable(str(self.path))}>"
@@ -41,16 +45,18 @@ def show(  # noqa: PLR0913
     radius: "str | Quantity | None" = None,
     rgb: tuple[str | Path, str | Path] | None = None,
     chip: int | None = None,
+    sources: bool = True,
     look: Look = DEFAULT_LOOK,
     access: str = "anonymous",
 ) -> Picture:
     """Draws an image with its sources as a PNG, which a notebook shows.
 
     The sources are those of `catalog`, or of a run in the place `where`, in which `image` may be the name of
-    a file; none without both. The PNG is written to `to` (default: the name of the image, in the working
-    folder). `around` and `radius` cut out what is near a position; `rgb` are the green and the blue image of
-    a picture in colours, whose red one is `image`. `chip` is the EXTVER of the only one to draw. `access` is
-    how S3 is read. Raises UsageError for whatever cannot be read, drawn or written.
+    a file; none without both, and none if `sources` is false. The PNG is written to `to` (default: the name
+    of the image, in the working folder). `around` and `radius` cut out what is near a position; `rgb` are the
+    green and the blue image of a picture in colours, whose red one is `image`. `chip` is the EXTVER of the
+    only one to draw. `access` is how S3 is read. Raises UsageError for whatever cannot be read, drawn or
+    written.
 
     >>> show("abell2744_f105w_drz.fits", "first", "out", around=(3.594, -30.392), radius="5s")
     <Picture: abell2744_f105w_drz.png>
@@ -58,13 +64,14 @@ def show(  # noqa: PLR0913
     if (around is None) != (radius is None):
         raise UsageError("around and radius belong together: give both")
     if (run is None) != (where is None) or (run is not None and catalog is not None):
-        raise UsageError("the sources are those of a run and the place where it is, or of a catalog")
+        raise UsageError("the sources are those of a run in the place `where`, or of a catalog: give one")
     name, found = str(image), None if catalog is None else str(catalog)
     if run is not None and where is not None:
         name, found = datasets.find_catalog(run, name, where)
     circle = None
     if around is not None and radius is not None:
         circle = (*angles.position(around), angles.radius(radius))
+    found = found if sources else None
     path = pictures.show(
         name,
         found,
@@ -75,4 +82,4 @@ def show(  # noqa: PLR0913
         circle=circle,
         rgb=(str(rgb[0]), str(rgb[1])) if rgb else None,
     )
-    return Picture(path)
+    return Picture(path, name, found)

@@ -32,8 +32,7 @@ def check(path: Path) -> None:
     _mocpy()
     if path.suffix != ".fits":
         raise UsageError(f"{path}: a MOC is a FITS file, so its name must end in .fits")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist")
+    files.require_folder(path)
 
 
 def write(images: pa.Table, path: Path) -> None:

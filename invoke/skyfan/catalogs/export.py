@@ -26,8 +26,7 @@ def check(path: Path) -> None:
     """Raises UsageError for a file that neither write() nor regions.write() can write."""
     if path.suffix not in (*SUFFIXES, *regions.SUFFIXES):
         raise UsageError(f"{path} must end in one of {', '.join((*SUFFIXES, *regions.SUFFIXES))}")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist")
+    files.require_folder(path)
 
 
 def write(table: pa.Table, path: Path) -> None:

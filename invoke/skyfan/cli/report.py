@@ -114,38 +114,33 @@ def show(
     scale bar and a sky grid are drawn if the header has sky coordinates.
     """
     from .. import extras
-    from ..pictures import show as pictures
+    from ..api import drawing
     from ..pictures.plain import Look
-    from ..sky import angles
+    from ..pictures.show import has_axes
 
-    circle = None
     if (around is None) != (radius is None):
         raise UsageError("--around and --radius belong together: give both")
-    if around is not None and radius is not None:
-        circle = (*angles.position(around), angles.radius(radius))
     if rgb:
         refuse(ctx, ("stretch", "cmap"), "does not apply to colours: --rgb has a stretch of its own")
     if not run:
         refuse(ctx, ("output", "stack"), "is the place of the run of --run: --to names the picture")
     elif catalog:
         raise UsageError(f"give a catalog or --run, not both: {catalog}, {run}")
-    else:
-        from ..api import datasets
-
-        image, catalog = datasets.find_catalog(run, image, where_of(output, stack))
-    catalog = None if no_sources else catalog
-    accesses = (access, "signed" if run else access)
-    picture = pictures.show(
+    picture = drawing.show(
         image,
-        catalog,
-        to,
-        chip=chip,
-        look=Look(stretch, cmap),
-        access=accesses,
-        circle=circle,
+        run,
+        where_of(output, stack) if run else None,
+        catalog=catalog,
+        to=to,
+        around=around,
+        radius=radius,
         rgb=rgb or None,
+        chip=chip,
+        sources=not no_sources,
+        look=Look(stretch, cmap),
+        access=access,
     )
-    if not pictures.has_axes():
+    if not has_axes():
         echo(f"skyfan: without axes, grid and legend: for those, {extras.command('plot')}", err=True)
-    document = {"image": image, "catalog": catalog, "picture": str(picture)}
-    echo(json.dumps(document, indent=1) if as_json else str(picture))
+    document = {"image": picture.image, "catalog": picture.catalog, "picture": str(picture.path)}
+    echo(json.dumps(document, indent=1) if as_json else str(picture.path))

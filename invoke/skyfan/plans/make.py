@@ -84,8 +84,8 @@ def plan(
         raise UsageError("--limit and --proprietary are about observations in MAST, not PATHS or --sector")
     out = out or resume or "plan.parquet"
     for file in (out, csv):
-        if file and not Path(file).resolve().parent.is_dir():
-            raise InputError(f"cannot write {file}: the folder {Path(file).parent} does not exist")
+        if file:
+            files.require_folder(Path(file))
     limits = ArchiveLimits.from_environment()
     about: dict[str, Any] = {"made": datetime.now(UTC).isoformat(timespec="seconds")}
     about["skyfan"] = version("skyfan")

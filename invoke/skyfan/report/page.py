@@ -167,13 +167,6 @@ class Site:
         """Size of the page alone."""
         return self.page.stat().st_size
 
-    @property
-    def folder_bytes(self) -> int:
-        """Size of the files in the folder."""
-        if self.folder is None:
-            return 0
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-
 
 def write(path: Path, story: Story) -> Site:
     """Writes the page of a story to `path`, and its files to the folder `<name>-data` beside it.
