@@ -70,8 +70,8 @@ def docker(timeout_s: float = 60) -> str:
         done = subprocess.run([found, "info"], capture_output=True, check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise UsageError(
-            f"--engine sam runs containers, and `docker info` does not end within {timeout_s:g} s: start "
-            "Docker anew"
+            f"--engine sam runs containers, and `docker info` does not end within {timeout_s:g} s: "
+            "restart Docker"
         ) from None
     if done.returncode:
         raise UsageError(

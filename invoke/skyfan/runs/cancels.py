@@ -90,7 +90,7 @@ def _read(place: Place, run: str) -> tuple[list[Cancel], str | None]:
     try:
         found = from_json(tagged[0])
         if not isinstance(found, list):
-            raise TypeError("it is no list")
+            raise TypeError("it is not a list")
         return [_cancel(**item) for item in found], tagged[1]
     except (ValueError, TypeError) as error:
         raise InputError(
@@ -101,7 +101,7 @@ def _read(place: Place, run: str) -> tuple[list[Cancel], str | None]:
 
 def _cancel(began: Any, reserved: Any, ended: Any = None) -> Cancel:
     if not all(isinstance(time, int | float) and 0 <= time < 1e11 for time in (began, ended or 0.0)):
-        raise TypeError("its times are none")
+        raise TypeError("a time in it is not a Unix time")
     if not isinstance(reserved, dict):
         raise TypeError("its functions are not an object")
     return Cancel(began, reserved, ended)
