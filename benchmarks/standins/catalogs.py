@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from sep_extract.catalog import ChipSummary, columns_for
 from sep_extract.event import Request
-from sep_extract.fitsfile import _datasum, to_fits
+from sep_extract.fitsfile import to_fits
 from sep_extract.quality import Quality
 from skyfan_contract import key_of
+from skyfan_function.fits_table import datasum
 from skyfan_function.storage import Source
 
 RUN = {
@@ -129,7 +130,7 @@ class Copies:
             rows[name] += dec
         body = rows.tobytes()
         body += b"\0" * (-len(body) % 2880)
-        card = f"DATASUM = '{_datasum(body):<10}'".ljust(80).encode()
+        card = f"DATASUM = '{datasum(body):<10}'".ljust(80).encode()
         head = self._head[: self._sum.start] + card + self._head[self._sum.stop :]
         name = f"{number:08}"
         return self._PLACE.replace("########", name), head.replace(b"########", name.encode()) + body

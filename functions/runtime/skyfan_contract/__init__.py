@@ -14,6 +14,9 @@ from math import isqrt
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
+VERSION = "0.1.0"
+"""Of skyfan: functions on Lambda carry no metadata of packages."""
+
 OUTPUT = "SKYFAN_OUTPUT"
 """The environment variable that says where results go, with {run} and {key}."""
 FAILURES = "SKYFAN_FAILURES"
@@ -67,6 +70,17 @@ LARGER: Cure = "larger"
 NEVER: Cure = "never"
 """The same event cannot succeed."""
 CURES: tuple[Cure, ...] = get_args(Cure)
+
+TABLE = ".cat.fits"
+"""How a result ends that is a table, of SepExtract or of any other function: skyfan collect reads these."""
+ADDED_COLUMNS = ("_healpix_29", "ROW_ID", "INPUT", "INSTRUMENT", "FILTER", "MJD", "DISTANCE")
+"""Columns that skyfan adds to those of a table, whose own have other names, in capitals or not."""
+INPUT_COLUMNS = (
+    "uri", "etag", "catalog", "catalog_size", "catalog_modified", "catalog_etag", "telescope", "instrument",
+    "filter", "target", "proposal_id", "rootname", "t_min", "t_max", "sources", "source_id", "unplaced",
+    "s_ra", "s_dec", "s_region", "doubts", "config", "skyfan", "numpy", "astropy", "notes",
+)  # fmt: skip
+"""Columns of the table of inputs; facts of a table have other names."""
 
 PERMANENT, IN_BATCH, CANCELLED = "PermanentFailure", "FailedInBatch", "Cancelled"
 """Conditions that functions record: why a failure is final."""

@@ -11,6 +11,7 @@ Lambda reports the class name as ``errorType``, so names are part of the interfa
             NotFitsError
             TruncatedError
             UnreadableError
+        TableError              the function made a table that cannot be written
         OutOfMemoryError        the function has too little memory
         OutOfTimeError          the batch left too little time for this input
         TooSlowError            the input takes longer than the function may run
@@ -71,6 +72,10 @@ class TruncatedError(InputError):
 
 class UnreadableError(InputError):
     """The file is FITS, but damaged in a way that the reader cannot get past."""
+
+
+class TableError(FunctionError):
+    """The function made a table that cannot be written: a mistake of the function."""
 
 
 class OutOfMemoryError(FunctionError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from skyfan_contract import DOUBTFUL, FAILURES, NO_DOUBTS, PROBE, RETRY, mark_key, quoted
 
@@ -68,7 +68,14 @@ class Result:
     """Further files by URI. They are written first: an existing result means that everything exists."""
 
 
-Process = Callable[[Job[R]], Result | dict[str, Any]]
+class Convertible(Protocol):
+    """What process() may return as well: a Table of skyfan_function.table."""
+
+    def to_result(self, job: Job[Any]) -> Result:
+        """The result that is written."""
+
+
+Process = Callable[[Job[R]], Result | Convertible | dict[str, Any]]
 
 
 def lambda_handler(
@@ -77,11 +84,11 @@ def lambda_handler(
 ) -> Callable[[Any, Any], dict[str, Any]]:
     """Make a Lambda handler of ``process``, for events that ``request`` validates.
 
-    A dict is written as JSON, with the input's URI. The handler returns it, or the Result's summary, with
-    `input`, `output` and `seconds`. With SKYFAN_FAILURES set, an error that this function cannot get past is
-    recorded and returned as {"input", "errorType", "errorMessage", "cure", "permanent", "record"}; any other
-    is raised. An input of a cancelled run is recorded too, without any work. The event {"probe": run} only
-    proves that results can be written.
+    A dict is written as JSON, with the input's URI; a Table as FITS. The handler returns it, or the Result's
+    summary, with `input`, `output` and `seconds`. With SKYFAN_FAILURES set, an error that this function
+    cannot get past is recorded and returned as {"input", "errorType", "errorMessage", "cure", "permanent",
+    "record"}; any other is raised. An input of a cancelled run is recorded too, without any work. The event
+    {"probe": run} only proves that results can be written.
     """
 
     def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -185,7 +192,10 @@ def _work(
             about["finished"] = "by an earlier delivery of this batch"
             return dict(about), about
         with limited():
-            result = process(Job(request, source, output, int(megabytes) << 20 if megabytes else None))
+            job = Job(request, source, output, int(megabytes) << 20 if megabytes else None)
+            result = process(job)
+            if not isinstance(result, Result | dict):
+                result = result.to_result(job)
     if isinstance(result, Result):
         for uri, body in result.beside.items():
             write(uri, body)

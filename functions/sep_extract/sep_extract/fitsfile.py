@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Mapping
 from functools import cache
-from urllib.parse import quote
 
 import astropy
 import numpy as np
@@ -14,24 +12,29 @@ import sep
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from skyfan_function.fits_table import (
+    Column,
+    Settings,
+    add_notes,
+    ascii_of,
+    dtype_of,
+    identify,
+    primary,
+    to_bytes,
+)
 from skyfan_function.storage import Source
 
 from . import __version__
 from .catalog import ChipSummary, Table, columns_for
-from .columns import Column
 from .event import Request
 from .quality import Quality, doubts
 
-# What of an observation a catalog is searched by; copied when the image has it.
-OBSERVATION = (
-    "TELESCOP", "INSTRUME", "DETECTOR", "FILTER", "FILTER1", "FILTER2", "PUPIL", "TARGNAME", "PROPOSID",
-    "ROOTNAME", "ASN_ID", "DATE-OBS", "TIME-OBS", "EXPSTART", "EXPEND", "RA_TARG", "DEC_TARG",
-)  # fmt: skip
-# All that is left of a URI in a header: quote escapes the rest, a name in Chinese for one.
-_URI_ASCII = string.punctuation
-
-_BLOCK = 2880
-_LONG_STRINGS = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
+_VERSIONS = {
+    "skyfan": __version__,
+    "sep": sep.__version__,
+    "numpy": np.__version__,
+    "astropy": astropy.__version__,
+}
 
 
 def to_fits(
@@ -46,79 +49,24 @@ def to_fits(
     """The catalog file. The same input and configuration give the same bytes: it holds no date of writing.
 
     ``observation`` holds the image's cards of OBSERVATION, as far as it has them.
-
-    Header and table are put together here: astropy's BinTableHDU takes longer over fifty columns than sep
-    over the image.
     """
-    columns = columns_for(chips[0].unit)
-    apertures = len(request.config.phot_apertures)
-    kinds = {"J": ">i4", "I": ">i2", "D": ">f8", "E": ">f4"}
-    dtype = np.dtype([(c.name, kinds[c.kind], (apertures,) if c.per_aperture else ()) for c in columns])
-    rows = np.empty(len(table["NUMBER"]), dtype)
+    columns = _columns(chips[0].unit, len(request.config.phot_apertures))
+    rows = np.empty(len(table["NUMBER"]), dtype_of(columns))
     with np.errstate(over="ignore"):
         for column in columns:
             rows[column.name] = table[column.name]
-    body = _padded(rows.tobytes(), b"\0")
-
-    top = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True), _LONG_STRINGS])
+    top = primary()
     _describe(top, chips, request, source, observation, notes, quality)
-    cards: list[tuple[str, str | int] | tuple[str, str, str]] = [
-        ("XTENSION", "BINTABLE"),
-        ("BITPIX", 8),
-        ("NAXIS", 2),
-        ("NAXIS1", dtype.itemsize),
-        ("NAXIS2", len(rows)),
-        ("PCOUNT", 0),
-        ("GCOUNT", 1),
-        ("TFIELDS", len(columns)),
-        ("EXTNAME", "SOURCES"),
-        _LONG_STRINGS,
-    ]
-    below = "".join(_image(*card) for card in cards) + _column_images(columns, apertures)
-    below += _image("DATASUM", str(_datasum(body))) + f"{'END':80}"
-    return _padded(top.tostring().encode(), b" ") + _padded(below.encode(), b" ") + body
-
-
-def _image(key: str, value: str | int, comment: str = "") -> str:
-    """The card as it stands in the file; long strings are left to astropy, which takes its time over each."""
-    if isinstance(value, int):
-        return f"{key:8}= {value:20}".ljust(80)
-    if len(value) > 68 or "'" in value or comment:
-        return str(fits.Card(key, value, comment).image)
-    return f"{key:8}= '{value:8}'".ljust(80)
+    return to_bytes(top, "SOURCES", columns, rows)
 
 
 @cache
-def _column_images(columns: tuple[Column, ...], apertures: int) -> str:
-    """The cards of all columns as they stand in the file."""
-    cards = (card for i, c in enumerate(columns, start=1) for card in _column_cards(i, c, apertures))
-    return "".join(_image(*card) for card in cards)
-
-
-def _column_cards(i: int, column: Column, apertures: int) -> list[tuple[str, str]]:
-    # The FITS standard has no electron, and astropy would warn of every column.
-    unit = [(f"TUNIT{i}", column.unit.replace("electron", "ct"))] if column.unit else []
-    return [
-        (f"TTYPE{i}", column.name),
-        (f"TFORM{i}", f"{apertures}{column.kind}" if column.per_aperture else column.kind),
-        # One aperture is an array of one, as readers of many files expect.
-        *([(f"TDIM{i}", "(1)")] if column.per_aperture and apertures == 1 else []),
-        *unit,
-        (f"TUCD{i}", column.ucd),
-        (f"TCOMM{i}", column.meaning),
-    ]
-
-
-def _padded(body: bytes, fill: bytes) -> bytes:
-    return body + fill * (-len(body) % _BLOCK)
-
-
-def _datasum(body: bytes) -> int:
-    """32-bit ones' complement sum of big-endian words (FITS standard 4.0, appendix J)."""
-    total = int(np.frombuffer(body, dtype=">u4").sum(dtype=np.uint64))
-    while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    return total
+def _columns(unit: str | None, apertures: int) -> tuple[Column, ...]:
+    """The catalog's columns as they stand in the file."""
+    return tuple(
+        Column(c.name, f"{apertures}{c.kind}" if c.per_aperture else c.kind, c.unit, c.ucd, c.meaning)
+        for c in columns_for(unit)
+    )
 
 
 def _describe(
@@ -130,20 +78,10 @@ def _describe(
     notes: list[str],
     quality: Quality,
 ) -> None:
-    header["ORIGIN"] = ("skyfan", "catalog of sources made by skyfan")
-    for key, value in observation.items():
-        header[key] = value
-    # No comments where the value can be long: the two must fit on one card.
-    header["SRCURI"] = quote(source.uri, safe=_URI_ASCII)
-    header["SRCVER"] = source.version
-    header["RUN"] = request.run
-    header["V_SKYFAN"] = (__version__, "version of skyfan")
-    header["V_SEP"] = (sep.__version__, "version of sep")
-    header["V_NUMPY"] = (np.__version__, "version of numpy")
-    header["V_ASTRO"] = (astropy.__version__, "version of astropy")
-    header["CONFHASH"] = (request.config.digest(), "SHA-256 of CONFIG, first 16 digits")
-    header["CONFIG"] = request.config.json()
-    header["CONFSET"] = request.config.changed()
+    config = request.config
+    settings = Settings(config.digest(), config.json(), config.changed())
+    what = "catalog of sources made by skyfan"
+    identify(header, what, source, request.run, settings, _VERSIONS, observation)
     for i, diameter in enumerate(chips[0].apertures, start=1):
         header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
     header["MINCONT"] = (chips[0].contrast, "least contrast of a deblended component")
@@ -182,11 +120,10 @@ def _describe(
             pairs = zip(chip.shared.areas, chip.shared.factors, strict=True)
             header[f"SHCUR{i}"] = " ".join(f"{area:g}:{factor:.4g}" for area, factor in pairs)
         if chip.exposure.wcsname:
-            header[f"WCSNAM{i}"] = _ascii(chip.exposure.wcsname)
+            header[f"WCSNAM{i}"] = ascii_of(chip.exposure.wcsname)
             header[f"GAIA{i}"] = (bool(chip.exposure.gaia), "WCSNAME says that the WCS was fitted to Gaia")
         _set(header, f"QUAL{i}", int(chip.quality), "what is doubtful about it, as QUALITY")
-    for note in notes:
-        header.add_history(f"note: {_ascii(note)}")
+    add_notes(header, notes)
 
 
 def _describe_stars(header: fits.Header, i: int, chip: ChipSummary) -> None:
@@ -214,7 +151,3 @@ def _polygon(corners: NDArray[np.float64]) -> str:
 def _set(header: fits.Header, key: str, value: float | int | None, comment: str) -> None:
     if value is not None and math.isfinite(value):
         header[key] = (value, comment)
-
-
-def _ascii(text: str) -> str:
-    return "".join(c if 32 <= ord(c) < 127 else "?" for c in text)

@@ -9,6 +9,7 @@ import numpy as np
 
 from skyfan_contract import BYTES_BASE
 from skyfan_function.errors import EventError, UnreadableError
+from skyfan_function.fits_table import OBSERVATION
 from skyfan_function.handler import Job, Result, lambda_handler
 
 from . import encircled, instruments, plain_wcs
@@ -19,7 +20,7 @@ from .chip import chips
 from .event import Request
 from .exposures import counts_at
 from .extract import measure
-from .fitsfile import OBSERVATION, to_fits
+from .fitsfile import to_fits
 from .image import Image, open_image
 from .ladder import ready
 from .quality import Quality, doubts
