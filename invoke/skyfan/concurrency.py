@@ -28,6 +28,17 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs coroutines at once. The first error cancels the others, and is raised when they have ended."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def backoff(first: float, longest: float) -> Iterator[float]:
     """Seconds to wait before each retry, without end: exponential back-off with full jitter.
 

@@ -183,6 +183,8 @@ def _expanded(path: str, access: str, skipped: Path | None) -> Iterator[str]:
         if (local := uris.local_path(path)) is None or not local.is_absolute():
             raise InputError(f"{path} is not file:///absolute/path")
         yield from _local(local, skipped)
+    elif path.startswith("mast:"):
+        yield path
     elif "://" in path:
         raise InputError(f"{path} cannot be read: inputs are s3:// and file:// URIs and local paths")
     elif Path(path).exists():  # before patterns: a file name may contain [, ] or *

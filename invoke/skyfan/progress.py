@@ -20,6 +20,8 @@ EVERY_S = 10.0
 """Seconds between lines if stderr is not a terminal."""
 _REDRAWN_S = 0.2
 """Seconds between changes of the bars in a notebook."""
+BYTES = "bytes"
+"""The stage whose numbers are bytes: it is shown with its rate and the remaining time."""
 LISTED = 10
 """Maximum failures printed one by one; the rest is in the summary and in the records."""
 
@@ -72,7 +74,12 @@ class _NotebookBars:
         rows = []
         for stage, (done, total, note) in self.stages.items():
             value = f'value="{done}" max="{total}"' if total else ""
-            cells = (escape(stage), f"<progress {value}></progress>", _count(done, total), escape(note))
+            cells = (
+                escape(stage),
+                f"<progress {value}></progress>",
+                _count(stage, done, total),
+                escape(note),
+            )
             rows.append("".join(f"<td>{cell}</td>" for cell in cells))
         html = shown.HTML(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
         if self._display is None:
@@ -96,6 +103,8 @@ class Stages:
         self._console = console or Console(stderr=True)
         self._printed = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
+        self._transfer: tuple[float, int] | None = None
+        """When the stage BYTES began, and with how many."""
         self._notebook = _NotebookBars() if console is None and in_notebook() else None
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -120,7 +129,7 @@ class Stages:
 
     def __call__(self, stage: str, done: int, total: int = 0, note: str = "") -> None:
         """Updates one stage: `done` of `total` (0 if unknown), and a note shown after the numbers."""
-        note = formatting.one_line(note)
+        note = formatting.one_line(note or self._rate(stage, done, total))
         if self._notebook:
             self._notebook.update(stage, done, total, note)
         elif self._console.is_terminal:
@@ -129,7 +138,18 @@ class Stages:
             self._bars.update(self._tasks[stage], completed=done, total=total or None, note=note)
         elif time.monotonic() - self._printed >= EVERY_S:
             self._printed = time.monotonic()
-            self.line(f"{stage}: {_count(done, total)}" + (f", {note}" if note else ""))
+            self.line(f"{stage}: {_count(stage, done, total)}" + (f", {note}" if note else ""))
+
+    def _rate(self, stage: str, done: int, total: int) -> str:
+        """Rate and remaining time of a transfer."""
+        if stage != BYTES:
+            return ""
+        began, before = self._transfer = self._transfer or (time.monotonic(), done)
+        elapsed, moved = time.monotonic() - began, done - before
+        if elapsed < 1 or moved <= 0:
+            return ""
+        remaining = f", {formatting.clock((total - done) / moved * elapsed)} remaining" if total else ""
+        return f"{formatting.size(moved / elapsed)}/s{remaining}"
 
     def line(self, text: str) -> None:
         """Prints a line above the bars."""
@@ -138,10 +158,12 @@ class Stages:
 
 class _Count(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(_count(int(task.completed), int(task.total or 0)))
+        return Text(_count(task.description, int(task.completed), int(task.total or 0)))
 
 
-def _count(done: int, total: int) -> str:
+def _count(stage: str, done: int, total: int) -> str:
+    if stage == BYTES:
+        return f"{formatting.size(done)} of {formatting.size(total)}" if total else formatting.size(done)
     return f"{done:,} of {total:,}" if total else f"{done:,}"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .demos import demo
     from .drawing import show
     from .engines import preview, preview_retry, retry, run
+    from .fetching import fetch
     from .monitor import cancel, follow, restore, runs, status
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "costs",
     "demo",
     "doctor",
+    "fetch",
     "find_damaged",
     "follow",
     "history",
@@ -57,6 +59,7 @@ _MODULES = {
     ".bills": ("CostOptions", "costs", "history"),
     ".datasets": ("collect", "find_damaged", "report", "search"),
     ".drawing": ("show",),
+    ".fetching": ("fetch",),
     ".engines": ("preview", "preview_retry", "retry", "run"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
 }

@@ -59,8 +59,9 @@ class Prices:
     """Tiers by architecture, the last without an end."""
     models: dict[str, Model]
     free_requests: float
-    """Per month; `free_gb_seconds` too."""
+    """Per month; `free_gb_seconds` and `free_transfer_gb` too."""
     free_gb_seconds: float
+    free_transfer_gb: float
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises UsageError, which lists all names, if there is none."""
@@ -138,6 +139,7 @@ def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
         models={str(name): _model(str(name), model) for name, model in document["models"].items()},
         free_requests=_price(document["free"]["requests"], "free requests"),
         free_gb_seconds=_price(document["free"]["gb_seconds"], "free gb_seconds"),
+        free_transfer_gb=_price(document["free"].get("transfer_gb", 0), "free transfer_gb"),
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import math
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -12,25 +11,17 @@ from typing import Any
 
 import obstore
 
-from skyfan_contract import quoted
-
 from ..errors import InputError
 from ..storage import s3
+from . import hdus
+from .hdus import Cards
 from .limits import ArchiveLimits
 
-Cards = dict[str, Any]
 Reading = Generator[tuple[int, int], bytes, "Header | None"]
 """Yields (offset, length) of the bytes that it needs, and is sent them, or fewer at the end of the file."""
 
-_BLOCK, _CARD = 2880, 80
-_PIECE = 10 * _BLOCK
-_LONGEST_HEADER = 1000 * _BLOCK
-_MOST_HDUS = 1000
-_MOST_AXES = 999
-"""The standard's limit."""
 _GZIPPED = 1 << 18
 """Bytes of a remote gzipped file that are read: its first headers."""
-_VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^/]*))")
 _CLEAR = re.compile("CLEAR|BLANK|N/A", re.IGNORECASE)
 
 
@@ -153,8 +144,8 @@ def read(*, first_plane_only: bool = False) -> Reading:
     headers: list[Cards] = []
     pixels: list[int] = []
     offset = 0
-    while len(headers) < _MOST_HDUS:
-        cards, length = yield from _cards(offset)
+    while len(headers) < hdus.MOST_HDUS:
+        cards, raw = yield from hdus.header(offset)
         if cards is None or ("XTENSION" if headers else "SIMPLE") not in cards:
             break
         headers.append(cards)
@@ -162,49 +153,8 @@ def read(*, first_plane_only: bool = False) -> Reading:
             pixels.append(plane)
             if first_plane_only:
                 break
-        offset += length + _data_bytes(cards)
+        offset += len(raw) + hdus.data_bytes(cards)
     return Header(_columns(headers), max(pixels, default=None)) if headers else None
-
-
-def _cards(offset: int) -> Generator[tuple[int, int], bytes, tuple[Cards | None, int]]:
-    """The cards of the header at `offset`, and its length in bytes; None if there is no whole header."""
-    cards: Cards = {}
-    length = 0
-    while length < _LONGEST_HEADER:
-        piece = yield offset + length, _PIECE
-        for at in range(0, len(piece) - _CARD + 1, _CARD):
-            card = piece[at : at + _CARD].decode("latin-1")
-            name = card[:8].rstrip()
-            if name == "END":
-                end = length + at + _CARD
-                return cards, -(-end // _BLOCK) * _BLOCK
-            if card[8:10] == "= ":
-                cards.setdefault(name, _value(card[10:]))
-        if len(piece) < _PIECE:
-            break
-        length += len(piece)
-    return None, 0
-
-
-def _value(text: str) -> Any:
-    """The value of a card: str, float, bool, or None if it is undefined."""
-    match = _VALUE.match(text)
-    if match is None:
-        return None
-    if match[1] is not None:
-        return match[1].replace("''", "'").rstrip()
-    word = (match[2] or "").strip()
-    if word in {"T", "F"}:
-        return word == "T"
-    try:
-        return float(word.upper().replace("D", "E"))
-    except ValueError:
-        return None
-
-
-def _integer(cards: Cards, name: str, default: int = 0) -> int:
-    value = cards.get(name)
-    return int(value) if isinstance(value, float) and math.isfinite(value) else default
 
 
 def _plane(cards: Cards) -> int:
@@ -212,23 +162,9 @@ def _plane(cards: Cards) -> int:
     prefix = "Z" if cards.get("ZIMAGE") is True else ""
     if not prefix and cards.get("XTENSION", "IMAGE") != "IMAGE":
         return 0
-    if _integer(cards, f"{prefix}NAXIS") < 2:
+    if hdus.integer(cards, f"{prefix}NAXIS") < 2:
         return 0
-    return max(0, _integer(cards, f"{prefix}NAXIS1") * _integer(cards, f"{prefix}NAXIS2"))
-
-
-def _data_bytes(cards: Cards) -> int:
-    """Raises ValueError for sizes that are none: they would lead backwards."""
-    naxis = cards.get("NAXIS")
-    if not isinstance(naxis, float) or not 0 <= naxis <= _MOST_AXES:
-        raise ValueError(f"NAXIS is {quoted(naxis)}, and must be a number from 0 to {_MOST_AXES}")
-    axes = [_integer(cards, f"NAXIS{axis}") for axis in range(1, int(naxis) + 1)]
-    groups, more = _integer(cards, "GCOUNT", 1), _integer(cards, "PCOUNT")
-    if min(*axes, groups, more, 0) < 0:
-        raise ValueError("a header has a negative NAXISn, GCOUNT or PCOUNT")
-    elements = math.prod(axes) if axes else 0
-    size = abs(_integer(cards, "BITPIX")) // 8
-    return -(-size * groups * (more + elements) // _BLOCK) * _BLOCK
+    return max(0, hdus.integer(cards, f"{prefix}NAXIS1") * hdus.integer(cards, f"{prefix}NAXIS2"))
 
 
 def _columns(headers: list[Cards]) -> dict[str, Any]:

@@ -53,8 +53,9 @@ DENIED = "access is denied (403)"
 _ANONYMOUS = "access is denied: try --access signed or --access requester-pays"
 
 
-def client(bucket: str, access: str = "anonymous", *, patient: bool = True) -> S3Store:
-    """A client for one bucket. If not `patient`, it gives up after seconds.
+def client(bucket: str, access: str = "anonymous", *, patient: bool = True, endless: bool = False) -> S3Store:
+    """A client for one bucket. If not `patient`, it gives up after seconds; if `endless`, a response may take
+    any time, for whoever reads it watches that bytes arrive.
 
     Honours AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, and proxies and certificates of `network`; if
     `access` is not anonymous, all that boto3 does: profiles, configured endpoints, FIPS.
@@ -77,6 +78,8 @@ def client(bucket: str, access: str = "anonymous", *, patient: bool = True) -> S
     if not patient:
         retry = {"max_retries": 1, "retry_timeout": timedelta(seconds=_TIMEOUT_S)}
         connection |= {"timeout": timedelta(seconds=_TIMEOUT_S)}
+    elif endless:
+        connection |= {"timeout": timedelta(days=1)}
     return S3Store(
         bucket,
         region=region,
@@ -148,6 +151,12 @@ def refusal(uri: str, access: str) -> str:
 def is_bad_key(error: Exception) -> bool:
     """Whether obstore refused a page of a listing for a key in it."""
     return bool(_BAD_KEY.search(str(error)))
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether S3 refused a request in a way that will not pass: a status of 4xx, but for 408 and 429."""
+    status = _answer(str(error))[0]
+    return status.startswith("4") and status not in ("408", "429")
 
 
 def storage_error(uri: str, error: Exception, access: str = "signed") -> InputError:

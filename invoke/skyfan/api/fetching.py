@@ -1,0 +1,59 @@
+"""skyfan fetch: files of the archive in a folder or a bucket."""
+
+from pathlib import Path
+
+from .. import concurrency, inputs, progress
+from ..errors import Interrupted
+from ..events import OnProgress, ignore
+from ..fetch import wanted
+from ..fetch.fetch import Fetch, Options
+from ..fetch.folder import Folder
+from ..fetch.limits import LIMIT, parse_size
+from ..fetch.result import Result
+from ..plans.plan import Plan
+
+
+@progress.shown
+def fetch(  # noqa: PLR0913
+    paths: inputs.Paths | Plan,
+    to: str | Path,
+    *,
+    access: str = "anonymous",
+    keep_paths: bool = False,
+    mast: bool = False,
+    limit_egress: int | str = LIMIT,
+    connections: int = 32,
+    verify: bool = False,
+    overwrite: bool = False,
+    progress: OnProgress = ignore,
+) -> Result:
+    """Fetches the files of a plan, or those that paths name, into the folder `to`.
+
+    `paths` are s3:// objects, prefixes that end in /, patterns, mast: URIs and @lists; or one plan or plan
+    file; or a table with a column `uri`. Files get their names in the archive, with `keep_paths` bucket and
+    key. `mast` downloads from MAST what is not in the cloud. `access` is how S3 is read.
+
+    Call it again to continue: only what is missing or has changed at the source is transferred. `verify`
+    reads the files that are there; `overwrite` replaces those that were changed here or came from elsewhere.
+    `connections` are requests at once.
+
+    Raises UsageError before anything is transferred: for names that clash, for more than `limit_egress`
+    (bytes, or text such as "50GB"), for too little free disk space. What goes wrong with one file is in the
+    result. Raises Interrupted[Result] on Ctrl-C.
+
+    >>> fetch("s3://archive/hst/*.fits", "images/hst")
+    <Result: images/hst: 1 fetched; 1.5 MB transferred>
+    """
+    limit = parse_size(limit_egress) if isinstance(limit_egress, str) else limit_egress
+    selection = wanted.select(paths, access, mast=mast, places=wanted.places_of)
+    options = Options(access, keep_paths, None, limit, connections, verify)
+    with Folder(Path(to), access, overwrite=overwrite) as destination:
+        work = Fetch(destination, options, progress)
+        work.result.unwanted = selection.unwanted
+        work.result.refuse(selection.refused)
+        try:
+            concurrency.run(work.run(selection.wanted))
+        except KeyboardInterrupt as error:
+            work.result.interrupted = True
+            raise Interrupted(work.result) from error
+    return work.result

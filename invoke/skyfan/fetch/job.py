@@ -1,0 +1,43 @@
+"""One file to fetch, with all that is known of it."""
+
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from . import checks
+from .recipe import Recipe
+from .source import Version
+
+ABSENT, UNCHANGED, CHANGED, DAMAGED = "absent", "unchanged", "changed", "damaged"
+"""States of a file at the destination: missing; as fetched; older than the source; not as fetched."""
+
+
+class BlockedError(Exception):
+    """A file at the destination is not ours to replace; the message says which and what to do."""
+
+
+class DamagedError(Exception):
+    """What came has another checksum than the source states."""
+
+
+class OutsideError(InputError):
+    """The image does not contain the position."""
+
+
+@dataclass
+class Job:
+    """One file to fetch."""
+
+    uri: str
+    name: str
+    """Its path below the destination."""
+    version: Version
+    recipe: Recipe
+    selection: str = ""
+    """What of the source it holds; empty for all."""
+    notes: tuple[str, ...] = ()
+    received: int = field(default=0, compare=False)
+    """Bytes of the source that came for it."""
+
+    def stated(self, access: str) -> dict[str, str]:
+        """What the source says of its checksums beside the ETag."""
+        return checks.stated(self.uri, access) if self.uri.startswith("s3://") else {}

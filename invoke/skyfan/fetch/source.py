@@ -1,0 +1,216 @@
+"""Where files come from: sizes, versions, and ranges of bytes that are of one version."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import obstore
+from obstore.exceptions import (
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from .. import concurrency
+from ..errors import InputError
+from ..storage import s3
+
+T = TypeVar("T")
+
+CHUNK = 1 << 20
+"""Bytes that arrive between two notes in the journal of a partial file."""
+STALL_S = 60.0
+"""Seconds without a byte after which a request is made again."""
+_ATTEMPTS = 6
+_IN_MEMORY = 2
+"""Files that are held in memory at once."""
+_FIRST_S, _LONGEST_S = 0.5, 30.0
+_PERMANENT = (NotFoundError, FileNotFoundError, PermissionDeniedError, UnauthenticatedError)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a file at its source."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """As the source gives it; Last-Modified of a source without ETags; empty without both."""
+
+    def __str__(self) -> str:
+        return f"{self.etag or 'no ETag'}, {self.size:,} bytes"
+
+
+class VersionError(Exception):
+    """The file at the source is another one than the one that was begun."""
+
+
+class PassingError(Exception):
+    """A request failed in a way that may pass; the message says how."""
+
+
+class Source(Protocol):
+    """A kind of source. `version` and `stream` raise InputError, `stream` VersionError too; both raise
+    PassingError for what may pass.
+    """
+
+    async def version(self, uri: str) -> Version:
+        """Size and ETag of a file."""
+
+    def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` to `stop` (exclusive) of this version, in chunks."""
+
+    async def close(self) -> None:
+        """Ends connections."""
+
+
+class Objects:
+    """Objects of S3."""
+
+    def __init__(self, access: str) -> None:
+        self._access = access
+        self._stores: dict[str, Any] = {}
+
+    def _object(self, uri: str) -> tuple[Any, str]:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if bucket not in self._stores:
+            self._stores[bucket] = s3.client(bucket, self._access, endless=True)
+        return self._stores[bucket], key
+
+    async def version(self, uri: str) -> Version:
+        """Size and ETag by a HEAD."""
+        store, key = self._object(uri)
+        try:
+            meta = await obstore.head_async(store, key)
+        except s3.ERRORS as error:
+            raise self._translated(uri, error) from error
+        return Version(meta["size"], meta["e_tag"] or "")
+
+    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes by one GET, pinned to the version by If-Match."""
+        store, key = self._object(uri)
+        options: Any = {"range": (start, stop)}
+        if version.etag:
+            options["if_match"] = version.etag
+        try:
+            answer = await obstore.get_async(store, key, options=options)
+            found = Version(answer.meta["size"], answer.meta["e_tag"] or version.etag)
+            if found != version:
+                raise VersionError(f"it was {version}, and is {found} now")
+            async for chunk in answer.stream(min_chunk_size=CHUNK):
+                yield bytes(chunk)
+        except PreconditionError as error:
+            raise VersionError(f"it was {version}, and is another one now") from error
+        except s3.ERRORS as error:
+            raise self._translated(uri, error) from error
+
+    async def close(self) -> None:
+        """Nothing: obstore closes idle connections."""
+
+    def _translated(self, uri: str, error: Exception) -> Exception:
+        reason = s3.storage_error(uri, error, self._access)
+        if isinstance(error, _PERMANENT) or s3.is_permanent(error):
+            return reason
+        return PassingError(str(reason).removeprefix(f"{uri}: "))
+
+
+class Reader:
+    """Reads a source with at most so many requests at once, retries, and counts."""
+
+    def __init__(self, sources: dict[str, Source], connections: int, on_bytes: Callable[[int], None]) -> None:
+        """`sources` by the scheme of URIs: s3, mast. `on_bytes` is told of all bytes that arrive."""
+        self._sources = sources
+        self._slots = asyncio.Semaphore(connections)
+        self._on_bytes = on_bytes
+        self.in_memory = asyncio.Semaphore(_IN_MEMORY)
+        """For whoever holds a whole file in memory."""
+        self.received = 0
+        """Bytes that arrived, those of failed requests included."""
+        self.requests = 0
+        """Requests for content."""
+        self.retries = 0
+
+    def _source(self, uri: str) -> Source:
+        return self._sources[uri.partition(":")[0]]
+
+    async def version(self, uri: str) -> Version:
+        """Size and ETag of a file. Raises InputError."""
+
+        async def once() -> Version:
+            try:
+                async with asyncio.timeout(STALL_S):
+                    return await self._source(uri).version(uri)
+            except TimeoutError as error:
+                raise PassingError(f"no answer for {STALL_S:.0f} s") from error
+
+        return await self._retried(uri, once)
+
+    async def read(self, uri: str, version: Version, start: int, stop: int) -> bytes:
+        """The bytes from `start` to `stop` in memory. Raises InputError, VersionError."""
+        chunks: list[bytes] = []
+
+        async def keep(at: int, chunk: bytes) -> None:
+            chunks.append(chunk)
+
+        await self.stream(uri, version, start, stop, keep)
+        return b"".join(chunks)
+
+    async def stream(
+        self,
+        uri: str,
+        version: Version,
+        start: int,
+        stop: int,
+        take: Callable[[int, bytes], Awaitable[None]],
+    ) -> None:
+        """Hands all bytes from `start` to `stop` to `take`, with their offset, in order; a retry continues
+        where the connection broke. Raises InputError, VersionError.
+        """
+        at = start
+
+        async def once() -> None:
+            nonlocal at
+            self.requests += 1
+            async with aclosing(self._source(uri).stream(uri, version, at, stop)) as chunks:  # type: ignore[type-var]
+                while True:
+                    try:
+                        async with asyncio.timeout(STALL_S):
+                            chunk = await anext(chunks, b"")
+                    except TimeoutError as error:
+                        raise PassingError(f"no byte came for {STALL_S:.0f} s") from error
+                    if not chunk:
+                        break
+                    self.received += len(chunk)
+                    self._on_bytes(len(chunk))
+                    if at + len(chunk) > stop:
+                        raise PassingError(f"more bytes came than {stop - start:,}")
+                    await take(at, chunk)
+                    at += len(chunk)
+            if at < stop:
+                raise PassingError(f"the answer ended after {at - start:,} of {stop - start:,} bytes")
+
+        if start < stop:
+            await self._retried(uri, once, lambda: at)
+
+    async def _retried(
+        self, uri: str, request: Callable[[], Awaitable[T]], progress: Callable[[], int] = lambda: 0
+    ) -> T:
+        """Makes a request again while it fails in a way that may pass. Progress gives it new attempts."""
+        failures, reached = 0, progress()
+        delays = concurrency.backoff(_FIRST_S, _LONGEST_S)
+        while True:
+            try:
+                async with self._slots:
+                    return await request()
+            except PassingError as error:
+                if progress() > reached:
+                    failures, reached = 0, progress()
+                    delays = concurrency.backoff(_FIRST_S, _LONGEST_S)
+                failures += 1
+                self.retries += 1
+                if failures == _ATTEMPTS:
+                    raise InputError(f"{uri}: {error} ({_ATTEMPTS} attempts)") from error
+                await asyncio.sleep(next(delays))
