@@ -70,5 +70,13 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         ],
         "catalog",
     ),
+    # wcslib takes 134 MB for the square of it, several times.
+    "thousands of axes": ("hcompress", [["card", 1, "WCSAXES", "4096", "WCS"]], "catalog"),
+    # astropy looked for 81 million cards.
+    "distortion of a huge order": (
+        "hcompress",
+        [["card", 1, "A_ORDER", "9000"], ["card", 1, "B_ORDER", "9000"]],
+        "catalog",
+    ),
     "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
 }

@@ -12,7 +12,7 @@ from astropy.io import fits
 # All cards of the WCS papers, SIP, and Hubble's lookup tables. Drizzled products carry a thousand others, and
 # reading those would take longer than measuring the image.
 _CARDS = re.compile(
-    r"NAXIS\d*|WCSAXES|WCSNAME|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC|PV|PS)\d+_\d+|PC00\d00\d|"
+    r"NAXIS\d*|WCSAXES|WCSNAME|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|(PV|PS)\d_\d+|PC00\d00\d|"
     r"LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|MJD-OBS|DATE-OBS|"
     r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)|(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT"
 )
@@ -23,6 +23,9 @@ _SIP = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _LOOKUP = re.compile(r"(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT")
 _OLD_PC = re.compile(r"PC00(\d)00(\d)")
 _PV = re.compile(r"PV(\d+)_(\d+)")
+# wcslib takes memory for the square of the first, astropy looks for as many cards as the square of the others.
+# SIP has orders up to 9 (Shupe et al. 2005, section 2).
+_LARGEST = {"WCSAXES": 9, **dict.fromkeys(("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"), 9)}
 _D_EXPONENT = re.compile(r"(?<=[\d.])[Dd](?=[-+]?\d)")
 
 # Projections whose shape depends on PV cards of the latitude axis (Calabretta & Greisen 2002, table 13), and
@@ -98,6 +101,9 @@ def read(header: fits.Header) -> WcsCards | None:
         found.header[key] = _number(found, key)
     _linear(found)
     _distortion(found, *axes)
+    for key in sorted(_LARGEST.keys() & set(found.header.keys())):
+        if not _is_count(found.header[key], _LARGEST[key]):
+            raise UnusableError(f"{key} is {found.header[key]!r}; it can be 0 to {_LARGEST[key]}")
     _units(found, axes)
     _frame(found, axes[0])
     return found
@@ -166,6 +172,10 @@ def _number(found: WcsCards, key: str) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnusableError(f"{key} is {value!r}, not a number")
     return value
+
+
+def _is_count(value: Any, largest: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value in range(largest + 1)
 
 
 def _linear(found: WcsCards) -> None:

@@ -461,6 +461,11 @@ def test_tiny_and_huge_units(extract: Make, catalog: Make, flt: Make, stars: Mak
             {"CTYPE1": "RA---TAN-SIP", "A_ORDER": 2},
             "the WCS cannot be used (CTYPE1 is RA---TAN-SIP and CTYPE2 is",
         ),
+        ({"WCSAXES": 4096}, "the WCS cannot be used (WCSAXES is 4096; it can be 0 to 9"),
+        (
+            {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 9000, "B_ORDER": 9000},
+            "_ORDER is 9000; it can be 0 to 9",
+        ),
         ({"CTYPE1": None, "CTYPE2": None}, "no celestial WCS: no sky coordinates"),
     ],
     ids=str,
