@@ -119,13 +119,23 @@ class Selection:
     """
 
     def __init__(
-        self, *, everything: bool = False, late: bool = False, damaged: Collection[str] | None = None
+        self,
+        *,
+        everything: bool = False,
+        late: bool = False,
+        damaged: Collection[str] | None = None,
+        stale: Mapping[str, float] | None = None,
     ) -> None:
         """`everything` also selects permanent failures, `late` also late files. `damaged` selects the files
-        with these keys instead, whose results are to be replaced; see api.find_damaged().
+        with these keys instead, whose results are to be replaced; see api.find_damaged(). `stale` likewise,
+        with the times of the results, which stay until they are replaced; see Freshness.stale.
         """
         self._everything = everything
         self.damaged = None if damaged is None else frozenset(damaged)
+        self.stale = dict(stale or {})
+        self.is_named = damaged is not None or stale is not None
+        """Whether it selects files by their keys, even if they are done."""
+        self._names = frozenset({*(damaged or ()), *self.stale})
         self._states = (*UNSUCCESSFUL, "late") if late else UNSUCCESSFUL
         self.selected = Counter[str]()
         """Selected files by tier."""
@@ -156,7 +166,7 @@ class Selection:
         self.alone.clear()
         # In a folder, the engine that retries has the run's lock, so that nothing else will begin these.
         waiting = ("unsent",) if state.place.folder is not None else ()
-        wanted = STATES if self.damaged is not None else (*self._states, *waiting)
+        wanted = STATES if self.is_named else (*self._states, *waiting)
         for file in state.files(*wanted):
             if self._is_selected(file, functions[LARGE]):
                 item = Item(file.uri, file.size, _tier(file, functions, memory_mb), file.pixels)
@@ -167,8 +177,8 @@ class Selection:
 
     def _is_selected(self, file: RunFile, largest: str) -> bool:
         failure = file.failure
-        if self.damaged is not None:
-            return uris.key(file.uri) in self.damaged
+        if self.is_named:
+            return uris.key(file.uri) in self._names
         if failure is None or self._everything:
             return True
         if failure.is_permanent:

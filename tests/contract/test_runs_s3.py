@@ -18,14 +18,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import requests
+from astropy.io import fits
 from click.testing import CliRunner, Result
 from standins import aws as stand_in_aws
 from standins.lambda_endpoint import Endpoint
 
+from sep_extract.handler import handler as extract
 from skyfan import api
 from skyfan.aws import cancel, lease, stack
 from skyfan.aws.journal import Journal
@@ -287,6 +290,55 @@ def test_retry_sends_the_right_files_to_the_right_functions(
     assert (counts["done"], counts["failed"], counts["sent"], counts["cancelled"]) == (1, 1, 4, 0)
     assert json.loads(skyfan("retry", "r", "--json").stdout)["files"] == 0
     assert len(endpoint) == 3
+
+
+@pytest.mark.slow
+def test_stale_results_in_a_bucket_stay_until_the_function_has_replaced_them(
+    aws: Place,
+    skyfan: Skyfan,
+    endpoint: list[tuple[str, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="sky", ACL="public-read")
+    monkeypatch.setenv("SKYFAN_OUTPUT", RESULTS)
+    monkeypatch.setenv("SKYFAN_FAILURES", "s3://results/runs/{run}/failures/{key}.json")
+    files = [f"s3://sky/hst/{number:02}.fits" for number in range(14)]
+    for number, uri in enumerate(files):
+        s3.put_object(Bucket="sky", Key=uri.removeprefix("s3://sky/"), Body=image(number))
+    begin(aws, files=files)
+    send(aws, *files)
+    for uri in files:
+        extract({"input": uri, "run": "r", "config": {"detect_thresh": 3}}, None)
+    where = ("--output", "s3://results")
+    fresh = skyfan("status", "r", *where, "--stale", "--json")
+    document = json.loads(fresh.stdout)
+    assert (fresh.exit_code, document["counts"]["fresh"], document["files"]) == (0, 14, [])
+    assert document["requests"] == {"LIST": 1, "GET": 14}, "one page lists all sources"
+
+    for uri, body in ((files[3], image(30)), (files[4], b"no longer FITS")):
+        s3.put_object(Bucket="sky", Key=uri.removeprefix("s3://sky/"), Body=body)
+    time.sleep(1.1)  # times of S3 are whole seconds
+    found = skyfan("status", "r", *where, "--stale")
+    assert (found.exit_code, found.stdout.count("stale")) == (1, 2)
+    sent = skyfan("retry", "r", "--stale", "--json")
+    assert sent.exit_code == 0, sent.stderr
+    assert sorted(event["input"] for _, event in endpoint) == [files[3], files[4]]
+    assert json.loads(skyfan("status", "r", *where, "--json").stdout)["counts"]["done"] == 20, (
+        "old ones count"
+    )
+    for _, event in endpoint:
+        extract(event, None)
+    after = json.loads(skyfan("status", "r", *where, "--stale", "--json").stdout)
+    ((left, state_of, message),) = [(f["input"], f["state"], f["message"]) for f in after["files"]]
+    assert (left, state_of) == (files[4], "stale")
+    assert "NotFitsError" in message
+
+
+def image(seed: int) -> bytes:
+    body = io.BytesIO()
+    fits.PrimaryHDU(np.random.default_rng(seed).normal(5, 1, (32, 32)).astype("f4")).writeto(body)
+    return body.getvalue()
 
 
 class Queue:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from skyfan_contract import DOUBTFUL, FAILURES, NO_DOUBTS, PROBE, RETRY, mark_key, quoted
+from skyfan_contract import DOUBTFUL, FAILURES, INPUT_VERSION, NO_DOUBTS, PROBE, RETRY, mark_key, quoted
 
 from .errors import (
     AccessDeniedError,
@@ -84,11 +84,11 @@ def lambda_handler(
 ) -> Callable[[Any, Any], dict[str, Any]]:
     """Make a Lambda handler of ``process``, for events that ``request`` validates.
 
-    A dict is written as JSON, with the input's URI; a Table as FITS. The handler returns it, or the Result's
-    summary, with `input`, `output` and `seconds`. With SKYFAN_FAILURES set, an error that this function
-    cannot get past is recorded and returned as {"input", "errorType", "errorMessage", "cure", "permanent",
-    "record"}; any other is raised. An input of a cancelled run is recorded too, without any work. The event
-    {"probe": run} only proves that results can be written.
+    A dict is written as JSON, with the input's URI and version; a Table as FITS. The handler returns it, or
+    the Result's summary, with `input`, `output` and `seconds`. With SKYFAN_FAILURES set, an error that this
+    function cannot get past is recorded and returned as {"input", "errorType", "errorMessage", "cure",
+    "permanent", "record"}; any other is raised. An input of a cancelled run is recorded too, without any
+    work. The event {"probe": run} only proves that results can be written.
     """
 
     def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -201,7 +201,9 @@ def _work(
             write(uri, body)
         _write_marked(request, output, result.body, origin, result.summary)
         return {**about, **result.summary}, {**about, **result.summary}
-    document = json.dumps({"input": request.input, **result}, indent=1).encode()
+    # `skyfan status --stale` reads the version in the first bytes.
+    named = {"input": request.input, INPUT_VERSION: source.version}
+    document = json.dumps(named | result | {INPUT_VERSION: source.version}, indent=1).encode()
     _write_marked(request, output, document, origin, result)
     # A document may be large, and every byte of log is billed.
     logged: dict[str, Any] = {key: result[key] for key in ("notes", "doubts") if key in result}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..plans.make import PlanOptions, plan
     from ..task import Task
     from .bills import CostOptions, costs, history
-    from .datasets import collect, find_damaged, report, search
+    from .datasets import collect, find_damaged, find_stale, report, search
     from .demos import demo
     from .drawing import show
     from .engines import preview, preview_retry, retry, run
@@ -36,6 +36,7 @@ __all__ = [
     "doctor",
     "fetch",
     "find_damaged",
+    "find_stale",
     "follow",
     "history",
     "plan",
@@ -57,7 +58,7 @@ _MODULES = {
     "..task": ("Task",),
     ".demos": ("demo",),
     ".bills": ("CostOptions", "costs", "history"),
-    ".datasets": ("collect", "find_damaged", "report", "search"),
+    ".datasets": ("collect", "find_damaged", "find_stale", "report", "search"),
     ".drawing": ("show",),
     ".fetching": ("fetch",),
     ".engines": ("preview", "preview_retry", "retry", "run"),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from .. import progress as progressing
 from ..catalogs import collect as collecting
+from ..catalogs import freshness
 from ..catalogs import search as searching
 from ..catalogs.collected import Collected
 from ..catalogs.dataset import default_folder
+from ..catalogs.freshness import Freshness
 from ..catalogs.search import SearchResult
 from ..errors import UsageError
 from ..events import OnProgress, ignore
@@ -71,6 +73,23 @@ def find_damaged(run: str, where: Where, *, progress: OnProgress = ignore) -> di
     from ..catalogs import check
 
     return check.damaged(engines.find_place(where)[0], run, progress)
+
+
+@progressing.shown
+def find_stale(run: str, where: Where, *, progress: OnProgress = ignore) -> Freshness:
+    """Compares the source of each result of a run with the version that the result was made from.
+
+    A source on S3 has changed if it has another ETag, one on this machine if its size or time has changed.
+    Prefixes are listed where that takes fewer requests than one per file. `retry` with
+    Selection(stale=found.stale) makes exactly the stale ones again. Sources that do not exist or could not be
+    checked are states of their own, and so are results that do not say from which version they are.
+    Raises UsageError if the run does not exist.
+
+    >>> find_stale("first", "out")
+    <Freshness: run first: fresh 2>
+    """
+    place, lambdas = engines.find_place(where)
+    return freshness.compare(place, run, lambdas, progress)
 
 
 def search(

@@ -60,7 +60,7 @@ class AwsEngine:
         return self.stack.results
 
     def state(self, run: str) -> RunState:
-        return self._follower(run).read()
+        return Follower(self.place, run, self.stack.failures).read()
 
     def plan(self, task: Task, files: Plan | Selection) -> Preview:
         work = self._work(task, files)
@@ -106,7 +106,7 @@ class AwsEngine:
             outcome.seconds = time.monotonic() - began
 
         with (
-            Watch(self._follower(task.run), work.limits(cost), self._options.every_s) as watch,
+            Watch(self._follower(task.run, files), work.limits(cost), self._options.every_s) as watch,
             finishing(outcome, finish),
         ):
             is_refused = _send(work, work.waves(cost, watch), watch, outcome, on_event)
@@ -114,8 +114,9 @@ class AwsEngine:
                 _wait(watch, outcome, on_event)
         return outcome
 
-    def _follower(self, run: str) -> Follower:
-        return Follower(self.place, run, self.stack.failures)
+    def _follower(self, run: str, files: Plan | Selection) -> Follower:
+        replaced = files.stale if isinstance(files, Selection) else None
+        return Follower(self.place, run, self.stack.failures, replaced)
 
     def _results(self, task: Task) -> str:
         return template.results(self._registry.function(task.function))
@@ -132,7 +133,7 @@ class AwsEngine:
             results = Results.of(below_bucket(self._results(task)), task.run)
             remaining = Remaining(self.place, task.run, results, files, functions)
             return _Work(task, options, self.stack, functions, remaining)
-        selected = Selected(files, self._follower(task.run), functions)
+        selected = Selected(files, self._follower(task.run, files), functions)
         return _Work(task, options, self.stack, functions, selected)
 
 
@@ -224,6 +225,7 @@ def _send(work: _Work, waves: Waves | None, watch: Watch, outcome: Outcome, on_e
     def on_tick(accepted: int, counts: Counts) -> None:
         dispatch.report_progress(outcome, accepted, counts)
         outcome.done_before, outcome.sent_before = work.files.done_before, work.files.sent_before
+        outcome.unchecked = outcome.done_before
         watch.update()
         on_event(replace(_progress(outcome, watch), send_wait=counts.wait))
 

@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read all results, and send again exactly the files whose result is not the one that the run made.",
 )
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Compare all sources, and send again exactly the files that have changed since they were processed.",
+)
 @local_options
 @aws_options(wait=False)
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
@@ -66,6 +71,7 @@ def retry(
     late: bool,
     everything: bool,
     damaged: bool,
+    stale: bool,
     template: Path | None,
     dry_run: bool,
     strict: bool,
@@ -74,7 +80,9 @@ def retry(
 ) -> None:
     """Send failed, missing and cancelled files of RUN again.
 
-    Files that are done are never sent; those whose result has another size than was recorded are not done.
+    Files that are done are never sent, but with --stale; those whose result has another size than was
+    recorded are not done. With --stale a result stays until the new one replaces it in one step, and it stays
+    if the new attempt fails.
     Files that ran out of memory or time go to the function with more
     memory. Permanent failures, such as a file that is not FITS, are skipped. Of a run on this machine, files
     that have not begun are sent, too. The configuration and the engine are those of the run. A run in a
@@ -94,8 +102,9 @@ def retry(
     if engine and (engine == "aws") == is_local:
         kept = f"the folder {folder}" if is_local else "a bucket"
         raise UsageError(f"--engine {engine} has no runs in {kept}: --output names the place of the run")
-    if damaged and (everything or late):
-        raise UsageError("--damaged selects damaged files only: use --all or --late in a call of its own")
+    if damaged + stale > 1 or ((damaged or stale) and (everything or late)):
+        name = "stale" if stale else "damaged"
+        raise UsageError(f"--{name} selects {name} files only: use other selections in a call of their own")
     where: AwsOptions | LocalOptions = aws_of(options, output)
     if folder:
         recorded = engines.engine_of(run, folder)
@@ -104,7 +113,8 @@ def retry(
         where = local_of(folder, options, sam=(engine or recorded) == "sam")
     file = template_file(template) if is_local else template
     found = _find_damaged(run, where) if damaged else None
-    selection = Selection(everything=everything, late=late, damaged=found)
+    old = _find_stale(run, where) if stale else None
+    selection = Selection(everything=everything, late=late, damaged=found, stale=old)
     if dry_run:
         preview = engines.preview_retry(run, where, selection, template_file=file)
         print_calls(preview, as_json=as_json, selection=selection)
@@ -120,6 +130,8 @@ def retry(
             echo(line)
         if outcome.files:
             show_outcome.show(console(), outcome)
+        if selection.stale and outcome.state is None:
+            echo("The old results count until new ones replace them: `--stale` of status shows which remain.")
     sys.exit(exit_code(outcome, strict=strict))
 
 
@@ -132,6 +144,21 @@ def _find_damaged(run: str, where: "AwsOptions | LocalOptions") -> dict[str, str
     for key, why in found.items():
         echo(f"skyfan: damaged: the result of {key}: {why}", err=True)
     return found
+
+
+def _find_stale(run: str, where: "AwsOptions | LocalOptions") -> dict[str, float]:
+    from ..api import datasets
+    from ..catalogs import freshness
+    from ..progress import Stages
+
+    with Stages() as stages:
+        found = datasets.find_stale(run, where, progress=stages)
+    for source in found.sources:
+        what = source.message or f"made from {source.made_from}, now {source.now}"
+        echo(f"skyfan: {source.state}: {source.uri}: {what}", err=True)
+    for line in freshness.lines(found):
+        echo(f"skyfan: {line}", err=True)
+    return found.stale
 
 
 def _lines(run: str, selection: "Selection", action: str) -> list[str]:

@@ -11,6 +11,7 @@ from ..formatting import count
 from .common import as_json, console, echo, run_argument, strict, where, where_of
 
 if TYPE_CHECKING:
+    from ..api.engines import Where
     from ..aws.cancel import Cancelled
 
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 @where
 @click.option("--failed", is_flag=True, help="List every file that failed, is missing or was cancelled.")
 @click.option("--doubtful", is_flag=True, help="List every doubtful file with the reasons.")
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Compare the source of each result with the version it was made from; list all that are not fresh.",
+)
 @strict
 @click.option(
     "--follow", "-f", is_flag=True, help="Poll until every file is done, failed, missing or cancelled."
@@ -31,6 +37,7 @@ def status(
     stack: str,
     failed: bool,
     doubtful: bool,
+    stale: bool,
     strict: bool,
     follow: bool,
     as_json: bool,
@@ -41,16 +48,26 @@ def status(
     --failed, prints one line per file: input, state, errorType, message, record and time of sending,
     separated by tabs, or one JSON array of these; with --doubtful: input, reasons and result.
 
+    With --stale, asks where the sources are for their versions now, and prints for each result whose source
+    is not the same: input, state, version it was made from, version now, size in the plan, size now, message;
+    with --json one document with counts and requests. The states are stale, source gone, not checked, and
+    unknown version of results that do not name one. `skyfan retry --stale` processes the stale ones again.
+
     Exit code: 0 all done or in progress, 1 some failed, are missing or were cancelled, or have not begun in a
-    folder in which no process works on the run, 2 no such run.
+    folder in which no process works on the run, 2 no such run; with --stale: 0 all sources are fresh, 1 some
+    are not or could not be checked, 130 Ctrl-C.
     """
     from ..api import monitor
     from ..progress import Stages
     from ..runs import show
 
-    if failed and doubtful:
-        raise UsageError("--failed and --doubtful print different columns: use one at a time")
+    if failed + doubtful + stale > 1:
+        raise UsageError("--failed, --doubtful and --stale print different columns: use one at a time")
+    if stale and (follow or strict):
+        raise UsageError("--stale compares once, and has an exit code of its own: omit --follow and --strict")
     place = where_of(output, stack)
+    if stale:
+        sys.exit(_stale(run, place, as_json=as_json))
     if follow:
         try:
             with Stages() as stages:
@@ -70,6 +87,29 @@ def status(
         show.show(console(), state, doubts)
     is_refused = strict and (doubts is None or len(doubts) > 0)
     sys.exit(1 if is_refused or show.has_unsuccessful(state) else 0)
+
+
+def _stale(run: str, place: "Where", *, as_json: bool) -> int:
+    """Prints the sources that are not fresh; returns the exit code."""
+    from ..api import datasets
+    from ..catalogs import freshness
+    from ..progress import Stages
+    from ..runs import show
+
+    with Stages() as stages:
+        found = datasets.find_stale(run, place, progress=stages)
+    files = [{**vars(source), "input": source.uri} for source in found.sources]
+    names = ("input", "state", "made_from", "now", "planned_size", "size", "message")
+    rows = [{name: file[name] for name in names} for file in files]
+    if as_json:
+        document = {"run": run, "counts": found.counts, "requests": found.requests, "files": rows}
+        echo(json.dumps(document, indent=1))
+    else:
+        for line in show.listing(rows, as_json=False):
+            echo(line)
+        for line in freshness.lines(found):
+            echo(line, err=True)
+    return 0 if found.is_fresh else 1
 
 
 @click.command()

@@ -9,21 +9,21 @@ controls all workers, and only the files in flight are held in memory.
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from skyfan_contract import DOUBTFUL, NEVER, PERMANENT, RETRIED, RETRY, failure_record
+from skyfan_contract import DOUBTFUL, PERMANENT, RETRIED, RETRY, failure_record
 
 from .. import events, template
 from ..engine import Call, LocalOptions, Preview, Selection
 from ..errors import FunctionRefusedError
 from ..files import require_posix
 from ..formatting import printable
-from ..plans.plan import LARGE, STANDARD, Item, Plan
+from ..plans.plan import LARGE, STANDARD, Item, Plan, extent
 from ..plans.select import graded
 from ..runs import run as runs
 from ..runs import state
@@ -35,7 +35,8 @@ from ..template import Function, Template
 from . import process
 from .capacity import Capacity
 from .pool import POLL_S, Attempt, Job, Pool, Workers
-from .run_folder import RunFolder
+from .replacements import Replacements
+from .run_folder import NAME_TOO_LONG, RunFolder
 
 # Lambda waits 1 and 2 minutes. Here no shared service needs minutes to recover.
 BACKOFF_S = (1.0, 2.0)
@@ -62,7 +63,7 @@ class LocalEngine:
 
         def calls() -> Iterator[Call]:
             for item in items():
-                if folder.is_done(item.uri) and not (isinstance(files, Selection) and files.damaged):
+                if folder.is_done(item.uri) and not (isinstance(files, Selection) and files.is_named):
                     preview.done_before += 1
                 else:
                     payload = json.dumps(task.event(item.uri)).encode()
@@ -98,11 +99,14 @@ class LocalEngine:
             runs.add_plan(folder.place, task.run, files)
         items = self._items(task, files, functions)
         outcome = Outcome(task.run, folder.place)
-        outcome.files, size = _extent(files if isinstance(files, Plan) else items())
+        replacements = Replacements(folder, files.stale if isinstance(files, Selection) else {})
+        outcome.files, size = extent(files if isinstance(files, Plan) else items())
 
         def finish() -> None:
             outcome.remaining = outcome.files - outcome.done_before - outcome.sent
-            outcome.set_state(self.state(task.run), (item.uri for item in items()))
+            now = state.read(self.place, task.run, replaced=replacements.kept)
+            outcome.set_state(now, (item.uri for item in items()))
+            outcome.kept = len(replacements.kept)
             outcome.seconds = time.monotonic() - began
 
         try:
@@ -110,7 +114,8 @@ class LocalEngine:
                 finishing(outcome, finish),
                 stopping(outcome, folder.folder),
                 closing(self),
-                closing(_Work(folder, outcome, size, on_event, self)) as work,
+                closing(replacements),
+                closing(_Work(replacements, outcome, size, on_event, self)) as work,
             ):
                 for function in {function.name: function for function in functions.values()}.values():
                     inputs = (item for item in items() if functions[item.tier].name == function.name)
@@ -156,14 +161,6 @@ class LocalEngine:
         return lambda: files.select(current, names, memory_mb)
 
 
-def _extent(items: Iterable[Item]) -> tuple[int, int | None]:
-    """Number of files, and their bytes: None if the size of one is unknown."""
-    files, size, is_known = 0, 0, True
-    for item in items:
-        files, size, is_known = files + 1, size + (item.size or 0), is_known and item.size is not None
-    return files, size if is_known else None
-
-
 class _Work:
     """The work of one call: which file is next, which is retried, and the outcome so far."""
 
@@ -171,7 +168,7 @@ class _Work:
 
     def __init__(
         self,
-        folder: RunFolder,
+        replacements: Replacements,
         outcome: Outcome,
         size: int | None,
         on_event: events.OnEvent,
@@ -179,7 +176,8 @@ class _Work:
     ) -> None:
         """`size` is that of all files in bytes, None if unknown."""
         self._size = size
-        self.folder, self.outcome, self.on_event, self._engine = folder, outcome, on_event, engine
+        self._replacements, self.folder = replacements, replacements.folder
+        self.outcome, self.on_event, self._engine = outcome, on_event, engine
         self._waiting: list[Job] = []
         self._killed: list[Job] = []
         """Jobs to be retried with no other beside them."""
@@ -252,9 +250,10 @@ class _Work:
                 self._take(item.uri, item.size or 0)
 
     def _take(self, uri: str, size: int) -> None:
-        if self.folder.is_done(uri):
+        if not self._replacements.is_due(uri) and self.folder.is_done(uri):
             self.folder.clear_failure(uri)
             self.outcome.done_before += 1
+            self.outcome.unchecked += uri.startswith("s3://")
             self.on_event(events.AlreadyDone(uri, size))
             return
         version = None
@@ -264,17 +263,15 @@ class _Work:
         if self.folder.is_too_long(uri):
             self._refuse(job)
             return
-        if self.folder.result(uri).exists():  # damaged, or of another version of the input
+        # What exists otherwise is damaged, or of another version of the input.
+        if not self._replacements.begin(uri) and self.folder.result(uri).exists():
             self.outcome.damaged += self.folder.is_damaged(uri)
             self.folder.clear_result(uri)
         self.pool.give(job)
 
     def _refuse(self, job: Job) -> None:
-        message = "its name, or path, leaves no room for that of its result: rename the file"
-        error = {"errorType": "NameTooLongError", "errorMessage": message, "cure": NEVER, "permanent": True}
-        record = failure_record(
-            job.event, error, PERMANENT, request_id=job.request_id, function_arn=f"{self.pool.arn}:$LATEST"
-        )
+        error, arn = NAME_TOO_LONG, f"{self.pool.arn}:$LATEST"
+        record = failure_record(job.event, error, PERMANENT, request_id=job.request_id, function_arn=arn)
         self.outcome.sent += 1
         path = self.folder.record_failure(job.input, record)
         self.on_event(events.Failed(job.input, error, job.attempt, path, job.size))
@@ -282,10 +279,7 @@ class _Work:
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
         self.outcome.sent += 1
-        if self.folder.result(job.input).exists():
-            self.outcome.done += 1
-            self.folder.record_result(job.input, job.version)
-        else:
+        if not self._record_result(job):
             self.outcome.unwritten += 1
         self.outcome.add_result(job.input, attempt.result, attempt.seconds)
         self.folder.clear_failure(job.input)
@@ -326,10 +320,16 @@ class _Work:
 
     def _add_failure(self, job: Job, error: dict[str, Any], record: Path) -> None:
         self.outcome.sent += 1
-        if self.folder.result(job.input).exists():  # written before the failure: a result counts
-            self.outcome.done += 1
-            self.folder.record_result(job.input, job.version)
+        self._record_result(job)  # written before the failure: a result counts
         self.on_event(events.Failed(job.input, error, job.attempt, record, job.size))
+
+    def _record_result(self, job: Job) -> bool:
+        """Counts and records the result of a job; whether it has left one."""
+        if self._replacements.is_kept(job.input) or not self.folder.result(job.input).exists():
+            return False
+        self.outcome.done += 1
+        self.folder.record_result(job.input, job.version)
+        return True
 
     def _stop_if_all_would_fail(self, attempt: Attempt, error: dict[str, Any]) -> None:
         # A wrong setting, or a function that cannot start, would fail every file the same way.

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from skyfan_contract import NEVER
+
 from .. import files
 from ..errors import RunBusyError, UsageError
 from ..runs import failures, local_receipts
@@ -23,6 +25,13 @@ from ..task import Task
 
 _WRITTEN = ("runs/{run}/failures", "runs/{run}/doubtful", "runs/{run}/plans")
 """Folders that only an engine and its workers write to, besides that of the results."""
+
+NAME_TOO_LONG = {
+    "errorType": "NameTooLongError",
+    "errorMessage": "its name, or path, leaves no room for that of its result: rename the file",
+    "cure": NEVER,
+    "permanent": True,
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class RunFolder:
             found = self.result(uri).stat()
         except OSError:
             return False
-        receipt = self._receipts.get(uris.key(uri), Receipt(None, None))
+        receipt = self.receipt(uri)
         if not found.st_size or receipt.size not in (None, found.st_size):
             return False
         try:
@@ -152,12 +161,31 @@ class RunFolder:
             return dict(local_receipts.parse(lines))
         return {}
 
+    def receipt(self, uri: str) -> Receipt:
+        """The receipt of this input's result when the call began."""
+        return self._receipts.get(uris.key(uri), Receipt(None, None))
+
+    def withhold_receipt(self, uri: str) -> None:
+        """Takes back the receipt of this input's result, so that no new result is compared with the old."""
+        self._append(uri, Receipt(None, None))
+
+    def restore_receipt(self, uri: str, receipt: Receipt) -> None:
+        """Gives back a receipt that was withheld."""
+        self._append(uri, receipt)
+
     def clear_result(self, uri: str) -> None:
         """Removes the result of this input, if any, with its receipt and its marks."""
-        self._append(uri, Receipt(None, None))  # first, so that no new result is compared with the old one
+        self.withhold_receipt(uri)
         self.result(uri).unlink(missing_ok=True)
+        self.clear_marks(uri)
+
+    def clear_marks(self, uri: str, before: int | None = None) -> None:
+        """Removes the marks of this input's result, or those that are not newer than `before`, Unix ns."""
         for marks in (self.folder / "doubtful").glob("*"):
-            (marks / uris.key(uri)).unlink(missing_ok=True)
+            mark = marks / uris.key(uri)
+            with suppress(OSError):
+                if before is None or mark.stat().st_mtime_ns <= before:
+                    mark.unlink(missing_ok=True)
 
     def failure(self, uri: str) -> Path:
         """The path of the failure record of this input."""

@@ -3,9 +3,10 @@
 import asyncio
 import bisect
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -17,6 +18,9 @@ from ..concurrency import chunks
 from ..storage import s3
 from .cache import DAY, Cache
 from .limits import ArchiveLimits, CircuitBreaker, UnansweredError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 KEYS_PER_LIST = 1000
 MIN_LISTED = 13
@@ -40,9 +44,13 @@ class ObjectStatus:
     """Bytes; None if it does not exist or cannot be read."""
     is_denied: bool = False
     """403: the object is not public yet."""
+    etag: str = ""
+    """Without quotes; empty if it is not known, as for a size from the cache."""
+    modified: float = 0.0
+    """Unix time in seconds, likewise."""
 
 
-async def objects(
+async def objects(  # noqa: PLR0913
     keys: Iterable[str],
     limits: ArchiveLimits,
     cache: Cache | None = None,
@@ -51,11 +59,13 @@ async def objects(
     bucket: str | None = None,
     access: str = "anonymous",
     never_listed: frozenset[str] = frozenset(),
+    requests: Counter[str] | None = None,
 ) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
     """Status of each object by key, and error messages by key; each key is in one of the two.
 
     A LIST shows that an object exists, not that it can be read: keys in `never_listed` get a HEAD instead.
     `bucket` defaults to MAST's. Sizes are cached for 7 days; that an object is missing or denied is not.
+    `requests` counts LISTs and HEADs.
     """
     wanted = sorted(set(keys))
     store = s3.client(bucket or limits.bucket, access)
@@ -63,7 +73,8 @@ async def objects(
     cached = cache.get(kind, wanted) if cache else {}
     found = {key: ObjectStatus(int(value)) for key, value in cached.items()}
     progress(len(found))
-    requests = _Requests(store, limits, cache, kind, found, progress)
+    sender = _Requests(store, limits, cache, kind, found, progress)
+    sender.counts = Counter() if requests is None else requests
     unknown = [key for key in wanted if key not in found]
     groups = itertools.groupby((key for key in unknown if key not in never_listed), _group)
     tasks: Iterator[tuple[str, list[str]]] = itertools.chain(
@@ -74,14 +85,14 @@ async def objects(
     async def work() -> None:
         for prefix, members in tasks:  # all workers share one iterator
             if not prefix or len(members) < MIN_LISTED:
-                await requests.heads(members)
+                await sender.heads(members)
             else:
-                await requests.lists(prefix, members)
+                await sender.lists(prefix, members)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(limits.objects):
             group.create_task(work())
-    return found, requests.errors
+    return found, sender.errors
 
 
 async def statuses(
@@ -90,9 +101,11 @@ async def statuses(
     progress: Callable[[int], None] = lambda done: None,
     *,
     access: str = "anonymous",
+    requests: Counter[str] | None = None,
 ) -> tuple[dict[str, ObjectStatus], dict[str, str]]:
     """Status of each s3:// URI, and error messages by URI, denied access included; each is in one of the two.
 
+    `requests` counts LISTs and HEADs.
     Raises InputError if S3 refuses the credentials, the region or the time of this machine rather than an
     object.
     """
@@ -107,7 +120,9 @@ async def statuses(
         def more(done: int, before: int = len(found) + len(failed)) -> None:
             progress(before + done)
 
-        statuses, errors = await objects(members, limits, None, more, bucket=name, access=access)
+        statuses, errors = await objects(
+            members, limits, None, more, bucket=name, access=access, requests=requests
+        )
         for key, text in errors.items():
             if s3.REDIRECT in text:
                 raise s3.storage_error(f"s3://{name}/{key}", OSError(text), access)
@@ -171,6 +186,11 @@ def _group(key: str) -> str:
     return "/".join(key.split("/")[:-1][:_GROUP_FOLDERS])
 
 
+def _status(found: "ObjectMeta") -> ObjectStatus:
+    etag, modified = (found["e_tag"] or "").strip('"'), found["last_modified"].timestamp()
+    return ObjectStatus(found["size"], etag=etag, modified=modified)
+
+
 class _Requests:
     """Requests of all workers of one call, with the state that they share."""
 
@@ -184,6 +204,8 @@ class _Requests:
         progress: Callable[[int], None],
     ) -> None:
         self.errors: dict[str, str] = {}
+        self.counts = Counter[str]()
+        """Requests by kind, LIST and HEAD."""
         self._store = store
         self._cache, self._kind, self._found, self._progress = cache, kind, found, progress
         self._slots = asyncio.Semaphore(limits.objects)
@@ -205,7 +227,7 @@ class _Requests:
                 break  # what came was no listing
             last = max(page) if len(page) >= KEYS_PER_LIST else keys[-1]
             covered = keys[at : bisect.bisect_right(keys, last, at)]
-            self._record({key: ObjectStatus(page.get(key)) for key in covered})
+            self._record({key: page.get(key, ObjectStatus(None)) for key in covered})
             at += len(covered)
             if len(covered) < MIN_LISTED:
                 break
@@ -217,14 +239,15 @@ class _Requests:
             statuses = await asyncio.gather(*(self._head(key) for key in chunk))
             self._record({key: status for key, status in zip(chunk, statuses, strict=True) if status})
 
-    async def _page(self, prefix: str, first: str) -> dict[str, int]:
-        """Sizes by key of one LIST that starts at `first`."""
+    async def _page(self, prefix: str, first: str) -> dict[str, ObjectStatus]:
+        """The objects by key of one LIST that starts at `first`."""
+        self.counts["LIST"] += 1
         async with self._slots:
             # start-after excludes its own key, hence a string that sorts just before the key.
             pages = obstore.list(self._store, prefix, offset=first[:-1], chunk_size=KEYS_PER_LIST)
             async with asyncio.timeout(_PATIENCE_S):
                 async for page in pages:
-                    return {item["path"]: item["size"] for item in page}
+                    return {item["path"]: _status(item) for item in page}
         return {}
 
     async def _head(self, key: str) -> ObjectStatus | None:
@@ -233,7 +256,8 @@ class _Requests:
                 self.errors[key] = "not requested: the bucket does not answer"
                 return None
             try:
-                status = ObjectStatus((await obstore.head_async(self._store, key))["size"])
+                self.counts["HEAD"] += 1
+                status = _status(await obstore.head_async(self._store, key))
             except (NotFoundError, FileNotFoundError):
                 status = ObjectStatus(None)
             except (PermissionDeniedError, UnauthenticatedError):

@@ -182,3 +182,11 @@ def write(path: str | Path, table: pa.Table, about: dict[str, Any]) -> Plan:
     with files.replace(path) as part:
         pq.write_table(table, part, compression="zstd", row_group_size=_ROW_GROUP)
     return Plan(path, about)
+
+
+def extent(items: Iterable[Item]) -> tuple[int, int | None]:
+    """Number of files, and their bytes: None if the size of one is unknown."""
+    files, size, is_known = 0, 0, True
+    for item in items:
+        files, size, is_known = files + 1, size + (item.size or 0), is_known and item.size is not None
+    return files, size if is_known else None

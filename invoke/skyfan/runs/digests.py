@@ -1,6 +1,6 @@
 """64-bit digests of a run's files, so that a set of a million files takes 8 MB."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Digests = NDArray[np.uint64]
 """(n,) uint64, sorted, without duplicates."""
+Replaced = Mapping[str, float]
+"""Keys of inputs whose result does not count while it has this Unix time: a new one shall replace it."""
 _CHUNK = 1 << 16
 
 
@@ -61,9 +63,17 @@ def find(existing: Digests, wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
 class Watched:
     """The digests of a listing's keys: only groups of it that may have changed are read again."""
 
-    def __init__(self, place: "Place", prefix: str, key: Callable[["Object"], str | None]) -> None:
-        """`key` gives the key of an input, or None for an object that does not count."""
-        self._changes, self._key = place.watch(prefix), key
+    def __init__(
+        self,
+        place: "Place",
+        prefix: str,
+        key: Callable[["Object"], str | None],
+        replaced: Replaced | None = None,
+    ) -> None:
+        """`key` gives the key of an input, or None for an object that does not count; nor do those in
+        `replaced`.
+        """
+        self._changes, self._key, self._replaced = place.watch(prefix), key, replaced or {}
         self._group = np.empty(0, np.int64)
         self.digests = np.empty(0, np.uint64)
         """(n,), in no particular order."""
@@ -91,10 +101,16 @@ class Watched:
         self.modified = np.concatenate([self.modified[kept], *times])
         self.size = np.concatenate([self.size[kept], *sizes])
 
+    def times(self, keys: Iterable[str]) -> dict[str, float]:
+        """The times of those of these keys that exist."""
+        order, keys = np.argsort(self.digests, kind="stable"), list(keys)
+        at = find(self.digests[order], each(keys).astype(np.uint64))
+        return {key: float(self.modified[order[row]]) for key, row in zip(keys, at, strict=True) if row >= 0}
+
     def _rows(self, changed: list[int]) -> Iterator[tuple[int, str, float, int]]:
         """Group, key, time and size of each object in a group that may have changed; notes these groups."""
         for number, objects in self._changes():
             changed.append(number)
             for item in objects:
-                if (key := self._key(item)) is not None:
+                if (key := self._key(item)) is not None and self._replaced.get(key) != item.modified:
                     yield number, key, item.modified, item.size

@@ -108,6 +108,12 @@ class LocalReceipts:
         """How many of these files have no recorded result."""
         return int((self._sizes(files) < 0).sum())
 
+    def versions_of(self, keys: Iterable[str]) -> Iterator[Version | None]:
+        """The recorded version of each input; None if it is not known, as for objects of S3."""
+        at = digests.find(self.file, digests.each(keys).astype(np.uint64))
+        for size, moment in np.append(self.version, [[-1, -1]], axis=0)[at].tolist():
+            yield (size, moment) if size >= 0 else None
+
     def digest_of(self, key: str) -> str:
         """The recorded digest of the result of an input; empty if it is not known."""
         (at,) = digests.find(self.file, digests.each([key]).astype(np.uint64))
@@ -124,10 +130,14 @@ class LocalReceipts:
         """(n,) bytes of the results; -1 if that is not recorded."""
         self.digest = np.empty(0, "S32")
         """(n,) digests of the results."""
+        self.version = np.empty((0, 2), np.int64)
+        """(n, 2) versions of the inputs; -1 if they are not recorded."""
 
     def _add(self, keys: tuple[str, ...], found: tuple[Receipt, ...]) -> None:
         file = np.concatenate([self.file, digests.each(keys)])[::-1]
         size = np.concatenate([self.size, [-1 if one.size is None else one.size for one in found]])[::-1]
         digest = np.concatenate([self.digest, np.array([one.digest for one in found], "S32")])[::-1]
+        version = np.array([one.version or (-1, -1) for one in found], np.int64).reshape(-1, 2)
+        version = np.concatenate([self.version, version])[::-1]
         self.file, last = np.unique(file, return_index=True)
-        self.size, self.digest = size[last].astype(np.int64), digest[last]
+        self.size, self.digest, self.version = size[last].astype(np.int64), digest[last], version[last]

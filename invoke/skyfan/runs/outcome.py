@@ -17,6 +17,10 @@ The document that `skyfan run --json` prints; `skyfan retry --json` adds `select
                         is known
     damaged             results that were not the recorded ones, so that this call removed them; null on AWS,
                         where an object is whole or missing
+    kept                old results that stay, since the attempt to replace them failed; null on AWS, where
+                        these files count as failed, too
+    unchecked           files of done_before on S3, whose versions were not compared with those that the
+                        results are from; `skyfan status --stale` compares them
     invocations         invocations accepted by Lambda; on this machine: attempts
     throttled, errors, broken
                         requests that Lambda throttled (or whose function was not ready) or answered with 5xx,
@@ -81,6 +85,8 @@ class Outcome(Tabular):
     retries: int = 0
     unwritten: int = 0
     damaged: int = 0
+    kept: int = 0
+    unchecked: int = 0
     invocations: int = 0
     throttled: int = 0
     errors: int = 0
@@ -182,6 +188,8 @@ class Outcome(Tabular):
             "retries": self.retries if is_local else None,
             "unwritten": self.unwritten if is_local else None,
             "damaged": self.damaged if is_local else None,
+            "kept": self.kept if is_local else None,
+            "unchecked": self.unchecked,
             "invocations": self.invocations,
             "throttled": self.throttled,
             "errors": self.errors,

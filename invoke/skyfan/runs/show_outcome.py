@@ -68,6 +68,15 @@ def _counts(outcome: Outcome) -> Iterator[str]:
     if outcome.damaged:
         damaged = formatting.count(outcome.damaged, "damaged result")
         yield f"{damaged} removed, not the ones that were recorded; their files were processed again."
+    if outcome.kept:
+        kept = formatting.count(outcome.kept, "old result")
+        yield f"{kept} kept, since the new attempt failed: `skyfan status {outcome.run} --stale` lists them."
+    if outcome.unchecked:
+        unchecked = formatting.count(outcome.unchecked)
+        yield (
+            f"{unchecked} on S3 done before: whether they have changed since was not checked; "
+            f"`skyfan status {outcome.run} --stale` does it."
+        )
     if outcome.unwritten:
         yield f"{formatting.count(outcome.unwritten)} left no result; the next call processes them again."
     if outcome.doubts is not None or (outcome.state and outcome.state.counts["done"]):

@@ -21,6 +21,7 @@ from ..storage.uris import Results
 from ..tables import SHOWN_ROWS, Tabular
 from . import cancels, digests, doubts, failures, planned, receipts, run_file
 from . import run as runs
+from .digests import Replaced
 from .doubts import Doubts
 from .failures import Failure, FailureGroup
 from .judge import DONE, FAILED, STATES, FailureRows, FileStates, Limits, judge
@@ -121,7 +122,6 @@ class RunState(Tabular):
             kind = self._failures[cause].error_type
             number[kind] = number.get(kind, 0) + int(count)
             example[kind] = min(example.get(kind, len(failed)), int(at))
-        files = self._files(failed[sorted(example.values())])
         groups = [
             FailureGroup(
                 error_type=failure.error_type,
@@ -131,7 +131,7 @@ class RunState(Tabular):
                 record=self.record_uri(failure),
                 cure=failure.cure,
             )
-            for file in files
+            for file in self._files(failed[sorted(example.values())])
             if (failure := file.failure)
         ]
         return sorted(groups, key=lambda group: (-group.count, group.error_type))
@@ -194,8 +194,11 @@ class RunState(Tabular):
 class Follower:
     """Reads the state of a run repeatedly; what cannot have changed is read only once."""
 
-    def __init__(self, place: Place, run: str, lambdas: Place | None = None) -> None:
-        """`lambdas` is the place of Lambda's failure records (default: the one in run.json).
+    def __init__(
+        self, place: Place, run: str, lambdas: Place | None = None, replaced: Replaced | None = None
+    ) -> None:
+        """`lambdas` is the place of Lambda's failure records (default: the one in run.json); the results in
+        `replaced` do not count.
 
         Raises UsageError if the run does not exist.
         """
@@ -209,7 +212,7 @@ class Follower:
         self._read_keys: set[str] = set()
         """Receipts and Lambda's records that were read; they never change."""
         results = Results.of(self.about["results"], run)
-        self._results = digests.Watched(place, results.prefix, results.key_of)
+        self.results = digests.Watched(place, results.prefix, results.key_of, replaced)
         self._local_receipts = LocalReceipts(place, run)
         self._lambda_records: list[tuple[Failure, NDArray[np.uint64]]] = []
         self._file_records: dict[str, tuple[float, Failure]] = {}
@@ -254,8 +257,8 @@ class Follower:
             _failures=known_failures,
         )
 
-    def _unread(self, objects: Iterable[Object]) -> list[Object]:
-        return [item for item in objects if item.key not in self._read_keys]
+    def _unread(self, found: Iterable[Object]) -> list[Object]:
+        return [item for item in found if item.key not in self._read_keys]
 
     def _read_receipts(self) -> None:
         unread = self._unread(receipts.chunks(self.place, self.run))
@@ -296,12 +299,10 @@ class Follower:
         return record.removeprefix(f"runs/{self.run}/failures/").removesuffix(".json")
 
     def _done(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64], int]:
-        """Which planned files have results, and which damaged ones; the times of the results, and the number
-        of results of other files.
-        """
-        self._results.update()
+        """Which planned files have results, which damaged ones, when; and the number of unplanned results."""
+        self.results.update()
         self._local_receipts.update()  # afterwards: a result is recorded after it was written
-        found = self._results
+        found = self.results
         done, damaged = np.zeros((2, len(self._planned)), bool)
         at = digests.find(self._planned.digests, found.digests)
         differs = self._local_receipts.differ(found.digests, found.size)
@@ -337,9 +338,10 @@ def read(
     *,
     limits: Limits | None = None,
     now: float | None = None,
+    replaced: Replaced | None = None,
 ) -> RunState:
     """The current state of a run; see Follower. Raises UsageError if the run does not exist."""
-    return Follower(place, run, lambdas).read(limits=limits, now=now)
+    return Follower(place, run, lambdas, replaced).read(limits=limits, now=now)
 
 
 def _valid_keys(inputs: Iterable[str]) -> Iterator[str]:

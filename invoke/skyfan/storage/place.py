@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -155,28 +156,43 @@ class Place:
         except ERRORS as error:
             raise storage_error(f"{self.name}/{key}", error) from error
 
-    def fetch(self, objects: Iterable[Object]) -> Iterator[tuple[Object, bytes]]:
-        """Each object with its bytes, in the order of `objects`, several at once.
+    def fetch(self, objects: Iterable[Object], head: int | None = None) -> Iterator[tuple[Object, bytes]]:
+        """Each object with its bytes, or with at most `head` of the first, in the order of `objects`, several
+        at once.
 
         Skips objects that were deleted since they were listed.
         """
+        get = self.get if head is None else partial(self._head, count=head)
         waiting: deque[tuple[Object, Future[bytes | None]]] = deque()
         held = 0
         with ThreadPoolExecutor(CONCURRENT_GETS, "skyfan-get") as threads:
             try:
                 for item in objects:
-                    while waiting and (len(waiting) >= CONCURRENT_GETS or held + item.size > READ_AHEAD):
+                    size = item.size if head is None else 0
+                    while waiting and (len(waiting) >= CONCURRENT_GETS or held + size > READ_AHEAD):
                         first, future = waiting.popleft()
-                        held -= first.size
+                        held -= first.size if head is None else 0
                         if (body := future.result()) is not None:
                             yield first, body
-                    waiting.append((item, threads.submit(self.get, item.key)))
-                    held += item.size
+                    waiting.append((item, threads.submit(get, item.key)))
+                    held += size
                 for first, future in waiting:
                     if (body := future.result()) is not None:
                         yield first, body
             finally:
                 threads.shutdown(cancel_futures=True)
+
+    def _head(self, key: str, count: int) -> bytes | None:
+        """The first bytes of one object that is not empty; None if it does not exist."""
+        if self.folder:
+            return self._of_file(key, lambda path: _slice(path, 0, count))
+        try:
+            return bytes(obstore.get(self.store, key, options={"range": (0, count)}).bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            self._require_bucket(error)
+            return None
+        except ERRORS as error:
+            raise storage_error(f"{self.name}/{key}", error) from error
 
     def put(self, key: str, body: bytes) -> None:
         """Writes or replaces one object in one step."""

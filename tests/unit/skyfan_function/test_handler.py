@@ -28,7 +28,10 @@ def test_a_dict_is_written_as_json_with_its_input(
     answer = handler({"input": uri, "run": "night"}, context)
     document = {"words": ["two", "words"], "notes": ["short"], "memory": 1769 << 20}
     path = out / "night" / "words" / f"{key_of(uri)}.json"
-    assert json.loads(path.read_text()) == {"input": uri, **document}
+    read = json.loads(path.read_text())
+    assert list(read)[:2] == ["input", "input_version"]
+    assert read.pop("input_version").startswith("size=9 mtime=")
+    assert read == {"input": uri, **document}
     assert path_of(answer["output"]) == path
     assert answer == {
         "input": uri,
