@@ -1,16 +1,22 @@
 """skyfan fetch: files of the archive in a folder or a bucket."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import concurrency, inputs, progress
-from ..errors import Interrupted
+from ..errors import Interrupted, UsageError
 from ..events import OnProgress, ignore
 from ..fetch import wanted
-from ..fetch.fetch import Fetch, Options
+from ..fetch.fetch import Fetch, Options, Part
 from ..fetch.folder import Folder
 from ..fetch.limits import LIMIT, parse_size
 from ..fetch.result import Result
 from ..plans.plan import Plan
+from ..sky import angles
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.units import Quantity
 
 
 @progress.shown
@@ -18,6 +24,9 @@ def fetch(  # noqa: PLR0913
     paths: inputs.Paths | Plan,
     to: str | Path,
     *,
+    extensions: str | None = None,
+    cutout: "str | tuple[float, float] | SkyCoord | None" = None,
+    size: "str | Quantity | None" = None,
     access: str = "anonymous",
     keep_paths: bool = False,
     mast: bool = False,
@@ -33,6 +42,11 @@ def fetch(  # noqa: PLR0913
     file; or a table with a column `uri`. Files get their names in the archive, with `keep_paths` bucket and
     key. `mast` downloads from MAST what is not in the cloud. `access` is how S3 is read.
 
+    `extensions`, such as "SCI,DQ" or "SCI,1", takes only these HDUs of each file, and `cutout` with `size`
+    only the pixels of a square around a position: a name, "RA DEC", a pair of degrees or a SkyCoord. Only the
+    bytes that these need are transferred; the files are valid FITS, named after what they hold. A cut-out has
+    the pixels of astropy's Cutout2D with mode="trim"; images that do not contain the position are `outside`.
+
     Call it again to continue: only what is missing or has changed at the source is transferred. `verify`
     reads the files that are there; `overwrite` replaces those that were changed here or came from elsewhere.
     `connections` are requests at once.
@@ -46,7 +60,7 @@ def fetch(  # noqa: PLR0913
     """
     limit = parse_size(limit_egress) if isinstance(limit_egress, str) else limit_egress
     selection = wanted.select(paths, access, mast=mast, places=wanted.places_of)
-    options = Options(access, keep_paths, None, limit, connections, verify)
+    options = Options(access, keep_paths, part(extensions, cutout, size), limit, connections, verify)
     with Folder(Path(to), access, overwrite=overwrite) as destination:
         work = Fetch(destination, options, progress)
         work.result.unwanted = selection.unwanted
@@ -57,3 +71,23 @@ def fetch(  # noqa: PLR0913
             work.result.interrupted = True
             raise Interrupted(work.result) from error
     return work.result
+
+
+def part(extensions: str | None, cutout: Any, size: Any) -> Part | None:
+    """What of each file is wanted; None for all of it. Raises UsageError."""
+    if (cutout is None) != (size is None):
+        raise UsageError("cutout and size belong together: give both")
+    if extensions is None and cutout is None:
+        return None
+    from ..fetch.extensions import Extensions  # astropy, which whole files do not need
+
+    chosen = Extensions.parse(extensions) if extensions is not None else None
+    if cutout is None:
+        return chosen
+    from ..fetch.cutout import Cutout
+
+    try:
+        degrees = angles.radius(size)
+    except UsageError as error:
+        raise UsageError(f"{str(size)!r} is not a size on the sky: give 5s, 1arcmin or 0.1d") from error
+    return Cutout(*angles.position(cutout), degrees, chosen)

@@ -10,7 +10,7 @@ import click
 
 from .. import formatting
 from ..errors import Interrupted
-from ..formatting import count, size
+from ..formatting import count
 from .common import ACCESS, as_json, console, echo
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ _NAMED = 10
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PLAN|URI...")
 @click.option("--to", required=True, metavar="FOLDER|s3://BUCKET/PREFIX", help="Where the files go.")
+@click.option(
+    "--extensions",
+    metavar="NAME,...",
+    help="Only these HDUs, by EXTNAME, or EXTNAME,EXTVER: SCI,DQ or SCI,1.",
+)
+@click.option(
+    "--cutout", metavar='"RA DEC"|NAME', help="Only the pixels around a position, or a name that CDS knows."
+)
+@click.option("--size", metavar="5s|1arcmin|0.1d", help="Side of the square of --cutout.")
 @click.option(
     "--mast",
     is_flag=True,
@@ -55,6 +64,9 @@ def fetch(
     *,
     paths: tuple[str, ...],
     to: str,
+    extensions: str | None,
+    cutout: str | None,
+    size: str | None,
     mast: bool,
     keep_paths: bool,
     limit_egress: str,
@@ -69,6 +81,10 @@ def fetch(
     PLAN is a plan file. URI is an object s3://bucket/key, a prefix that ends in / (its FITS files), a pattern
     such as s3://bucket/folder/*_drz.fits, a URI of MAST such as mast:HST/product/NAME, or @list.txt with one
     of these per line.
+
+    With --extensions or --cutout only the ranges of bytes that these need are transferred, and the files are
+    valid FITS with what they hold in their names. A cut-out has the rows of every image that contains part of
+    the square, cut at its edges, and its WCS with all distortions.
 
     Files arrive in parallel. Each gets its name when it is whole and verified. Repeat an interrupted command:
     partial files continue where they stopped, and complete ones are not transferred again unless they have
@@ -85,6 +101,9 @@ def fetch(
             result = commands.fetch(
                 paths,
                 to,
+                extensions=extensions,
+                cutout=cutout,
+                size=size,
                 access=access,
                 keep_paths=keep_paths,
                 mast=mast,
@@ -140,10 +159,10 @@ def show(result: "Result") -> None:
         say(f"left out by the plan: {formatting.reasons(result.unwanted)}")
     if result.egress:
         say(result.egress.text)
-        part = f" of {size(result.whole)}" if result.received < result.whole else ""
-        retries = f", {count(result.retries, 'retry')}" if result.retries == 1 else ""
-        retries = f", {result.retries:,} retries" if result.retries > 1 else retries
-        say(f"{size(result.received)}{part} transferred in {count(result.requests, 'request')}{retries}")
+        part = f" of {formatting.size(result.whole)}" if result.received < result.whole else ""
+        retries = f", {result.retries:,} of them repeated" if result.retries else ""
+        requests = count(result.requests, "request")
+        say(f"{formatting.size(result.received)}{part} transferred in {requests}{retries}")
     if result.stopped:
         say(f"stopped: {result.stopped}. Partial files are kept: make room, and repeat the command")
     counts = ", ".join(f"{number:,} {state}" for state, number in result.counts.items())

@@ -30,10 +30,13 @@ _DONE = {ABSENT: FETCHED, CHANGED: UPDATED, DAMAGED: REPAIRED}
 class Part(Protocol):
     """What of each file is wanted."""
 
-    word: str
-    """Part of the names of files."""
-    text: str
-    """What the manifest says."""
+    @property
+    def word(self) -> str:
+        """Part of the names of files."""
+
+    @property
+    def text(self) -> str:
+        """What the manifest says."""
 
     async def recipe(self, reader: Reader, uri: str, version: Version) -> tuple[Recipe, tuple[str, ...]]:
         """How the file is made, and notes. Raises OutsideError, InputError."""

@@ -74,7 +74,7 @@ def join_words(words: list[str]) -> list[str]:
             return [*found, *words[at + 1 :]]
         option, equals, value = words[at].partition("=")
         start = at if equals else at + 1
-        if option != "--around" or not _WORD.fullmatch(
+        if option not in ("--around", "--cutout") or not _WORD.fullmatch(
             value if equals else "".join(words[start : start + 1])
         ):
             continue
