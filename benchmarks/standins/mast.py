@@ -6,6 +6,7 @@
     POST /portal/Mashup/Mashup.asmx/columnsconfig   the recorded answer inside astroquery
     GET  /api/v0.1/path_lookup/?uri=…&uri=…&use_cloud_path=true
     GET  /stpubdata?list-type=2…, HEAD and GET /stpubdata/key   S3, path style
+    GET  /api/v0.1/Download/file?uri=…              files in `downloads`
     GET  /counts                                    requests by kind, as JSON
 
 Observations are made by rule from key layouts of the archive; standins.sky says how.
@@ -60,6 +61,13 @@ class Mast:
         """Requests for products that get rows with parent_obsid 0."""
         self.objects: dict[str, bytes] = {}
         """Objects in the bucket beside those of the archive, or instead of them, by key."""
+        self.downloads: dict[str, bytes] = {}
+        """Files that MAST sends itself, by URI."""
+        self.private: dict[str, str] = {}
+        """Tokens that open files which are not public, by URI."""
+        self.sends_ranges = True
+        self.breaks = 0
+        """Downloads whose connection breaks after half of what was asked for."""
         self.refusal = ""
         """The error code with which S3 refuses all requests for objects."""
         self.counts: Counter[str] = Counter()
@@ -80,6 +88,7 @@ class Mast:
                 web.post("/api/v0/invoke", self._guard("invoke", self._invoke)),
                 web.post("/portal/Mashup/Mashup.asmx/columnsconfig", self._guard("columns", self._columns)),
                 web.get("/api/v0.1/path_lookup/", self._guard("lookup", self._lookup)),
+                web.get("/api/v0.1/Download/file", self._guard("download", self._download), allow_head=False),
                 web.get("/counts", self._tell),
                 web.get(f"/{BUCKET}", self._guard("list", self._list)),
                 web.head(f"/{BUCKET}/{{key:.+}}", self._guard("head", self._head)),
@@ -214,6 +223,32 @@ class Mast:
             if entry is not LEFT_OUT:
                 answer[uri] = entry
         return web.json_response(answer)
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        uri = request.query["uri"]
+        if uri not in self.downloads:
+            return web.Response(status=404)
+        token = self.private.get(uri)
+        if token and request.headers.get("Authorization") != f"token {token}":
+            return web.Response(status=401)
+        content, headers, status = self.downloads[uri], dict(STAMPS), 200
+        body = content
+        if self.sends_ranges and "Range" in request.headers:
+            body, status = content[request.http_range], 206
+            start = request.http_range.start or 0
+            headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{len(content)}"
+        headers["Content-Length"] = str(len(body))
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        is_broken = self.breaks > 0 and len(body) > 1
+        body = body[: len(body) // 2] if is_broken else body
+        self.breaks -= is_broken
+        self.counts["download bytes"] += len(body)
+        await response.write(body)
+        if is_broken and request.transport:
+            await asyncio.sleep(0.05)
+            request.transport.abort()
+        return response
 
     async def _head(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]

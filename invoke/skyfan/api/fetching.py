@@ -11,6 +11,7 @@ from ..fetch.fetch import Fetch, Options, Part
 from ..fetch.folder import Folder
 from ..fetch.limits import LIMIT, parse_size
 from ..fetch.result import Result
+from ..fetch.source import Source
 from ..plans.plan import Plan
 from ..sky import angles
 
@@ -62,7 +63,7 @@ def fetch(  # noqa: PLR0913
     selection = wanted.select(paths, access, mast=mast, places=wanted.places_of)
     options = Options(access, keep_paths, part(extensions, cutout, size), limit, connections, verify)
     with Folder(Path(to), access, overwrite=overwrite) as destination:
-        work = Fetch(destination, options, progress)
+        work = Fetch(destination, options, progress, downloads if mast else dict)
         work.result.unwanted = selection.unwanted
         work.result.refuse(selection.refused)
         try:
@@ -91,3 +92,11 @@ def part(extensions: str | None, cutout: Any, size: Any) -> Part | None:
     except UsageError as error:
         raise UsageError(f"{str(size)!r} is not a size on the sky: give 5s, 1arcmin or 0.1d") from error
     return Cutout(*angles.position(cutout), degrees, chosen)
+
+
+def downloads() -> dict[str, Source]:
+    """MAST as a source."""
+    from ..fetch.mast import Downloads  # aiohttp, which S3 does not need
+    from ..plans.limits import ArchiveLimits
+
+    return {"mast": Downloads(ArchiveLimits.from_environment())}

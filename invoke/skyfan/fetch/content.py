@@ -29,6 +29,8 @@ class Content:
     @classmethod
     async def of(cls, reader: Reader, uri: str, version: Version) -> "Content":
         """Reads the headers. Raises InputError for what is not FITS, or is cut off; VersionError."""
+        if not version.ranges:
+            raise InputError(f"{uri}: its server sends whole files only: fetch it whole")
         if not uri.lower().endswith(".gz"):
             bare = cls(uri, version, reader, ())
             return cls(uri, version, reader, await bare._walk(version.size))

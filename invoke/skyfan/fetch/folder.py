@@ -121,7 +121,7 @@ class Folder:
         try:
             await asyncio.to_thread(partial.open)
             await concurrency.together(
-                self._piece(job, piece, partial, reader) for piece in job.recipe.pieces(partial.present)
+                self._piece(job, piece, partial, reader) for piece in job.pieces(partial.present)
             )
             sha256, by, is_same = await self._hashed(lambda: self._compared(job, partial))
             if not is_same:

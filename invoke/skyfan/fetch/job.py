@@ -1,10 +1,11 @@
 """One file to fetch, with all that is known of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..errors import InputError
 from . import checks
-from .recipe import Recipe
+from .recipe import Copy, Piece, Recipe, Span
 from .source import Version
 
 ABSENT, UNCHANGED, CHANGED, DAMAGED = "absent", "unchanged", "changed", "damaged"
@@ -37,6 +38,12 @@ class Job:
     notes: tuple[str, ...] = ()
     received: int = field(default=0, compare=False)
     """Bytes of the source that came for it."""
+
+    def pieces(self, present: list[Span]) -> Iterable[Piece]:
+        """What to request if some of the file is present: all of it from a source without ranges."""
+        if self.version.ranges:
+            return self.recipe.pieces(present)
+        return [Piece(0, Copy(0, self.version.size))] if self.version.size else []
 
     def stated(self, access: str) -> dict[str, str]:
         """What the source says of its checksums beside the ETag."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import obstore
@@ -39,6 +39,8 @@ class Version:
     """Bytes."""
     etag: str
     """As the source gives it; Last-Modified of a source without ETags; empty without both."""
+    ranges: bool = field(default=True, compare=False)
+    """Whether the source sends ranges of bytes."""
 
     def __str__(self) -> str:
         return f"{self.etag or 'no ETag'}, {self.size:,} bytes"
@@ -50,6 +52,11 @@ class VersionError(Exception):
 
 class PassingError(Exception):
     """A request failed in a way that may pass; the message says how."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        """`wait` in seconds, which the server asks for."""
+        super().__init__(message)
+        self.wait = wait
 
 
 class Source(Protocol):
@@ -213,4 +220,4 @@ class Reader:
                 self.retries += 1
                 if failures == _ATTEMPTS:
                     raise InputError(f"{uri}: {error} ({_ATTEMPTS} attempts)") from error
-                await asyncio.sleep(next(delays))
+                await asyncio.sleep(error.wait + next(delays))
