@@ -6,9 +6,12 @@ calibrated pixels and the mask, from the first to the last usable row and column
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from sep_extract.background import usable_box
+from sep_extract.checkimages import CARD, CheckImages
 from sep_extract.chip import Chip, chips
-from sep_extract.event import Config
+from sep_extract.event import CHECKS, Config
 from sep_extract.extract import Measurement, measure
 from sep_extract.image import open_image
 from skyfan_function.storage import open_input
@@ -40,10 +44,13 @@ FLUX_APER({n}) FLUXERR_APER({n}) MAG_APER({n}) MAGERR_APER({n}) MU_MAX BACKGROUN
 _NEVER = 1e10
 
 
-def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[str]:
+def write_inputs(
+    chip: Chip, config: Config, rms: float, folder: Path, checks: Mapping[str, str] | None = None
+) -> list[str]:
     """Write image, noise and parameter files to ``folder``; return the command.
 
     ``rms`` is the noise of the map that a mask needs. The image is the part that ``usable_box`` has.
+    ``checks``: check images to make, by CHECKIMAGE_TYPE, and the names of their files.
     """
     box = usable_box(chip.mask)
     mask = chip.mask[box]
@@ -82,6 +89,8 @@ def write_inputs(chip: Chip, config: Config, rms: float, folder: Path) -> list[s
         "MEMORY_OBJSTACK": 30_000,
         "MEMORY_BUFSIZE": 8192,
     }
+    if checks:
+        options |= {"CHECKIMAGE_TYPE": ",".join(checks), "CHECKIMAGE_NAME": ",".join(checks.values())}
     if chip.weight is not None:
         fits.writeto(folder / "weight.fits", np.where(mask, 0, chip.weight[box]), overwrite=True)
         options |= {
@@ -115,6 +124,22 @@ def run(chip: Chip, config: Config, rms: float) -> Table:
         for name in (f"{axis}_IMAGE", f"{axis}WIN_IMAGE"):
             catalog[name] += part.start or 0
     return catalog
+
+
+def check_images(chip: Chip, config: Config, rms: float) -> tuple[Table, dict[str, NDArray[Any]]]:
+    """SExtractor's catalog of one chip, and its check images by CHECKIMAGE_TYPE, of the usable box."""
+    checks = {
+        "SEGMENTATION": "s.fits",
+        "BACKGROUND": "b.fits",
+        "BACKGROUND_RMS": "r.fits",
+        "-BACKGROUND": "m.fits",
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = write_inputs(chip, config, rms, folder, checks)
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        images = {kind: np.array(fits.getdata(folder / file)) for kind, file in checks.items()}
+        return Table.read(folder / "catalog.fits"), images
 
 
 def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArray[Any]) -> dict[str, float]:
@@ -151,6 +176,61 @@ def agreement(path: Path, config: Config) -> dict[str, float]:
         raise ValueError(chip)
     config = chip.configured(config)
     return agreement_on(chip, measure(chip.pixels, config), config)
+
+
+def checks_agreement(path: Path, config: Config) -> dict[str, float]:
+    """How the check images of the first chip of a file agree with SExtractor's.
+
+    Segments as in _same_segments(), of sources of S/N above 10. Background, noise and residual: medians and 99 % quantiles of differences, in sigma. ``bytes``: bytes per
+    pixel of the four images; ``seconds`` of CPU per million pixels that they take.
+    """
+    with open_input(path.resolve().as_uri()) as source, open_image(source) as image:
+        chip = next(chips(image, config.good_bits))
+        if isinstance(chip, str):
+            raise ValueError(chip)
+    config = chip.configured(config)
+    began = time.process_time()
+    plain = measure(chip.pixels, config)
+    alone, began = time.process_time() - began, time.process_time()
+    images = CheckImages(CHECKS, chip, path.name, 0)
+    measure(chip.pixels, config, images.whole)
+    hdus = images.hdus()
+    spent = time.process_time() - began - alone
+    box, top = usable_box(chip.mask), fits.PrimaryHDU().header.tostring().encode()
+    ours = {}
+    for kind, body in hdus.items():
+        with fits.open(io.BytesIO(top + body)) as opened:
+            ours[CARD[kind][0]] = opened[1].data[box]
+    reference, theirs = check_images(chip, config, plain.rms)
+    good = reference["FLUX_AUTO"] > 10 * reference["FLUXERR_AUTO"]
+    result = _same_segments(ours["SEGMENTATION"], theirs["SEGMENTATION"], reference["NUMBER"][good])
+    usable = ~chip.mask[box]
+    for kind in ("BACKGROUND", "BACKGROUND_RMS", "-BACKGROUND"):
+        if kind == "BACKGROUND_RMS" and (chip.weight is not None or chip.mask[box].any()):
+            continue  # SExtractor shows the map that it is given
+        apart = np.abs(ours[kind] - theirs[kind])[usable] / plain.rms
+        result[f"{kind} median"], result[f"{kind} 99 %"] = (float(np.quantile(apart, q)) for q in (0.5, 0.99))
+    for kind, body in hdus.items():
+        result[f"{kind} bytes"] = len(body) / chip.data.size
+    return {**result, "seconds": spent / chip.data.size * 1e6}
+
+
+def _same_segments(ours: NDArray[Any], theirs: NDArray[Any], numbers: NDArray[Any]) -> dict[str, float]:
+    """``detected``: of the pixels of any segment, the share that both have in one. ``pixels``: the share of
+    those in a segment that is the counterpart of the other's. ``segments``: of ``numbers``, the share whose
+    pixels are all those of one of ours.
+    """
+    one, other = ours.ravel().astype(np.int64), theirs.ravel().astype(np.int64)
+    both, either = (one > 0) & (other > 0), (one > 0) | (other > 0)
+    pairs, common = np.unique(np.stack([one[both], other[both]]), axis=1, return_counts=True)
+    sizes = np.bincount(one)[pairs[0]], np.bincount(other)[pairs[1]]
+    alike = 2 * common > np.maximum(*sizes)
+    equal = (common == sizes[0]) & (common == sizes[1])
+    return {
+        "detected": float(both.sum() / either.sum()),
+        "pixels": float(common[alike].sum() / both.sum()),
+        "segments": float(np.isin(numbers, pairs[1][equal]).mean()),
+    }
 
 
 def agreement_on(chip: Chip, found: Measurement, config: Config) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Same pixels, mask, threshold, kernel, mesh and deblending, no DQ mask. Of SExtractor's detections with S/N
 above 10 and FLAGS below 4: the share with a counterpart within 0.5 pixel, and for those the median
-differences of MAG_AUTO and position (pixels). Without FILE: images of the demo, and the whole files of
+differences of MAG_AUTO and position (pixels). --checks: how the images beside a catalog agree with
+SExtractor's check images, in sigma of a pixel, and their bytes per pixel. Without FILE: images of the demo, and the whole files of
 $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--checks", action="store_true", help="images beside the catalog instead")
     options = parser.parse_args()
     if sextractor.PROGRAM is None:
         sys.exit("SExtractor is not installed (Debian: source-extractor)")
@@ -46,6 +49,9 @@ def main() -> None:
         *(ROOT / "tests/data/demo" / n for n in DEMO),
         *(shared / n for n in WHOLE if (shared / n).exists()),
     ]
+    if options.checks:
+        show_checks(files, as_json=options.json)
+        return
     rows = [{"image": f.name, **sextractor.agreement(f, Config(good_bits=0xFFFF))} for f in files]
     if options.json:
         print(json.dumps(rows, indent=1))
@@ -56,6 +62,23 @@ def main() -> None:
             f"{r['image']:36}  {r['sources']:7}  {r['sextractor']:10}  {r['reference']:8}  "
             f"{r['matched']:7.2%}  {r['median_dmag']:11.5f}  {r['median_shift']:.5f}"
         )
+
+
+def show_checks(files: list[Path], *, as_json: bool) -> None:
+    usual = Config(good_bits=0xFFFF)
+    simple = replace(usual, deblend_mincont=1.0, clean=False)
+    rows = [
+        {"image": f.name, "deblended": config is usual, **sextractor.checks_agreement(f, config)}
+        for f in files
+        for config in (usual, simple)
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        how = "default" if row.pop("deblended") else "neither deblended nor cleaned"
+        print(f"{row.pop('image')}, {how}:")
+        print("    " + "; ".join(f"{name} {value:.4f}" for name, value in row.items()))
 
 
 if __name__ == "__main__":

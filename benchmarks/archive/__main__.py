@@ -30,7 +30,7 @@ from skyfan.bill.charges import Usage, charge, stored_gb_months
 from skyfan.bill.prices import Prices
 from skyfan.bill.speeds import OWN, cpus
 from skyfan.plans.plan import STANDARD
-from skyfan.plans.select import MEMORY_MB
+from skyfan.plans.tiers import MEMORY_MB
 
 IMAGES, ENVIRONMENTS, RAMP_S = 122_078, 1000, 10.0
 """A function gains ENVIRONMENTS in RAMP_S, the first immediately; an account has so many by default."""

@@ -69,7 +69,7 @@ def step(name: str, folder: Path, files: int) -> dict[str, float]:
     from skyfan.catalogs import images
     from skyfan.local.worker import max_rss_mb
     from skyfan.plans import plan
-    from skyfan.plans.select import MEMORY_MB
+    from skyfan.plans.tiers import MEMORY_MB
     from skyfan.runs import run, state
     from skyfan.storage.place import Place
     from skyfan.storage.uris import Results, below_bucket

@@ -43,7 +43,7 @@ from skyfan.bill import prices, speeds  # noqa: E402
 from skyfan.bill.charges import Usage, charge, stored_gb_months  # noqa: E402
 from skyfan.bill.estimate import Conditions, estimate  # noqa: E402
 from skyfan.plans.plan import LARGE, STANDARD, Item  # noqa: E402
-from skyfan.plans.select import sending_tier  # noqa: E402
+from skyfan.plans.tiers import sending_tier  # noqa: E402
 
 SIZES_MB = (512, 768, 1024, 1769, 3008)
 ONE_CPU_MB = speeds.ONE_CPU_MB

@@ -1,7 +1,7 @@
 """What every engine offers, and the options of each: this machine, or the functions of a stack on AWS."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -12,7 +12,7 @@ from .bill.estimate import Estimate
 from .errors import UsageError
 from .events import OnEvent
 from .plans.plan import LARGE, STANDARD, Item, Plan
-from .plans.select import sending_tier
+from .plans.tiers import sending_tier
 from .runs.judge import STATES
 from .runs.outcome import Outcome
 from .runs.run_file import RunFile
@@ -154,12 +154,16 @@ class Selection:
         return sum(self.selected.values())
 
     def select(
-        self, state: RunState, functions: Mapping[str, str], memory_mb: Mapping[str, int]
+        self,
+        state: RunState,
+        functions: Mapping[str, str],
+        memory_mb: Mapping[str, int],
+        outputs: Sequence[str] = (),
     ) -> Iterator[Item]:
         """The selected files, in the order of the run's plans. Counts from 0 each time.
 
         `functions` are the functions of the tiers as failure records name them, the same if there is only
-        one, and `memory_mb` their memory sizes.
+        one, and `memory_mb` their memory sizes. `outputs` are the run's further results of each file.
         """
         for counts in (self.selected, self.permanent, self.exhausted):
             counts.clear()
@@ -169,7 +173,7 @@ class Selection:
         wanted = STATES if self.is_named else (*self._states, *waiting)
         for file in state.files(*wanted):
             if self._is_selected(file, functions[LARGE]):
-                item = Item(file.uri, file.size, _tier(file, functions, memory_mb), file.pixels)
+                item = Item(file.uri, file.size, _tier(file, functions, memory_mb, outputs), file.pixels)
                 self.selected[item.tier] += 1
                 if file.failure and file.failure.is_shared:
                     self.alone.add(file.uri)
@@ -190,12 +194,14 @@ class Selection:
         return True
 
 
-def _tier(file: RunFile, functions: Mapping[str, str], memory_mb: Mapping[str, int]) -> str:
+def _tier(
+    file: RunFile, functions: Mapping[str, str], memory_mb: Mapping[str, int], outputs: Sequence[str]
+) -> str:
     failure, large = file.failure, functions[LARGE]
     has_larger = large != functions[STANDARD]
     if failure and has_larger and (failure.is_exhausted or failure.function == large):
         return LARGE
-    return sending_tier(Item(file.uri, file.size, file.tier, file.pixels), memory_mb)
+    return sending_tier(Item(file.uri, file.size, file.tier, file.pixels), memory_mb, outputs)
 
 
 class File(NamedTuple):

@@ -31,7 +31,7 @@ class Task:
     config: dict[str, Any] = field(default_factory=dict)
     """Settings of the function, which checks them itself."""
     outputs: tuple[str, ...] = ()
-    """Further results besides the main one: preview, parquet."""
+    """Further results besides the main one, by name: of SepExtract, see its README."""
     function: str = "SepExtract"
     """Logical ID in the template."""
 

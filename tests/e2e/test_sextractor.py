@@ -37,6 +37,19 @@ def test_whole_images_agree(shared_data: Path, name: str) -> None:
     _check(sextractor.agreement(shared_data / name, Config(good_bits=_ALL_BITS)))
 
 
+@pytest.mark.parametrize("name", _DEMO)
+def test_check_images_agree(demo_data: Path, name: str) -> None:
+    """Deblending deals pixels between neighbours by random numbers: without it segments are the same."""
+    found = sextractor.checks_agreement(
+        demo_data / name, Config(good_bits=_ALL_BITS, deblend_mincont=1.0, clean=False)
+    )
+    assert found["detected"] > 0.998
+    assert found["pixels"] > 0.995
+    assert found["segments"] > 0.85
+    assert found["BACKGROUND 99 %"] < 1 / 128
+    assert found["-BACKGROUND 99 %"] < 1 / 16
+
+
 @pytest.mark.slow
 def test_grism_traces_agree_but_for_the_order_of_cleaning(shared_data: Path) -> None:
     """97.9 % are matched with CLEAN, 98.6 % without it.

@@ -59,6 +59,9 @@ BYTES_PER_PIXEL: Mapping[str, int] = {"science": 44, "error": 6, "dq": 4, "weigh
 ``benchmarks/extract --memory`` measures it. AREA is let go before anything is measured.
 """
 
+BYTES_PER_OUTPUT: Mapping[str, int] = {"segmentation": 1, "background": 1, "background_rms": 2, "residual": 3}
+"""Memory of SepExtract for the compressed images beside a catalog: per pixel of all chips together."""
+
 TILED_ABOVE = 24 << 20
 """Pixels of a plane that SepExtract measures as one; a larger one is measured in tiles."""
 TILE, TILE_MARGINS = 2048, (256, 1024)
@@ -88,6 +91,11 @@ PERMANENT, IN_BATCH, CANCELLED = "PermanentFailure", "FailedInBatch", "Cancelled
 """Conditions that functions record: why a failure is final."""
 RETRIED = "RetriesExhausted"
 """The condition that Lambda records."""
+
+
+def memory_of_outputs(pixels: int, outputs: Iterable[str]) -> int:
+    """Bytes that SepExtract takes for further results of a file whose chips have so many pixels together."""
+    return pixels * sum(BYTES_PER_OUTPUT.get(output, 0) for output in outputs)
 
 
 def memory_of(pixels: int, planes: Iterable[str], width: int | None = None) -> int:

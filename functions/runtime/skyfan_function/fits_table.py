@@ -123,7 +123,7 @@ def to_bytes(
     header: fits.Header, name: str, columns: tuple[Column, ...], rows: np.ndarray[Any, Any]
 ) -> bytes:
     """The file: ``header``, and the table ``name`` of ``rows`` (n,), whose type is dtype_of(columns)."""
-    body = _padded(rows.tobytes(), b"\0")
+    body = padded(rows.tobytes(), b"\0")
     cards: list[tuple[str, str | int] | tuple[str, str, str]] = [
         ("XTENSION", "BINTABLE"),
         ("BITPIX", 8),
@@ -138,7 +138,7 @@ def to_bytes(
     ]
     below = "".join(_image(*card) for card in cards) + _column_images(columns)
     below += _image("DATASUM", str(datasum(body))) + f"{'END':80}"
-    return _padded(header.tostring().encode(), b" ") + _padded(below.encode(), b" ") + body
+    return padded(header.tostring().encode(), b" ") + padded(below.encode(), b" ") + body
 
 
 def _image(key: str, value: str | int, comment: str = "") -> str:
@@ -172,7 +172,8 @@ def _column_cards(i: int, column: Column) -> Iterable[tuple[str, str | bool]]:
         yield f"TSHOW{i}", True
 
 
-def _padded(body: bytes, fill: bytes) -> bytes:
+def padded(body: bytes, fill: bytes) -> bytes:
+    """Filled up to whole FITS blocks."""
     return body + fill * (-len(body) % _BLOCK)
 
 

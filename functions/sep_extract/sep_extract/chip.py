@@ -54,6 +54,8 @@ class Chip:
     quality: Quality = Quality.NONE
     exposure: Exposure = field(default_factory=Exposure)
     glaring: float = math.inf
+    name: str = ""
+    """EXTNAME of the extension."""
     parts: Mosaic | None = None
     """The pixels instead of all planes here, which are empty, of an image that is measured in tiles."""
 
@@ -169,6 +171,7 @@ class _Reader:
             calibrated,
             sky,
             self._row,
+            name=str(self._hdu.name).replace("PRIMARY", ""),
         )
         if tiling:
             chip.parts = Mosaic(self._pixels, calibrated, chip.pixels, tiling)

@@ -13,7 +13,10 @@ from skyfan_function import event
 from skyfan_function.errors import EventError
 from skyfan_function.event import choice, refuse_unknown
 
-Output = Literal["parquet", "preview"]
+Check = Literal["segmentation", "background", "background_rms", "residual"]
+Output = Literal["parquet", "preview", Check]
+CHECKS: tuple[Check, ...] = get_args(Check)
+"""Outputs that are images of each chip."""
 
 DIRECT, DISPERSED = "direct images", "grisms and prisms"
 # The first splits 98 % of bright stars from the galaxies of Abell 2744, and 92 % in 47 Tuc; it would tear the

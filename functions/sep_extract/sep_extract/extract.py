@@ -62,8 +62,8 @@ class Measurement:
         return len(self.sources)
 
 
-def measure(pixels: Pixels, config: Config) -> Measurement:
-    """Find and measure the sources of an image. Raises ExtractionError.
+def measure(pixels: Pixels, config: Config, seen: Seen | None = None) -> Measurement:
+    """Find and measure the sources of an image; ``seen`` gets the maps of it. Raises ExtractionError.
 
     All happens in units of about one sigma of the background, so that no image is too faint or too bright for
     float32 and its squares; a power of two, so that the unit changes no digit.
@@ -84,6 +84,9 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
         quality |= Quality.NOISE_FALLBACK
     if not rms > 0:
         notes = ["the image is constant: no sources"]
+        if seen is not None:
+            nothing = Plane(image, 0.0, background.image, lambda: np.zeros_like(image), 1.0)
+            seen(Maps(np.zeros(image.shape, np.int32), None, 0, nothing))
         return Measurement(
             no_sources(config),
             image,
@@ -108,7 +111,7 @@ def measure(pixels: Pixels, config: Config) -> Measurement:
         return background.local_rms() / np.float32(unit) if isinstance(sigma, float) else sigma
 
     plane = Plane(image, sigma, background.image, local_rms, unit)
-    found = measure_plane(plane, pixels, config)
+    found = measure_plane(plane, pixels, config, seen=seen)
     return replace(
         found,
         background=background.level,
@@ -138,17 +141,42 @@ class Plane:
     unit: float
 
 
+@dataclass(frozen=True)
+class Maps:
+    """What was measured of a ``plane``, pixel by pixel, in its sources' order.
+
+    ``owner`` (ny, nx): source i owns i + 1; -1 where masked. ``second``: the same of a second detection,
+    whose sources come after those of the ``first``, as many as that.
+    """
+
+    owner: NDArray[np.int32]
+    second: NDArray[np.int32] | None
+    first: int
+    plane: Plane
+
+    def segments(self) -> NDArray[np.int32]:
+        """Source i owns i + 1, and no source 0; a source of the second detection lies on one of the first."""
+        segments = np.maximum(self.owner, 0)
+        if self.second is not None:
+            over = self.second > 0
+            segments[over] = self.second[over] + self.first
+        return segments
+
+
+Seen = Callable[[Maps], None]
+
+
 def measure_plane(
     plane: Plane,
     pixels: Pixels,
     config: Config,
     whole: tuple[NoiseModel, PointSource] | None = None,
-    seen: Callable[[NDArray[np.int32]], None] | None = None,
+    seen: Seen | None = None,
 ) -> Measurement:
     """Find and measure the sources of a plane. Raises ExtractionError.
 
-    Of a part of an image, the noise and the point source are those of the ``whole``. ``seen`` gets the map of
-    the sources.
+    Of a part of an image, the noise and the point source are those of the ``whole``. ``seen`` gets the maps
+    of the plane.
     """
     image, sigma, unit, mask = plane.image, plane.sigma, plane.unit, pixels.mask
     notes: list[str] = []
@@ -173,7 +201,7 @@ def measure_plane(
     if not noise.shared.measured:
         notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
         quality |= Quality.NOISE_FALLBACK
-    sources = no_sources(config)
+    sources, second = no_sources(config), None
     if len(objects):
         notes += small_apertures(pixels, config)
         sources = _sources(objects, owner, image, noise, pixels, config)
@@ -189,9 +217,10 @@ def measure_plane(
             f"{len(faint.objects)} sources more, FLAGS {Flag.SECOND:d}"
         )
         if len(faint.objects):
+            second = faint.owner
             sources = joined(sources, _fainter(faint, plane.level / unit, noise, pixels, config))
     if seen is not None:
-        seen(owner)
+        seen(Maps(owner, second, len(objects), plane))
     found = Measurement(sources, image, unit, math.nan, math.nan, step, notes, point=point, quality=quality)
     return replace(
         found, shared=noise.shared, poisson=noise.poisson, scale=noise.scale, emptied=noise.emptied

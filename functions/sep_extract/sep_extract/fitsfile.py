@@ -78,10 +78,7 @@ def _describe(
     notes: list[str],
     quality: Quality,
 ) -> None:
-    config = request.config
-    settings = Settings(config.digest(), config.json(), config.changed())
-    what = "catalog of sources made by skyfan"
-    identify(header, what, source, request.run, settings, _VERSIONS, observation)
+    add_origin(header, "catalog of sources made by skyfan", request, source, observation)
     for i, diameter in enumerate(chips[0].apertures, start=1):
         header[f"PHOTAP{i}"] = (diameter, "[arcsec] diameter of aperture in FLUX_APER")
     header["MINCONT"] = (chips[0].contrast, "least contrast of a deblended component")
@@ -124,6 +121,15 @@ def _describe(
             header[f"GAIA{i}"] = (bool(chip.exposure.gaia), "WCSNAME says that the WCS was fitted to Gaia")
         _set(header, f"QUAL{i}", int(chip.quality), "what is doubtful about it, as QUALITY")
     add_notes(header, notes)
+
+
+def add_origin(
+    header: fits.Header, what: str, request: Request, source: Source, observation: Mapping[str, object]
+) -> None:
+    """Add the cards that say what a file is, ``what``, and what it is made from."""
+    config = request.config
+    settings = Settings(config.digest(), config.json(), config.changed())
+    identify(header, what, source, request.run, settings, _VERSIONS, observation)
 
 
 def _describe_stars(header: fits.Header, i: int, chip: ChipSummary) -> None:

@@ -14,29 +14,26 @@ from skyfan_function.handler import Job, Result, lambda_handler
 
 from . import encircled, instruments, plain_wcs
 from .allocator import keep_freed
+from .beside import SUFFIX, Beside
 from .catalog import join, summary_of, table_of
 from .child import CrashError, in_child
 from .chip import chips
 from .event import Request
 from .exposures import counts_at
-from .extract import measure
 from .fitsfile import to_fits
 from .image import Image, open_image
 from .ladder import ready
 from .quality import Quality, doubts
-from .tiles import measure_tiles
 from .whole import LARGEST_MESH
-
-_SUFFIX = ".cat.fits"
 
 
 def process(job: Job[Request]) -> Result:
     """Measure the sources of one FITS image; the result is their catalog. Raises FunctionError."""
     request, source = job.request, job.source
-    if request.outputs and not job.output.endswith(_SUFFIX):
-        raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {_SUFFIX}; it gives {job.output}")
+    if request.outputs and not job.output.endswith(SUFFIX):
+        raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {SUFFIX}; it gives {job.output}")
     ready()
-    with open_image(source, job.memory) as image:
+    with open_image(source, job.memory, request.outputs) as image:
         if not image.is_compressed:
             return _result(job, image)
         spare = None if job.memory is None else job.memory - BYTES_BASE
@@ -50,7 +47,7 @@ def process(job: Job[Request]) -> Result:
 
 def _result(job: Job[Request], image: Image) -> Result:
     request, source = job.request, job.source
-    tables, summaries, pictures = [], [], []
+    tables, summaries, beside = [], [], Beside(job)
     notes, quality = list(image.notes), Quality.NONE
     for chip in chips(image, request.config.good_bits):
         if isinstance(chip, str):
@@ -63,7 +60,7 @@ def _result(job: Job[Request], image: Image) -> Result:
                 f"config: 'back_size' must be at most {LARGEST_MESH}, not {config.back_size}, for "
                 f"an image of {math.prod(chip.shape) / 1e6:.0f} million pixels, measured in tiles"
             )
-        found = measure_tiles(chip.parts, config) if chip.parts else measure(chip.pixels, config)
+        found = beside.measure(chip, config)
         where = found.sources.photometry
         counts, odd = counts_at(image, chip.hdu, where.xwin, where.ywin)
         tables.append(table_of(chip, found, counts))
@@ -72,26 +69,11 @@ def _result(job: Job[Request], image: Image) -> Result:
         if not len(found):
             notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")
         notes += [note for note in (*chip.notes, *found.notes, *odd) if note not in notes]
-        if "preview" in request.outputs:
-            from .png import draw
-
-            pictures.append(draw(found))
     table = join(tables)
     cards = {key: card for key in OBSERVATION if (card := image.card(key)) is not None}
     body = to_fits(table, summaries, request, source, cards, notes, quality)
 
-    stem = job.output.removesuffix(_SUFFIX)
-    outputs, beside = {}, {}
-    if "parquet" in request.outputs:
-        from .parquet import to_parquet
-
-        outputs["parquet"] = f"{stem}.cat.parquet"
-        beside[outputs["parquet"]] = to_parquet(table, summaries, request, source)
-    if "preview" in request.outputs:
-        from .png import preview
-
-        outputs["preview"] = f"{stem}.preview.png"
-        beside[outputs["preview"]] = preview(pictures)
+    files = beside.files(table, summaries)
     summary = {
         "sources": len(table["NUMBER"]),
         "chips": [
@@ -109,9 +91,9 @@ def _result(job: Job[Request], image: Image) -> Result:
         "quality": int(quality),
         "doubts": doubts(quality),
         "notes": notes,
-        "outputs": outputs,
+        "outputs": {name: uri for name, (uri, _) in files.items()},
     }
-    return Result(body, summary, beside)
+    return Result(body, summary, dict(files.values()))
 
 
 def prepare() -> None:

@@ -6,13 +6,13 @@ import gzip
 import io
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from astropy.io import fits
 
-from skyfan_contract import BYTES_BASE, TILED_ABOVE, memory_of
+from skyfan_contract import BYTES_BASE, TILED_ABOVE, memory_of, memory_of_outputs
 from skyfan_function.fits_input import GZIP, data_range, open_fits, readable
 from skyfan_function.s3_object import S3Object
 from skyfan_function.storage import Source
@@ -88,11 +88,11 @@ class Image:
 
 
 @contextmanager
-def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
+def open_image(source: Source, memory: int | None = None, outputs: Sequence[str] = ()) -> Iterator[Image]:
     """Open a FITS file, gzipped or not, and find its science planes.
 
-    ``memory`` is the number of bytes the caller may use; an image that needs more is refused before its
-    pixels are read. Raises an InputError for whatever cannot be measured.
+    ``memory`` is the number of bytes the caller may use; an image that needs more, with these further
+    ``outputs``, is refused before its pixels are read. Raises an InputError for whatever cannot be measured.
     """
     name = source.name
     with readable(name):
@@ -106,13 +106,13 @@ def open_image(source: Source, memory: int | None = None) -> Iterator[Image]:
             with readable(name):
                 found = planes(name, hdus)
                 unpacked = plain.size if isinstance(plain.file, io.BytesIO) else 0
-                need = _refuse_too_large(name, hdus, found, memory, unpacked)
+                need = _refuse_too_large(name, hdus, found, memory, unpacked, outputs)
                 notes = _missing_extensions(hdus)
                 spare = _AHEAD if memory is None else min(_AHEAD, max(memory - need, _LEAST_AHEAD))
                 plain.prefetch((), spare)
             yield Image(name, hdus, found, passed_over(hdus, found), notes, plain.prefetch)
             return
-    with open_image(held, memory) as image:
+    with open_image(held, memory, outputs) as image:
         yield image
 
 
@@ -198,13 +198,19 @@ def _missing_extensions(hdus: fits.HDUList) -> list[str]:
 
 
 def _refuse_too_large(
-    name: str, hdus: fits.HDUList, found: list[Plane], memory: int | None, unzipped: int
+    name: str,
+    hdus: fits.HDUList,
+    found: list[Plane],
+    memory: int | None,
+    unzipped: int,
+    outputs: Sequence[str],
 ) -> int:
-    """Bytes of memory that the largest chip needs."""
+    """Bytes of memory that the largest chip needs, and the further outputs of all."""
     sizes = [(shape_of(hdus[plane.science]), plane.kinds) for plane in found]
     need, pixels = max(
         (memory_of(math.prod(shape), kinds, shape[-1]) + unzipped, math.prod(shape)) for shape, kinds in sizes
     )
+    need += memory_of_outputs(sum(math.prod(shape) for shape, _ in sizes), outputs)
     if memory is not None and need > memory:
         raise ImageTooLargeError(
             f"{name}: {pixels / 1e6:.0f} million pixels need about {need >> 20} MB of memory "

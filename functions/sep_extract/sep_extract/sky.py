@@ -30,6 +30,7 @@ class Sky:
 
     ``scale`` is the side of a pixel at the centre of the chip, in arcsec. ``fallback`` says that a card was
     read otherwise than it stands, or left out; ``lost`` that the header speaks of the sky and is unusable.
+    ``cards`` are those that were read, and ``tables`` the extensions with lookup tables that they refer to.
     """
 
     wcs: Any | None
@@ -37,6 +38,8 @@ class Sky:
     notes: tuple[str, ...] = ()
     fallback: bool = False
     lost: bool = False
+    cards: fits.Header | None = None
+    tables: tuple[Any, ...] = ()
 
     @classmethod
     def read(cls, header: fits.Header, hdus: fits.HDUList, shape: tuple[int, ...]) -> Sky:
@@ -54,13 +57,16 @@ class Sky:
                     )
                 try:
                     wcs, scale = _validated(cards.header, hdus, shape)
-                    return cls(wcs, scale, tuple(cards.notes), cards.mended)
+                    notes, own = tuple(cards.notes), cards.has_lookup_tables
+                    tables = tuple(hdu for hdu in hdus if own and name_of(hdu) in _TABLES)
+                    return cls(wcs, scale, notes, cards.mended, cards=cards.header, tables=tables)
                 except Exception as exc:
                     if not cards.has_lookup_tables:
                         raise
                     note = f"the WCS is used without its lookup tables ({_reason(exc)})"
-                wcs, scale = _validated(cards.without_lookup_tables(), None, shape)
-                return cls(wcs, scale, (*cards.notes, note), True)
+                plain = cards.without_lookup_tables()
+                wcs, scale = _validated(plain, None, shape)
+                return cls(wcs, scale, (*cards.notes, note), True, cards=plain)
             except Exception as exc:  # wcslib raises a dozen kinds, and none of them is worth an image
                 note = f"the WCS cannot be used ({_reason(exc)}): no sky coordinates"
                 return cls(None, None, (note,), lost=True)

@@ -6,26 +6,41 @@ the border of the margin cuts is measured again with a wider margin.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .event import Config
-from .extract import Measurement, measure_plane, no_sources, small_apertures
+from .extract import Maps, Measurement, measure_plane, no_sources, small_apertures
 from .flags import Flag
 from .ladder import MEANING, Step
 from .photometry import SKY
 from .pixels import Image, Mask, Pixels
 from .quality import Quality
 from .sources import Sources, joined, taken
-from .whole import Parts, Whole
+from .whole import Parts, Sky, Whole
 
 # The longest side of the picture that is left of the image.
 _PICTURE = 1024
 
 
-def measure_tiles(parts: Parts, config: Config) -> Measurement:
+class Watch(Protocol):
+    """Sees an image as it is measured tile by tile."""
+
+    def tile(self, tile: Tile) -> None:
+        """A tile, in the order of rows and columns."""
+
+    def empty(self, sky: Sky, rows: slice, columns: slice) -> None:
+        """A core without usable pixels."""
+
+    def end(self, order: NDArray[np.int64]) -> None:
+        """The sources of all tiles, one after another, come in this order in the result."""
+
+
+def measure_tiles(parts: Parts, config: Config, watch: Watch | None = None) -> Measurement:
     """Find and measure the sources of an image that is read in parts. Raises ExtractionError.
 
     Sources come in the order of the rows and columns of their peaks, those of a second detection last.
@@ -36,18 +51,18 @@ def measure_tiles(parts: Parts, config: Config) -> Measurement:
     picture = np.zeros([-(-n // side) for n in parts.shape])
     sources, step, cut = no_sources(config), sample.step, 0
     found = [sources]
-    if whole.sky.rms > 0:
-        for rows in tiling.cores(parts.shape[0]):
-            parts.keep(_wider(rows, tiling.margins[0], parts.shape[0]))
-            for columns in tiling.cores(parts.shape[1]):
-                tile = _measured(parts, whole, rows, columns, config)
-                if tile is not None:
-                    found.append(tile.sources)
-                    step, cut = max(step, tile.step), cut + tile.cut
-                    _add(picture, tile.image, rows, columns, side)
+    for rows, columns, tile in _tiles(parts, whole, config):
+        if tile is not None:
+            found.append(tile.sources)
+            step, cut = max(step, tile.step), cut + tile.cut
+            _add(picture, tile.image, rows, columns, side)
+        if watch is not None:
+            watch.empty(whole.sky, rows, columns) if tile is None else watch.tile(tile)
     sources = joined(*found)
     second = (sources.flags & Flag.SECOND) != 0
     order = np.lexsort((sources.isophotal.x_peak, sources.isophotal.y_peak, second))
+    if watch is not None:
+        watch.end(order)
     how = f"measured in tiles of {tiling.core} pixels with margins of {tiling.margins[0]}"
     notes = [f"{how}; noise and point sources are those of a sample", *sample.notes]
     quality = sample.quality
@@ -79,37 +94,57 @@ def measure_tiles(parts: Parts, config: Config) -> Measurement:
 
 
 @dataclass(frozen=True)
-class _Tile:
-    """The sources of a tile's core, the ``image`` of it, and how many sources are ``cut``."""
+class Tile:
+    """The sources of a tile's core, the ``image`` of it, and how many sources are ``cut``.
+
+    ``rows`` and ``columns`` are those of the core in the image, ``core`` those of it in the ``maps``. Of the
+    maps' sources, numbers ``mine`` are those of the core. ``mask`` (ny, nx) is the core's; ``weighted`` says
+    whether weights tell the noise.
+    """
 
     sources: Sources
     image: Image
     step: Step
     cut: int
+    rows: slice
+    columns: slice
+    core: tuple[slice, slice]
+    maps: Maps
+    mine: NDArray[np.int64]
+    mask: Mask
+    weighted: bool
 
 
-def _measured(parts: Parts, whole: Whole, rows: slice, columns: slice, config: Config) -> _Tile | None:
+def _tiles(parts: Parts, whole: Whole, config: Config) -> Iterator[tuple[slice, slice, Tile | None]]:
+    """The cores of all tiles, each with its tile if there is something to measure."""
+    usable = whole.sky.rms > 0
+    for rows in parts.tiling.cores(parts.shape[0]):
+        if usable:
+            parts.keep(_wider(rows, parts.tiling.margins[0], parts.shape[0]))
+        for columns in parts.tiling.cores(parts.shape[1]):
+            yield rows, columns, _measured(parts, whole, rows, columns, config) if usable else None
+
+
+def _measured(parts: Parts, whole: Whole, rows: slice, columns: slice, config: Config) -> Tile | None:
     """The tile with this core; None if it has no usable pixel."""
     ny, nx = parts.shape
     for margin in parts.tiling.margins:
         wide = _wider(rows, margin, ny), _wider(columns, margin, nx)
         pixels = parts.read(*wide)
-        core = tuple(
-            slice(inner.start - outer.start, inner.stop - outer.start)
-            for inner, outer in zip((rows, columns), wide, strict=True)
-        )
+        core = _within(rows, wide[0]), _within(columns, wide[1])
         if pixels.mask[core].all():
             return None
         # Not the sides of the image itself.
         open_sides = [(s.start > 0, s.stop < n) for s, n in zip(wide, parts.shape, strict=True)]
-        maps: list[NDArray[np.int32]] = []
+        seen: list[Maps] = []
         known = whole.noise, whole.sample.point
-        found = measure_plane(whole.sky.plane(pixels, *wide), pixels, config, known, maps.append)
+        found = measure_plane(whole.sky.plane(pixels, *wide), pixels, config, known, seen.append)
+        maps = seen.pop()
         sources = found.sources
         y, x = sources.isophotal.y_peak, sources.isophotal.x_peak
         mine = (y >= core[0].start) & (y < core[0].stop) & (x >= core[1].start) & (x < core[1].stop)
         torn = np.zeros(len(sources), dtype=bool)
-        torn[_touching(maps.pop(), open_sides) - 1] = True
+        torn[_touching(maps.owner, open_sides) - 1] = True
         beyond = _beyond(sources, pixels, config, open_sides)
         cut = mine & (torn | beyond)
         if not cut.any():
@@ -117,9 +152,25 @@ def _measured(parts: Parts, whole: Whole, rows: slice, columns: slice, config: C
     flags = sources.flags.copy()
     flags[mine & torn] |= Flag.TRUNCATED
     flags[mine & beyond] |= Flag.APERTURE
-    own = taken(replace(sources, flags=flags), np.flatnonzero(mine))
-    own = _moved(own, wide[1].start, wide[0].start)
-    return _Tile(own, found.image[core], found.step, int(np.count_nonzero(cut)))
+    which = np.flatnonzero(mine)
+    own = _moved(taken(replace(sources, flags=flags), which), wide[1].start, wide[0].start)
+    return Tile(
+        own,
+        found.image[core],
+        found.step,
+        int(np.count_nonzero(cut)),
+        rows,
+        columns,
+        core,
+        maps,
+        which,
+        pixels.mask[core],
+        pixels.weight is not None,
+    )
+
+
+def _within(inner: slice, outer: slice) -> slice:
+    return slice(inner.start - outer.start, inner.stop - outer.start)
 
 
 def _wider(core: slice, margin: int, side: int) -> slice:

@@ -88,16 +88,17 @@ class Sky:
 
     def plane(self, pixels: Pixels, rows: slice, columns: slice) -> Plane:
         """A part of the image without its background."""
-        return self._plane(pixels, self._level(rows, columns), rows, columns)
+        return self._plane(pixels, self.level_at(rows, columns), rows, columns)
 
     def plane_of(self, sample: _Sample) -> Plane:
         """The sample without its background."""
         level = np.full_like(sample.pixels.data, self.level)
         for here, there in sample.blocks:
-            level[there] = self._level(*here)
+            level[there] = self.level_at(*here)
         return self._plane(sample.pixels, level)
 
-    def _level(self, rows: slice, columns: slice) -> Image:
+    def level_at(self, rows: slice, columns: slice) -> Image:
+        """The background of a part of the image."""
         if not self.meshes.known:
             shape = rows.stop - rows.start, columns.stop - columns.start
             return np.full(shape, np.float32(self.level))

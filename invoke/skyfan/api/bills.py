@@ -20,7 +20,7 @@ from ..engine import AwsOptions
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import LARGE, STANDARD, Plan
-from ..plans.select import MEMORY_MB, graded
+from ..plans.tiers import MEMORY_MB, graded
 from ..runs.run import LARGE_SUFFIX
 from . import engines
 from .engines import Where

@@ -131,9 +131,9 @@ class AwsEngine:
         functions = stacks.deployed(self.stack, self._registry, function, options.concurrency)
         if isinstance(files, Plan):
             results = Results.of(below_bucket(self._results(task)), task.run)
-            remaining = Remaining(self.place, task.run, results, files, functions)
+            remaining = Remaining(self.place, task.run, results, files, functions, task.outputs)
             return _Work(task, options, self.stack, functions, remaining)
-        selected = Selected(files, self._follower(task.run, files), functions)
+        selected = Selected(files, self._follower(task.run, files), functions, task.outputs)
         return _Work(task, options, self.stack, functions, selected)
 
 

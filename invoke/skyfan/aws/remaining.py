@@ -1,13 +1,13 @@
 """The files to send: those of a plan that are neither done nor sent, or those that a retry selects."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..engine import File, Selection
 from ..errors import InputError
 from ..plans.plan import Item
-from ..plans.select import graded
+from ..plans.tiers import graded
 from ..runs import digests
 from ..runs.state import Follower
 from ..storage import uris
@@ -28,7 +28,10 @@ class Remaining:
         results: Results,
         items: Iterable[Item],
         functions: Functions,
+        outputs: Sequence[str] = (),
     ) -> None:
+        """`outputs` are the further results of each file."""
+        self._outputs = outputs
         self.done_before = self.sent_before = 0
         self._place, self._run, self._results = place, run, results
         self._items, self._functions = items, functions
@@ -66,7 +69,7 @@ class Remaining:
 
     def graded(self) -> Iterator[Item]:
         """All files, each with the tier that it is sent to."""
-        return graded(self._items, self._functions.memory_mb)
+        return graded(self._items, self._functions.memory_mb, self._outputs)
 
     def uris(self) -> Iterator[str]:
         """The files that the call is about."""
@@ -78,8 +81,11 @@ class Selected:
 
     done_before = sent_before = 0
 
-    def __init__(self, selection: Selection, follower: Follower, functions: Functions) -> None:
+    def __init__(
+        self, selection: Selection, follower: Follower, functions: Functions, outputs: Sequence[str] = ()
+    ) -> None:
         self._selection, self._follower, self._functions = selection, follower, functions
+        self._outputs = outputs
         self.state = follower.read()
 
     def read(self, budget: Budget | None = None) -> None:
@@ -100,7 +106,7 @@ class Selected:
     def graded(self) -> Iterator[Item]:
         """The selected files, each with the tier that it is sent to."""
         names = {tier: function.name for tier, function in self._functions.tiers.items()}
-        return self._selection.select(self.state, names, self._functions.memory_mb)
+        return self._selection.select(self.state, names, self._functions.memory_mb, self._outputs)
 
     def uris(self) -> Iterator[str]:
         """The files that the call is about."""

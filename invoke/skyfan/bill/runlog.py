@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import LARGE, STANDARD, Item
-from ..plans.select import MEMORY_MB
+from ..plans.tiers import MEMORY_MB
 from ..runs import digests, planned, receipts, run, state
 from ..runs.planned import Planned
 from ..runs.receipts import Receipts

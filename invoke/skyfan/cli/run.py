@@ -59,7 +59,12 @@ _NEEDS = {"local": "needs --engine aws", "sam": "needs --engine aws", "aws": "ne
     type=click.Path(dir_okay=False, path_type=Path),
     help="Settings of the function, in TOML.",
 )
-@click.option("--outputs", default="", metavar="NAME,...", help="Additional results: preview,parquet.")
+@click.option(
+    "--outputs",
+    default="",
+    metavar="NAME,...",
+    help="Additional results: preview, parquet, segmentation, background, background_rms, residual.",
+)
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 inputs are read.")
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
 @click.option(

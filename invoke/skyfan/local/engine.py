@@ -24,7 +24,7 @@ from ..errors import FunctionRefusedError
 from ..files import require_posix
 from ..formatting import printable
 from ..plans.plan import LARGE, STANDARD, Item, Plan, extent
-from ..plans.select import graded
+from ..plans.tiers import graded
 from ..runs import run as runs
 from ..runs import state
 from ..runs.outcome import Outcome, finishing, raise_if_full, stopping
@@ -153,12 +153,12 @@ class LocalEngine:
         """Returns a function that iterates over the files, each with the tier that it is sent to."""
         memory_mb = {tier: function.memory_mb for tier, function in functions.items()}
         if isinstance(files, Plan):
-            return lambda: graded(files, memory_mb)
+            return lambda: graded(files, memory_mb, task.outputs)
         names = {tier: function.name for tier, function in functions.items()}
         if self.options.memory_mb:
             names[LARGE] = ""  # what exhausted the largest function may have enough now
         current = self.state(task.run)
-        return lambda: files.select(current, names, memory_mb)
+        return lambda: files.select(current, names, memory_mb, task.outputs)
 
 
 class _Work:

@@ -16,7 +16,7 @@ from .. import progress as progressing
 from ..errors import InputError, UsageError
 from ..events import OnProgress, ignore
 from ..storage import uris
-from . import bucket, headers, select
+from . import bucket, headers, select, tiers
 from . import plan as plans
 from .cache import Cache
 from .criteria import Criteria, product_types
@@ -174,8 +174,8 @@ def full_frames(criteria: Criteria, limits: ArchiveLimits, progress: OnProgress 
     sizes: dict[str, int] = concurrency.run(listing)
     by_chip: dict[str, list[str]] = {}
     for key in sorted(sizes):  # by day, then by the time in the name
-        if select.product_type(key) in criteria.product_types:
-            by_chip.setdefault(f"{key.split('/')[-2]} {select.product_type(key)}", []).append(key)
+        if tiers.product_type(key) in criteria.product_types:
+            by_chip.setdefault(f"{key.split('/')[-2]} {tiers.product_type(key)}", []).append(key)
     if not by_chip:
         raise InputError(f"no such full-frame image of TESS sector {criteria.sector} in s3://{limits.bucket}")
     files: list[select.File] = []
@@ -236,7 +236,7 @@ def with_headers(
 def _fill(row: dict[str, Any], header: headers.Header) -> None:
     row |= {name: value for name, value in header.columns.items() if row[name] is None}
     row["pixels"] = header.pixels
-    row["tier"] = select.tier(row["uri"], row["size"], pixels=header.pixels)
+    row["tier"] = tiers.tier(row["uri"], row["size"], pixels=header.pixels)
     if row["tier"] is None:
         row.update(dropped="too big", detail=f"{header.pixels:,} pixels")
 
@@ -264,7 +264,7 @@ def _sized(
     progress: OnProgress,
     wanted: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    files = [select.File(-1, None, select.product_type(uri), uri=uri) for uri in inputs_]
+    files = [select.File(-1, None, tiers.product_type(uri), uri=uri) for uri in inputs_]
     for file in files:
         if wanted and file.product not in wanted:
             file.drop("wrong type", f"its name ends in {file.product or 'no product type'}")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from .. import extras, network
 from ..concurrency import retry_after
 from ..errors import UsageError
-from . import select
+from . import tiers
 from .limits import RETRIABLE, ArchiveLimits, NoAnswerError, UnansweredError, excerpt
 from .plan import SCHEMA
 
@@ -104,7 +104,7 @@ class MastClient:
             for row in _rows(pages.pop(0)):
                 uri = row.get("dataURI")
                 product_type = str(
-                    row.get("productSubGroupDescription") or select.product_type(uri) or "?"
+                    row.get("productSubGroupDescription") or tiers.product_type(uri) or "?"
                 ).upper()
                 parent, own = str(row.get("parent_obsid")), str(row.get("obsID"))
                 obsid = parent if parent in requested else own

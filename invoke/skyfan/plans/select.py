@@ -1,60 +1,21 @@
-"""Selects the files of observations for a plan, drops others with a reason, and assigns tiers. No I/O."""
+"""Selects the files of observations for a plan, drops others with a reason. No I/O."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from math import isqrt
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, TILED_ABOVE, memory_of
-
 from .bucket import ObjectStatus
-from .plan import LARGE, SCHEMA, STANDARD, Item
+from .plan import SCHEMA
+from .tiers import product_type, tier
 
 PUBLIC = "PUBLIC"
-# MB, for plans that are made without a stack: MemorySize of template.yaml, and the most that LargeMemorySize
-# can be, so that no file is dropped that some stack can process.
-MEMORY_MB: Mapping[str, int] = {STANDARD: 512, LARGE: 10240}
-_ROOM = 1.2  # sources take memory too
-
-
-class Layout(NamedTuple):
-    """What a product holds for each pixel of its largest plane."""
-
-    least: int
-    """Bytes of the file, at least."""
-    most: int
-    planes: tuple[str, ...]
-    """What SepExtract reads of it, by the names in skyfan_contract.BYTES_PER_PIXEL."""
-
-
-# DRZ: SCI, WHT (float32) and CTX (int32, one plane or several). FLT: SCI, ERR (float32), DQ (int16), for IR
-# also SAMP and TIME; one or two chips. CAL: SCI, ERR, DQ, three variances, and AREA, which some modes lack,
-# four bytes each. I2D: SCI, ERR, WHT, three variances, and CON, a plane for each 32 exposures. FFIC: two.
-LAYOUTS: Mapping[str, Layout] = {
-    **dict.fromkeys(("DRZ", "DRC"), Layout(12, 16, ("science", "weight"))),
-    **dict.fromkeys(("FLT", "FLC"), Layout(10, 20, ("science", "error", "dq"))),
-    "CAL": Layout(24, 28, ("science", "error", "dq", "area")),
-    "I2D": Layout(28, 40, ("science", "error", "weight")),
-    "FFIC": Layout(8, 9, ("science", "error")),
-}
-# Of files of one size, one that holds the image alone has the most pixels.
-_UNKNOWN = Layout(4, 20, ("science",))
-# A plane of more pixels takes the smaller function more than half of its time, and one of more than the most
-# takes more than Lambda has, if its field is crowded (benchmarks/tiles --large).
-_SLOW, _MOST = 100_000_000, 1_000_000_000
-# Sides of a mosaic may be so unequal.
-_WIDE = 1.5
-# Typical factor of Rice and gzip.
-_COMPRESSION = 4
 _CALIBRATED = frozenset({"DRZ", "DRC", "FLT", "FLC", "I2D", "CAL"})
 _FULL_FRAMES = frozenset({"TESS FFI", "TICA FFI"})
 _HAP = re.compile(r"(?:.*/)?hst_(?:(skycell)|\d+_)", re.IGNORECASE)
 """Names of Hubble Advanced Products: hst_skycell-p1234x05y06_…, hst_12345_01_…."""
-_SUFFIX = re.compile(r"_([a-z0-9]+)\.fits(?:\.gz|\.fz)?$", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -154,12 +115,6 @@ def from_product_list(row: int, products: Iterable[Product], types: list[str], w
     return files
 
 
-def product_type(name: str | None) -> str | None:
-    """The product type at the end of a file's name, in capitals: DRZ of jbeveo010_drz.fits."""
-    match = _SUFFIX.search(name or "")
-    return match[1].upper() if match else None
-
-
 def is_proprietary(rights: str | None) -> bool:
     """Whether MAST says that a file is not public. Without a statement, the bucket decides."""
     return rights is not None and rights.upper() != PUBLIC
@@ -254,78 +209,6 @@ def set_tiers(files: Iterable[File]) -> None:
         file.tier = tier(file.uri or "", file.size)
         if file.tier is None:
             file.drop("too big", f"{(file.size or 0) / 1e9:.1f} GB")
-
-
-def tier(
-    name: str, size: int | None, memory_mb: Mapping[str, int] = MEMORY_MB, *, pixels: int | None = None
-) -> str | None:
-    """STANDARD, LARGE, or None if no function can process the file. LARGE in case of doubt.
-
-    `memory_mb` has the memory size of each tier, `pixels` those of the largest plane, if they are known.
-    """
-    if size is None and pixels is None:
-        return STANDARD
-    least, most = _memory(name, size or 0, pixels)
-    if most.bytes * _ROOM <= memory_mb[STANDARD] << 20 and most.pixels <= _SLOW:
-        return STANDARD
-    return LARGE if least.bytes <= memory_mb[LARGE] << 20 and least.pixels <= _MOST else None
-
-
-def sending_tier(item: Item, memory_mb: Mapping[str, int]) -> str:
-    """The tier whose function an item is sent to, by the memory that is deployed.
-
-    The plan's own tier counts only if the size is unknown. A file that no function can process goes to the
-    largest, which records a failure that says so.
-    """
-    if item.size is None and item.pixels is None:
-        return item.tier
-    return tier(item.uri, item.size, memory_mb, pixels=item.pixels) or LARGE
-
-
-def graded(items: Iterable[Item], memory_mb: Mapping[str, int]) -> Iterator[Item]:
-    """The items with their sending_tier()."""
-    for item in items:
-        yield Item(item.uri, item.size, sending_tier(item, memory_mb), item.pixels)
-
-
-class _Need(NamedTuple):
-    pixels: int
-    """Of the largest plane."""
-    bytes: int
-    """Of memory."""
-
-
-def _memory(name: str, size: int, pixels: int | None = None) -> tuple[_Need, _Need]:
-    """What a file of `size` bytes takes, at least and at most.
-
-    `pixels` are those of its largest plane, if they are known; of an unknown product, its planes are not.
-    """
-    layout = LAYOUTS.get(product_type(name) or "", _UNKNOWN)
-    ending = name[-3:].lower()
-    # SepExtract keeps all that a gzipped file holds in memory.
-    unzipped = size if ending == ".gz" else 0
-    packed = _COMPRESSION if ending in (".gz", ".fz") else 1
-    if pixels is None:
-        least, most, planes = size // layout.most, packed * size // layout.least, layout.planes
-    else:
-        least = most = pixels
-        planes = tuple(BYTES_PER_PIXEL) if layout is _UNKNOWN else layout.planes
-    return (
-        _Need(least, _bytes(least, layout.planes, 1.0) + unzipped),
-        _Need(most, _bytes(most, planes, _WIDE) + packed * unzipped),
-    )
-
-
-def _bytes(pixels: int, planes: tuple[str, ...], wide: float) -> int:
-    """As memory_of(), which adds them up again for each file."""
-    if pixels <= TILED_ABOVE:
-        return pixels * _per_pixel(planes) + BYTES_BASE
-    return memory_of(pixels, planes, int(wide * isqrt(pixels)))
-
-
-@cache
-def _per_pixel(planes: tuple[str, ...]) -> int:
-    return sum(BYTES_PER_PIXEL[plane] for plane in planes)
 
 
 def table(files: list[File], observations: pa.Table | None = None) -> pa.Table:

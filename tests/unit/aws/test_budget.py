@@ -18,7 +18,7 @@ from skyfan.bill.estimate import Conditions, estimate
 from skyfan.engine import Call, File
 from skyfan.errors import UsageError
 from skyfan.plans.plan import Item
-from skyfan.plans.select import sending_tier
+from skyfan.plans.tiers import sending_tier
 from skyfan.storage.place import Place
 from skyfan.task import Task
 

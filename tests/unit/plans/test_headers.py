@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from skyfan.errors import InputError
-from skyfan.plans import headers, plan, select
+from skyfan.plans import headers, plan, tiers
 from skyfan.plans.headers import Header
 
 
@@ -93,11 +93,11 @@ def test_what_is_no_fits_file_has_no_header(tmp_path: Path) -> None:
 
 
 def test_the_tier_is_that_of_the_plane() -> None:
-    assert select.tier("a.fits", 2_000_000_000) == plan.LARGE
-    assert select.tier("a.fits", 2_000_000_000, pixels=1_000_000) == plan.STANDARD
-    assert select.tier("a.fits", 100, pixels=10**10) is None
+    assert tiers.tier("a.fits", 2_000_000_000) == plan.LARGE
+    assert tiers.tier("a.fits", 2_000_000_000, pixels=1_000_000) == plan.STANDARD
+    assert tiers.tier("a.fits", 100, pixels=10**10) is None
     item = plan.Item("s3://b/a.fits", 2_000_000_000, plan.STANDARD, 1_000_000)
-    assert select.sending_tier(item, select.MEMORY_MB) == plan.STANDARD
+    assert tiers.sending_tier(item, tiers.MEMORY_MB) == plan.STANDARD
 
 
 @pytest.mark.parametrize(

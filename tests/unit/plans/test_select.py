@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from sep_extract import planes
 from skyfan import template
-from skyfan.plans import plan, select
+from skyfan.plans import plan, select, tiers
 from skyfan.plans.bucket import ObjectStatus
 from skyfan.plans.mast import OBSERVATIONS
 from skyfan.plans.plan import LARGE, STANDARD
@@ -182,10 +182,10 @@ def test_plans_without_a_stack_count_with_the_most_that_one_can_have() -> None:
     """The template's own large size is what a new account may deploy."""
     own = template.find().path
     registry = template.read(own)
-    assert registry.function("SepExtract").memory_mb == select.MEMORY_MB[STANDARD]
+    assert registry.function("SepExtract").memory_mb == tiers.MEMORY_MB[STANDARD]
     assert registry.function("SepExtractLarge").memory_mb == 1769
     parameter = own.read_text().split("LargeMemorySize:")[1]
-    assert f"MaxValue: {select.MEMORY_MB[LARGE]}" in parameter.split("Description:")[0]
+    assert f"MaxValue: {tiers.MEMORY_MB[LARGE]}" in parameter.split("Description:")[0]
 
 
 def test_an_i2d_is_graded_by_the_planes_that_are_read() -> None:
@@ -201,19 +201,19 @@ def test_an_i2d_is_graded_by_the_planes_that_are_read() -> None:
     assert (size // 28, need) == (71_428_571, 1_605_754_880)
     # A fifth more is left for sources.
     just = -(-need * 6 // (5 * 1_048_576))
-    assert select.tier("a_i2d.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
-    assert select.tier("a_i2d.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
+    assert tiers.tier("a_i2d.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
+    assert tiers.tier("a_i2d.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
 
 
 def test_time_decides_about_mosaics() -> None:
     """Of more than a hundred million pixels, and of more than a thousand million."""
     memory = {STANDARD: 3008, LARGE: 10240}
-    assert select.tier("a_drz.fits", 1_190_000_000, memory) == STANDARD
-    assert select.tier("a_drz.fits", 1_210_000_000, memory) == LARGE
-    assert select.tier("a_drz.fits", 4_800_000_000) == LARGE
-    assert select.tier("a_drz.fits", None, pixels=400_000_000) == LARGE
-    assert select.tier("a_drz.fits", 15_900_000_000) == LARGE
-    assert select.tier("a_drz.fits", 16_100_000_000) is None
+    assert tiers.tier("a_drz.fits", 1_190_000_000, memory) == STANDARD
+    assert tiers.tier("a_drz.fits", 1_210_000_000, memory) == LARGE
+    assert tiers.tier("a_drz.fits", 4_800_000_000) == LARGE
+    assert tiers.tier("a_drz.fits", None, pixels=400_000_000) == LARGE
+    assert tiers.tier("a_drz.fits", 15_900_000_000) == LARGE
+    assert tiers.tier("a_drz.fits", 16_100_000_000) is None
 
 
 def test_a_cal_needs_half_a_gigabyte_and_room_for_its_sources() -> None:
@@ -228,8 +228,8 @@ def test_a_cal_needs_half_a_gigabyte_and_room_for_its_sources() -> None:
     assert need == 473_956_316
     just = -(-need * 6 // (5 * 1_048_576))
     assert just == 543
-    assert select.tier("a_cal.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
-    assert select.tier("a_cal.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
+    assert tiers.tier("a_cal.fits", size, {STANDARD: just, LARGE: 10240}) == STANDARD
+    assert tiers.tier("a_cal.fits", size, {STANDARD: just - 1, LARGE: 10240}) == LARGE
 
 
 def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
@@ -238,23 +238,23 @@ def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
     At eight bytes a pixel and 44 + 6 bytes of memory it takes 222 MB, and 210 MB for all else; with a fifth
     more for sources 518 MB of 537 (512 MiB).
     """
-    assert select.tier("tess2018206192942-s0001-1-1-0120-s_ffic.fits", 2136 * 2078 * 8 + 30_000) == STANDARD
-    assert select.tier("a_ffic.fits", 36_000_000, {STANDARD: 498, LARGE: 1769}) == STANDARD
+    assert tiers.tier("tess2018206192942-s0001-1-1-0120-s_ffic.fits", 2136 * 2078 * 8 + 30_000) == STANDARD
+    assert tiers.tier("a_ffic.fits", 36_000_000, {STANDARD: 498, LARGE: 1769}) == STANDARD
 
 
 def test_where_pixels_are_known_planes_still_count() -> None:
     """24 million pixels take 1.30 GB as a cal, of any kind up to 1.54 GB; and 0.21 GB; and a fifth more."""
     memory = {STANDARD: 1769, LARGE: 10240}
-    assert select.tier("a_cal.fits", None, memory, pixels=24_000_000) == STANDARD
-    assert select.tier("a.fits", None, memory, pixels=24_000_000) == LARGE
-    assert select.tier("a.fits", None, pixels=230_000_000) == LARGE
+    assert tiers.tier("a_cal.fits", None, memory, pixels=24_000_000) == STANDARD
+    assert tiers.tier("a.fits", None, memory, pixels=24_000_000) == LARGE
+    assert tiers.tier("a.fits", None, pixels=230_000_000) == LARGE
 
 
 def test_what_a_gzip_unpacks_to_is_in_memory_too() -> None:
     """140 MB of gzip are at most 560 MB: 23 million pixels of a cal, for 1.26 + 0.21 GB, and the 0.56 GB."""
     memory_mb = {STANDARD: 1769, LARGE: 10240}
-    assert select.tier("a_cal.fits.fz", 140_000_000, memory_mb) == STANDARD
-    assert select.tier("a_cal.fits.gz", 140_000_000, memory_mb) == LARGE
+    assert tiers.tier("a_cal.fits.fz", 140_000_000, memory_mb) == STANDARD
+    assert tiers.tier("a_cal.fits.gz", 140_000_000, memory_mb) == LARGE
 
 
 EXTENSIONS = {
@@ -268,15 +268,15 @@ EXTENSIONS = {
 }
 
 
-@pytest.mark.parametrize("product", select.LAYOUTS)
+@pytest.mark.parametrize("product", tiers.LAYOUTS)
 def test_the_planes_of_a_product_are_those_that_the_function_reads(product: str) -> None:
     hdus = [fits.ImageHDU(np.ones((9, 9), "f4"), name=name) for name in EXTENSIONS[product].split()]
     found = planes.planes("a.fits", fits.HDUList([fits.PrimaryHDU(), *hdus]))
-    assert {tuple(sorted(plane.kinds)) for plane in found} == {tuple(sorted(select.LAYOUTS[product].planes))}
+    assert {tuple(sorted(plane.kinds)) for plane in found} == {tuple(sorted(tiers.LAYOUTS[product].planes))}
 
 
-@pytest.mark.parametrize("layout", [*select.LAYOUTS.values()])
-def test_whatever_is_measured_whole_fits_the_larger_function_of_a_new_stack(layout: select.Layout) -> None:
+@pytest.mark.parametrize("layout", [*tiers.LAYOUTS.values()])
+def test_whatever_is_measured_whole_fits_the_larger_function_of_a_new_stack(layout: tiers.Layout) -> None:
     """The function refuses by the same rule: see test_bad_input."""
     memory = template.read(template.find().path).function("SepExtractLarge").memory_mb << 20
     assert memory_of(TILED_ABOVE, layout.planes) <= memory
@@ -302,4 +302,4 @@ def test_whatever_is_measured_whole_fits_the_larger_function_of_a_new_stack(layo
     ],
 )
 def test_tiers(name: str, size: int | None, tier: str | None) -> None:
-    assert select.tier(name, size) == tier
+    assert tiers.tier(name, size) == tier

@@ -1,17 +1,20 @@
 """An image that is measured in tiles has the sources that it has as a whole, each once."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from sep_extract import chip, errors, handler, image
-from sep_extract.event import Config
+from sep_extract.checkimages import CheckImages
+from sep_extract.event import CHECKS, Config
 from sep_extract.extract import Measurement, measure
 from sep_extract.flags import Flag
 from sep_extract.mosaic import Mosaic
@@ -238,8 +241,11 @@ Make = Callable[..., Any]
 @pytest.mark.usefixtures("forced")
 def test_a_catalog_says_that_it_was_made_in_tiles(extract: Make, catalog: Make, tmp_path: Path) -> None:
     path = written(tmp_path / "a_drc.fits", field(), WHT=np.ones(SHAPE, np.float32))
-    summary = extract(path, outputs=["preview"])
+    summary = extract(path, outputs=["preview", "segmentation"])
     table = catalog(summary)
+    with fits.open(unquote(summary["outputs"]["segmentation"].removeprefix("file://"))) as hdus:
+        at = np.rint(table["Y_IMAGE"] - 1).astype(int), np.rint(table["X_IMAGE"] - 1).astype(int)
+        assert (hdus["SCI"].data[at] == table["NUMBER"]).mean() > 0.98
     assert "measured in tiles of 256 pixels" in str(table.meta["PRIMARY"]["HISTORY"])
     assert table["NUMBER"].tolist() == list(range(1, summary["sources"] + 1))
     assert len(table) > 200
@@ -266,3 +272,41 @@ def test_memory_grows_with_the_width_of_a_mosaic_alone() -> None:
     tall, wide = memory_of(10**9, ["science"], 10**4), memory_of(10**9, ["science"], 10**5)
     assert memory_of(10**10, ["science"], 10**4) == tall < wide
     assert memory_of(10**10, ["science", "weight"], 10**4) > tall
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config", [ALONE, Config(deblend_mincont=1.0, faint_size=9)], ids=["one detection", "two"]
+)
+def test_segments_across_tiles_are_those_of_the_whole(config: Config) -> None:
+    pixels = field()
+    views = []
+    for parts in (None, InMemory(pixels)):
+        about = chip.Chip.__new__(chip.Chip)
+        about.data, about.mask, about.weight, about.parts = pixels.data, pixels.mask, None, parts  # type: ignore[assignment]
+        about.hdu, about.extver, about.name = 1, 1, "SCI"
+        about.sky = type("Sky", (), {"cards": None})()
+        about.calibration = type("Calibration", (), {"unit": None})()
+        check = CheckImages(CHECKS, about, "a.fits", 5)
+        found = measure_tiles(parts, config, check) if parts else measure(pixels, config, check.whole)
+        top = fits.PrimaryHDU().header.tostring().encode()
+        images = {}
+        for kind, hdu in check.hdus().items():
+            with fits.open(io.BytesIO(top + hdu)) as hdus:
+                images[kind] = np.array(hdus[1].data)
+        views.append((found, images))
+    (whole, one), (tiled, many) = views
+    assert len(whole) > 150
+    # The same partition of the pixels, numbered otherwise; two tiles can share pixels of touching sources.
+    pairs = np.unique(np.stack([one["segmentation"].ravel(), many["segmentation"].ravel()]), axis=1)
+    differs = (one["segmentation"] > 0) != (many["segmentation"] > 0)
+    assert differs.mean() < 1e-3
+    assert pairs.shape[1] <= 1.1 * len(whole)
+    peak = tiled.sources.isophotal
+    second = (tiled.sources.flags & 256) != 0
+    labels = many["segmentation"][peak.y_peak, peak.x_peak]
+    assert (labels == 6 + np.arange(len(tiled)))[~second].mean() > (0.9 if second.any() else 0.99)
+    for kind in ("background", "background_rms", "residual"):
+        np.testing.assert_array_equal(np.isnan(one[kind]), np.isnan(many[kind]), err_msg=kind)
+        close = np.abs(one[kind] - many[kind])[~pixels.mask]
+        assert np.quantile(close, 0.999) < 0.1 * whole.rms, kind

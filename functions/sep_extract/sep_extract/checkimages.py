@@ -1,0 +1,176 @@
+"""Images beside the catalog, as SExtractor's CHECKIMAGE: segments, background, its noise, what is left.
+
+SEGMENTATION: each pixel has the NUMBER of the source that it belongs to, 0 without any. BACKGROUND: what was
+subtracted. BACKGROUND_RMS: one sigma of a pixel of the background, the noise that detection used. RESIDUAL,
+SExtractor's -BACKGROUND: the image without its background, NaN where masked.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from skyfan_function.fits_table import primary
+from skyfan_function.storage import Source
+from skyfan_function.structure import BLOCK
+
+from .chip import Chip
+from .event import Request
+from .extract import Maps
+from .fitsfile import add_origin
+from .packed import Packed, rows_at_once
+from .pixels import Image, Mask, strips
+from .tiles import Tile
+from .whole import Sky
+
+Labels = NDArray[np.int32]
+
+CARD = {
+    "segmentation": ("SEGMENTATION", "NUMBER of the source that has the pixel, else 0"),
+    "background": ("BACKGROUND", "background that was subtracted"),
+    "background_rms": ("BACKGROUND_RMS", "one-sigma noise of the background"),
+    "residual": ("-BACKGROUND", "image without its background, NaN where masked"),
+}
+# Floats are rounded to a share of about one sigma of a pixel: twice that of fpack where there is noise, and
+# finer where the image is smooth.
+_STEPS = {"background": 1 / 128, "background_rms": 1 / 128, "residual": 1 / 16}
+# Rows whose labels are kept together.
+_BAND = 256
+
+
+class CheckImages:
+    """The images of one chip, compressed as it is measured. ``before``: sources of the chips before it."""
+
+    def __init__(self, kinds: Sequence[str], chip: Chip, name: str, before: int) -> None:
+        self._kinds, self._chip, self._name, self._before = kinds, chip, name, before
+        ny, nx = chip.shape
+        self._shape = ny, nx
+        self._packed: dict[str, Packed] = {}
+        self._bands: dict[int, list[tuple[slice, slice, bytes]]] = {}
+        self._found = 0
+
+    def whole(self, maps: Maps) -> None:
+        """The maps of a chip that is measured as one."""
+        rows, columns = slice(0, self._shape[0]), slice(0, self._shape[1])
+        if "segmentation" in self._kinds:
+            segments = maps.segments()
+            segments[segments > 0] += np.int32(self._before)
+            self._add("segmentation", 0.0, rows, columns, segments)
+        weighted = self._chip.weight is not None
+        self._floats(maps, rows, columns, (rows, columns), self._chip.mask, weighted)
+
+    def tile(self, tile: Tile) -> None:
+        """The maps of a tile: those that float of its core, the segments of all that is the core's."""
+        if "segmentation" in self._kinds:
+            number = np.zeros(int(max(tile.mine, default=0)) + 2, np.int32)
+            number[tile.mine + 1] = self._found + 1 + np.arange(len(tile.mine))
+            self._found += len(tile.mine)
+            self._keep(tile, number)
+        self._floats(tile.maps, tile.rows, tile.columns, tile.core, tile.mask, tile.weighted)
+
+    def empty(self, sky: Sky, rows: slice, columns: slice) -> None:
+        """A core without usable pixels has a background and nothing else."""
+        level = sky.level_at(rows, columns)
+        unknown = np.full_like(level, np.nan)
+        for kind, image in (("background", level), ("background_rms", unknown), ("residual", unknown)):
+            if kind in self._kinds:
+                self._add(kind, _STEPS[kind] * sky.unit, rows, columns, image)
+
+    def end(self, order: NDArray[np.int64]) -> None:
+        """All tiles have been seen: their segments get the numbers of the catalog."""
+        if "segmentation" not in self._kinds:
+            return
+        number = np.zeros(self._found + 1, np.int32)
+        number[order + 1] = self._before + 1 + np.arange(len(order))
+        ny, nx = self._shape
+        for band in strips(slice(0, ny), _BAND):
+            labels = np.zeros((band.stop - band.start, nx), np.int32)
+            for rows, columns, packed in self._bands.pop(band.start // _BAND, []):
+                part = labels[rows.start - band.start : rows.stop - band.start, columns]
+                theirs = np.frombuffer(zlib.decompress(packed), np.int32).reshape(part.shape)
+                np.copyto(part, number[theirs], where=(part == 0) & (theirs > 0))
+            self._add("segmentation", 0.0, band, slice(0, nx), labels)
+
+    def hdus(self) -> dict[str, bytes]:
+        """Each image as a FITS extension, after all has been measured."""
+        return {kind: self._packed.pop(kind).hdu(self._cards(kind)) for kind in self._kinds}
+
+    def _keep(self, tile: Tile, number: Labels) -> None:
+        """Keep what is the core's, by bands of rows, until the numbers of all are known."""
+        segments = tile.maps.segments()
+        segments[segments >= len(number)] = 0
+        segments = number[segments]
+        top, left = tile.rows.start - tile.core[0].start, tile.columns.start - tile.core[1].start
+        columns = slice(left, left + segments.shape[1])
+        start, stop = top, top + len(segments)
+        while start < stop:
+            end = min((start // _BAND + 1) * _BAND, stop)
+            part = segments[start - top : end - top]
+            if part.any():
+                kept = slice(start, end), columns, zlib.compress(part.tobytes(), 1)
+                self._bands.setdefault(start // _BAND, []).append(kept)
+            start = end
+
+    def _floats(
+        self, maps: Maps, rows: slice, columns: slice, core: tuple[slice, slice], mask: Mask, weighted: bool
+    ) -> None:
+        plane = maps.plane
+        for kind in self._kinds:
+            if kind == "background":
+                image = plane.level[core]
+            elif kind == "background_rms":
+                image = plane.rms()[core] * np.float32(plane.unit)
+                if weighted:
+                    image[mask] = np.nan
+            elif kind == "residual":
+                image = plane.image[core] * np.float32(plane.unit)
+                image[mask] = np.nan
+            else:
+                continue
+            self._add(kind, _STEPS[kind] * plane.unit, rows, columns, image)
+
+    def _add(self, kind: str, step: float, rows: slice, columns: slice, image: Image | Labels) -> None:
+        if kind not in self._packed:
+            width = self._shape[1]
+            if self._chip.parts is not None and kind != "segmentation":
+                width = self._chip.parts.tiling.core
+            self._packed[kind] = Packed(self._name, self._shape, step, width)
+        for some in strips(slice(0, len(image)), rows_at_once(image.shape[1])):
+            self._packed[kind].add(rows.start + some.start, columns.start, image[some])
+
+    def _cards(self, kind: str) -> fits.Header:
+        cards = fits.Header()
+        if self._chip.name:
+            cards["EXTNAME"] = self._chip.name
+        cards["EXTVER"] = self._chip.extver
+        cards["CHECKIMG"] = CARD[kind]
+        cards["EXT_NUM"] = (self._chip.hdu, "EXT_NUMBER of its sources")
+        if kind != "segmentation" and self._chip.calibration.unit:
+            cards["BUNIT"] = self._chip.calibration.unit.replace("electron", "ct")
+        cards.extend(_placed(self._chip.sky.cards), unique=False)
+        return cards
+
+
+def _placed(cards: fits.Header | None) -> Iterator[fits.Card]:
+    """The cards of the WCS, without those of the image's structure."""
+    return (card for card in (cards or fits.Header()).cards if not card.keyword.startswith("NAXIS"))
+
+
+def to_fits(
+    kind: str, hdus: Sequence[bytes], tables: Sequence[fits.ImageHDU], request: Request, source: Source
+) -> bytes:
+    """The file of one kind of image: an extension for each chip, and the lookup tables of their WCS."""
+    top = primary()
+    top["CHECKIMG"] = CARD[kind]
+    add_origin(top, "image beside a catalog of skyfan", request, source, {})
+    parts = [top.tostring().encode("ascii"), *hdus]
+    if tables:
+        file = io.BytesIO()
+        fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(h.data, h.header) for h in tables)]).writeto(file)
+        parts.append(file.getvalue()[BLOCK:])
+    return b"".join(parts)
