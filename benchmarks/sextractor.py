@@ -181,7 +181,8 @@ def agreement(path: Path, config: Config) -> dict[str, float]:
 def checks_agreement(path: Path, config: Config) -> dict[str, float]:
     """How the check images of the first chip of a file agree with SExtractor's.
 
-    Segments as in _same_segments(), of sources of S/N above 10. Background, noise and residual: medians and 99 % quantiles of differences, in sigma. ``bytes``: bytes per
+    Segments as in _same_segments(), of sources of S/N above 10. Background, noise and residual: medians and
+    99 % quantiles of differences, in sigma. ``bytes``: bytes per
     pixel of the four images; ``seconds`` of CPU per million pixels that they take.
     """
     with open_input(path.resolve().as_uri()) as source, open_image(source) as image:

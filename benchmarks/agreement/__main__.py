@@ -3,8 +3,8 @@
 Same pixels, mask, threshold, kernel, mesh and deblending, no DQ mask. Of SExtractor's detections with S/N
 above 10 and FLAGS below 4: the share with a counterpart within 0.5 pixel, and for those the median
 differences of MAG_AUTO and position (pixels). --checks: how the images beside a catalog agree with
-SExtractor's check images, in sigma of a pixel, and their bytes per pixel. Without FILE: images of the demo, and the whole files of
-$SKYFAN_SHARED_DATA (or ../shared/data) where they are.
+SExtractor's check images, in sigma of a pixel, and their bytes per pixel. Without FILE: images of the demo,
+and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
 """
 
 from __future__ import annotations

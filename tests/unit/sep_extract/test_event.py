@@ -96,7 +96,7 @@ def test_what_is_no_object_is_refused(event: Any) -> None:
         ({"input": INPUT, "access": None}, "'access' must be one of"),
         ({"input": INPUT, "access": []}, "'access' must be one of"),
         ({"input": INPUT, "outputs": "preview"}, "'outputs' must be a list of parquet, preview"),
-        ({"input": INPUT, "outputs": ["csv"]}, "'outputs' must be one of parquet, preview, not 'csv'"),
+        ({"input": INPUT, "outputs": ["csv"]}, "'outputs' must be one of parquet, preview, segmentation"),
         ({"input": INPUT, "outputs": [["preview"]]}, "'outputs' must be one of"),
         ({"input": INPUT, "config": None}, "'config' must be an object"),
         ({"input": INPUT, "config": []}, "'config' must be an object"),
