@@ -119,7 +119,7 @@ def test_a_retry_has_the_files_that_its_selection_finds_in_the_newest_state(plac
     asked: list[Any] = []
 
     class Found(Selection):
-        def select(self, state: Any, functions: Any, memory_mb: Any) -> Iterator[Item]:
+        def select(self, state: Any, functions: Any, memory_mb: Any, outputs: Any = ()) -> Iterator[Item]:
             asked.append((state, functions, memory_mb))
             self.alone = {"s3://b/2"}
             return iter([Item("s3://b/1", None, STANDARD), Item("s3://b/2", 1, LARGE)])
