@@ -10,10 +10,12 @@ from typing import Literal
 
 from .errors import UsageError
 
-Extra = Literal["aws", "mast", "plot", "sam", "vo"]
+Extra = Literal["aws", "dask", "mast", "match", "plot", "sam", "vo"]
 MODULES: dict[Extra, tuple[str, ...]] = {
     "aws": ("boto3", "botocore"),
+    "dask": ("distributed",),
     "mast": ("aiohttp", "astroquery", "requests"),
+    "match": ("scipy",),
     "plot": ("matplotlib",),
     "sam": ("moto",),
     "vo": ("mocpy", "pyvo"),
@@ -21,7 +23,9 @@ MODULES: dict[Extra, tuple[str, ...]] = {
 """Import names that each extra of pyproject.toml adds, as far as skyfan imports them."""
 _PURPOSES: dict[Extra, str] = {
     "aws": "AWS, or a bucket read with credentials,",
+    "dask": "a Dask cluster",
     "mast": "a query of the archive",
+    "match": "a match of detections to objects",
     "plot": "a picture with axes and a grid",
     "sam": "--engine sam, which has a local S3 server,",
     "vo": "the coverage of a run, or a message to other programs,",

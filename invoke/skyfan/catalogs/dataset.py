@@ -180,17 +180,27 @@ def write_metadata(
     folder: Path, partitions: list[Partition], schema: pa.Schema, about: dict[str, Any]
 ) -> None:
     """Writes the metadata of HATS and skyfan.json."""
+    properties = {
+        "obs_collection": about["run"],
+        "dataproduct_type": "source",
+        "hats_col_ra": POSITION[0],
+        "hats_col_dec": POSITION[1],
+    }
+    write_hats(folder, partitions, schema, properties)
+    (folder / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")
+
+
+def write_hats(
+    folder: Path, partitions: list[Partition], schema: pa.Schema, properties: dict[str, Any]
+) -> None:
+    """Writes the metadata of HATS; `properties` are its name, its type and the columns of the position."""
     (folder / "dataset").mkdir(parents=True, exist_ok=True)
     pq.write_metadata(schema, folder / "dataset" / "_common_metadata")
     rows = "".join(f"{part.order},{part.pixel},{part.rows}\n" for part in partitions)
     (folder / "partition_info.csv").write_text(f"Norder,Npix,num_rows\n{rows}", encoding="utf-8")
     size = sum((folder / part.path).stat().st_size for part in partitions)
-    properties = {
-        "obs_collection": about["run"],
-        "dataproduct_type": "source",
+    properties = properties | {
         "hats_nrows": sum(part.rows for part in partitions),
-        "hats_col_ra": POSITION[0],
-        "hats_col_dec": POSITION[1],
         "hats_col_healpix": HEALPIX,
         "hats_col_healpix_order": healpix.ORDER,
         "hats_npix_suffix": ".parquet",
@@ -205,4 +215,3 @@ def write_metadata(
     text = "#HATS catalog\n" + "".join(f"{key}={value}\n" for key, value in properties.items())
     for name in ("hats.properties", "properties"):
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")

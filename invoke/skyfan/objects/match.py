@@ -1,0 +1,190 @@
+"""skyfan match: from the detections of runs to objects.
+
+Offsets of images come first, then the sky is matched tile by tile. What a tile gives depends on nothing but
+its detections, so that any division of the sky and any order gives the same objects. Pieces that are done are
+kept beside the result until it is complete; a later call with the same inputs and settings goes on from them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import files
+from ..catalogs import partitions
+from ..catalogs.dataset import Partition
+from ..events import OnProgress, ignore
+from . import groups, images, inputs, limits, offsets, output, overlaps, plan, stars, tiles
+from .groups import Indices
+from .images import Images
+from .inputs import Input
+from .matched import Matched
+from .offsets import Offsets
+from .plan import Plan
+from .tiles import Empty
+from .workers import Workers
+
+MAGNITUDE = "MAG_TOTAL"
+LIMIT = 1 << 18
+"""Detections in a tile, where it is not smaller than its margin; 250 MB of memory for them."""
+_PAIRS = 500
+"""Pairs of images per piece."""
+_SLACK = 0.5
+"""Arcseconds added to the margin."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides about the result."""
+
+    magnitude: str = MAGNITUDE
+    doubtful: bool = False
+    limit: int = LIMIT
+
+
+def match(
+    data_sets: list[Input], folder: Path, settings: Settings, workers: Workers, progress: OnProgress = ignore
+) -> Matched:
+    """Matches data sets and writes the objects to `folder`.
+
+    The existing result stays complete until the new one replaces it. Raises UsageError for data sets that
+    cannot be matched, and for a folder with other contents.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (does not follow links)
+    with files.replace_folder(folder) as work:
+        existing = output.find(folder)
+        inputs.check(data_sets, settings.magnitude)
+        digest = _digest(data_sets, settings)
+        if existing and existing["digest"] == digest:
+            return output.summary(folder, existing, is_new=False)
+        parts = _parts(folder, digest)
+        matching = _Matching(data_sets, settings, parts, digest, workers, progress)
+        about = matching.run(work / "new")
+        done = output.summary(folder, about, is_new=True)
+    shutil.rmtree(parts)
+    return done
+
+
+def _digest(data_sets: list[Input], settings: Settings) -> str:
+    """Of inputs and settings, and of the version that matches."""
+    about = [[data_set.name, str(data_set.folder), data_set.digest] for data_set in data_sets]
+    whole = [version("skyfan"), output.FORMAT, vars(settings), about]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _parts(folder: Path, digest: str) -> Path:
+    """Where pieces are kept; those of other inputs or settings are removed."""
+    for other in folder.parent.glob(f".{folder.name}.match-*"):
+        if other.name != f".{folder.name}.match-{digest}":
+            shutil.rmtree(other)
+    parts = folder.with_name(f".{folder.name}.match-{digest}")
+    parts.mkdir(exist_ok=True)
+    return parts
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """One call of match()."""
+
+    data_sets: list[Input]
+    settings: Settings
+    parts: Path
+    digest: str
+    workers: Workers
+    progress: OnProgress
+
+    def run(self, new: Path) -> dict[str, Any]:
+        """Writes the result to the folder `new`; returns what its skyfan.json holds."""
+        found, table = images.of_tables(
+            [each.images for each in self.data_sets], doubtful=self.settings.doubtful
+        )
+        inputs.check_ids(found, table, self.data_sets)
+        solved, pairs = self._offsets(found, table)
+        found = found.corrected(solved.vector)
+        used = np.flatnonzero(found.is_used)
+        chips = limits.outlines(
+            table["s_region"].take(pa.array(used)).to_pylist(),
+            table["chip_depth"].take(pa.array(used)).to_pylist(),
+            found.scale[used],
+            found.vector[used],
+            used,
+        )
+        ring = tiles.ring_order(self._margin(found, used))
+        folders = {n: each.folder for n, each in enumerate(self.data_sets)}
+        every = tiles.split(self._count_below(), self.settings.limit, ring)
+        empty = Empty.of(every)
+        plan.write(Plan(folders, self.settings.magnitude, found, chips, ring, empty), self.parts, plan.PLAN)
+        self._tiles([tile for tile in every if tile.rows])
+        rows = output.image_table(table, found, solved, pairs, [each.name for each in self.data_sets])
+        about = {"digest": self.digest, "runs": [each.name for each in self.data_sets], **vars(self.settings)}
+        return output.assemble(self.parts, new, every, rows, found, about)
+
+    def _margin(self, found: Images, used: Indices) -> float:
+        """Arcseconds from a tile to the farthest detection that matters: a link and the largest offsets."""
+        shift = np.sqrt((found.vector**2).sum(axis=1)).max(initial=0.0)
+        return groups.reach(float(found.scale[used].max(initial=0.0))) + float(shift) + _SLACK
+
+    def _offsets(self, found: Images, table: pa.Table) -> tuple[Offsets, Indices]:
+        """The corrections of all images, and the pairs of images that were compared."""
+        used = np.flatnonzero(found.is_used)
+        pairs = offsets.partners(found.centre[used], found.radius[used])
+        held = np.where(np.array(table["gaia"].to_pylist())[used] == "yes", offsets.GAIA, np.inf)
+        done = self.parts / "overlaps.pickle"
+        if not done.exists():
+            plan.write(self._shifts(found, used[pairs]), self.parts, done.name)
+        shifts = plan.read(self.parts, done.name, self.digest)
+        return offsets.solve(found.centre[used], pairs, shifts, held).among(used, len(found)), used[pairs]
+
+    def _shifts(self, found: Images, pairs: Indices) -> list[overlaps.Overlap | None]:
+        folders = {n: each.folder for n, each in enumerate(self.data_sets)}
+        plan.write(Plan(folders, "", found, limits.NONE, 0, Empty.of(())), self.parts, plan.FIRST)
+        calls = [
+            (self.parts, self.digest, n, partition.start, partition.stop)
+            for n, each in enumerate(self.data_sets)
+            for partition in each.existing.partitions
+        ]
+        chosen = self._map("reading stars", plan.find_stars, calls)
+        plan.write(stars.merged(chosen, len(found)), self.parts, plan.STARS)
+        chunks = [pairs[at : at + _PAIRS] for at in range(0, len(pairs), _PAIRS)]
+        shifts = self._map(
+            "comparing images", plan.find_shifts, [(self.parts, self.digest, each) for each in chunks]
+        )
+        return [overlap for chunk in shifts for overlap in chunk]
+
+    def _count_below(self) -> tiles.CountBelow:
+        parts = [
+            part for each in self.data_sets for part in partitions.existing_parts(each.existing, frozenset())
+        ]
+
+        def count(edges: tiles.Keys) -> tiles.Keys:
+            total = np.zeros(len(edges), np.int64)
+            for part in parts:
+                if part.partition:
+                    total += part.count_below(edges)
+            return total
+
+        return count
+
+    def _tiles(self, every: list[Partition]) -> None:
+        """Matches all tiles but those that an earlier call has done."""
+        done = output.done_tiles(self.parts)
+        waiting = [tile for tile in every if tile not in done]
+        calls = [(self.parts, self.digest, tile) for tile in waiting]
+        for count, (number, _) in enumerate(self.workers.map(plan.match_tile, calls), start=1):
+            output.mark_done(self.parts, waiting[number])
+            self.progress("matching tiles", len(every) - len(waiting) + count, len(every))
+
+    def _map(self, stage: str, function: Any, calls: list[tuple[Any, ...]]) -> list[Any]:
+        """Results in the order of the calls."""
+        results: list[Any] = [None] * len(calls)
+        for count, (number, result) in enumerate(self.workers.map(function, calls), start=1):
+            results[number] = result
+            self.progress(stage, count, len(calls))
+        return results

@@ -1,0 +1,57 @@
+"""What skyfan match returns: the objects, what they were made of, and what is doubtful about them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..catalogs.dataset import DataSet
+from ..formatting import count, reasons
+from ..tables import SHOWN_ROWS, Tabular
+
+
+@dataclass(frozen=True, repr=False)
+class Matched(Tabular):
+    """A folder of objects."""
+
+    folder: Path
+    runs: list[str]
+    objects: int
+    links: int
+    """Detections of the objects."""
+    partitions: int
+    images: dict[str, int]
+    """Images by what was done with them: used, repeated, doubtful, no sky."""
+    bands: list[str]
+    """Instruments with filters, as in names of columns."""
+    offsets: dict[str, int]
+    """Images that are used, by their offsets: solved, held, alone, unsolved."""
+    unknown_bands: list[str]
+    """Bands without a filter or an instrument."""
+    unidentified: int
+    """Images that are used and do not say of which exposure they are."""
+    settings: dict[str, list[str]]
+    """Digests of the settings of the catalogs, per run."""
+    is_new: bool
+    """False if the folder had the objects of the same inputs and settings already."""
+
+    def image_table(self) -> pa.Table:
+        """All images of the runs, with state and offset."""
+        return pq.read_table(self.folder / "images.parquet")
+
+    def link_table(self) -> pa.Table:
+        """All links from objects to detections."""
+        return DataSet(self.folder / "links", {}).read()
+
+    def _table(self) -> pa.Table:
+        return DataSet(self.folder, {}).read()
+
+    def _head(self) -> tuple[pa.Table, int]:
+        return DataSet(self.folder, {}).read(SHOWN_ROWS), self.objects
+
+    def _summary(self) -> str:
+        used = self.images.get("used", 0)
+        others = {state: number for state, number in self.images.items() if state != "used"}
+        rest = f", not used: {reasons(others)}" if others else ""
+        return f"{count(self.objects, 'object')} of {count(used, 'image')} in {self.folder}{rest}"

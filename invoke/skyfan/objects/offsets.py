@@ -1,0 +1,178 @@
+"""Astrometric offsets of images: relative to each other from overlaps, all images at once.
+
+Overlaps say only how images lie relative to each other. What stays open is fixed by rule: images fitted to
+Gaia, or to a reference, are held to their positions within an error; where a group of overlapping images has
+none, the mean offset of the group is 0. An overlap that contradicts the others loses its weight.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .groups import ARCSEC, Floats, Indices
+from .libraries import cKDTree, connected_components, csc_array, splu
+from .overlaps import ROTATION, Overlap, tangent
+
+PARTNERS = 12
+"""Other images that each image is compared with."""
+GAIA = 0.005
+"""Arcseconds within which an image fitted to Gaia is held."""
+REFERENCE = 0.0001
+_FREE = 100.0
+"""Arcseconds; so weak that it decides only what overlaps leave open."""
+_CLOSE = 0.6
+"""Share of the sum of two images' radii below which they overlap: radii reach to corners."""
+_ROUNDS = 10
+_SOFT, _REJECT = 3.0, 12.0
+"""Errors beyond which an overlap has less weight, and beyond which it has none."""
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Corrections of images."""
+
+    vector: Floats
+    """(n, 3) rotation vectors in arcseconds; 0 for an unsolved image."""
+    error: Floats
+    """(n,) error of the shift per axis in arcseconds, those of its neighbours not counted; NaN if
+    unsolved.
+    """
+    overlaps: Indices
+    """(n,) number of overlaps used."""
+    rejected: Indices
+    """(n,) number of overlaps that contradict the others."""
+    group: Indices
+    """(n,) number of the group of images that are tied together; -1 if unsolved."""
+
+    def among(self, numbers: Indices, count: int) -> "Offsets":
+        """The same for `count` images, of which these have `numbers`; the others are unsolved."""
+        vector, error = np.zeros((count, 3)), np.full(count, np.nan)
+        overlaps, rejected, group = np.zeros(count, np.intp), np.zeros(count, np.intp), np.full(count, -1)
+        vector[numbers], error[numbers], group[numbers] = self.vector, self.error, self.group
+        overlaps[numbers], rejected[numbers] = self.overlaps, self.rejected
+        return Offsets(vector, error, overlaps, rejected, group)
+
+    def shifts(self, centre: Floats) -> tuple[Floats, Floats, Floats]:
+        """What is added at the centres (n, 3): arcseconds to the east and to the north, and degrees of
+        turn.
+        """
+        moved = np.cross(self.vector, centre)
+        planes = np.stack([tangent(c) for c in centre]) if len(centre) else np.empty((0, 2, 3))
+        turn = (self.vector * centre).sum(axis=1) / 3600
+        return (moved * planes[:, 0]).sum(axis=1), (moved * planes[:, 1]).sum(axis=1), turn
+
+
+def partners(centre: Floats, radius: Floats) -> Indices:
+    """Pairs (m, 2) of images to compare, the smaller index first: up to about PARTNERS of each image.
+
+    `centre` are unit vectors (n, 3), `radius` to the corners in radians (n,). Of all that overlap an image,
+    some at every distance are taken: the nearest alone would not tie one visit to the next.
+    """
+    tree = cKDTree(centre)
+    near = tree.query_ball_point(centre, 2 * _CLOSE * radius, return_sorted=True)
+    own = np.repeat(np.arange(len(centre)), [len(each) for each in near])
+    other = np.fromiter((j for each in near for j in each), np.intp, len(own))
+    length = np.sqrt(((centre[own] - centre[other]) ** 2).sum(axis=1))
+    # A pair is found from the larger of the two, or from both.
+    close = (own != other) & (length < _CLOSE * (radius[own] + radius[other]))
+    first, second = np.minimum(own[close], other[close]), np.maximum(own[close], other[close])
+    code, at = np.unique(first * len(centre) + second, return_index=True)
+    first, second, length = code // len(centre), code % len(centre), length[close][at]
+    chosen = np.zeros(len(first), bool)
+    both = np.concatenate([first, second])
+    pair = np.tile(np.arange(len(first)), 2)
+    order = np.lexsort((pair, length[pair], both))
+    image = both[order]
+    count = np.bincount(image, minlength=len(centre))
+    rank = np.arange(len(image)) - np.repeat(np.cumsum(count) - count, count)
+    step = np.maximum(count[image], PARTNERS)
+    chosen[pair[order][rank * PARTNERS // step != (rank - 1) * PARTNERS // step]] = True
+    return np.column_stack([first[chosen], second[chosen]])
+
+
+def solve(centre: Floats, pairs: Indices, overlaps: list[Overlap | None], held: Floats) -> Offsets:
+    """The corrections of all images. `held` (n,) are arcseconds within which an image must stay; inf if
+    free.
+    """
+    is_solved = np.array([overlap is not None for overlap in overlaps], bool)
+    found = [overlap for overlap in overlaps if overlap is not None]
+    pairs = pairs[is_solved].reshape(-1, 2)
+    count = len(centre)
+    matrix = np.array([overlap.matrix for overlap in found]).reshape(-1, 3, 3)
+    vector = np.array([overlap.vector for overlap in found]).reshape(-1, 3)
+    along = centre[:, :, None] * centre[:, None, :]
+    across = np.eye(3) - along
+    prior = across / np.minimum(held, _FREE)[:, None, None] ** 2
+    prior += (
+        along / np.where(np.isfinite(held), np.minimum(held * 100, ROTATION), ROTATION)[:, None, None] ** 2
+    )
+    weight = np.ones(len(pairs))
+    solution = np.zeros((count, 3))
+    diagonal = prior
+    for _ in range(_ROUNDS if len(pairs) else 0):
+        solution, diagonal = _solved(pairs, matrix, vector, prior, weight)
+        chi = _chi(pairs, matrix, vector, solution)
+        # Of an overlap with few others the error is not known better than of all.
+        scale = max(1.0, float(np.median(chi[weight > 0])) / 0.89) if (weight > 0).any() else 1.0
+        before, weight = weight, 1 / (1 + (chi / (_SOFT * scale)) ** 2)
+        if np.abs(weight - before).max() < 1e-3:
+            break
+    is_used = weight > 1 / (1 + (_REJECT / _SOFT) ** 2)
+    used = np.bincount(pairs[is_used].ravel(), minlength=count)
+    rejected = np.bincount(pairs[~is_used].ravel(), minlength=count)
+    if not is_used.all():
+        solution, diagonal = _solved(pairs, matrix, vector, prior, np.where(is_used, weight, 0))
+    error = np.full(count, np.nan)
+    solution[used == 0] = 0
+    inverse = np.linalg.inv(diagonal)
+    error[used > 0] = np.sqrt(np.einsum("nij,nij->n", inverse, across) / 2)[used > 0]
+    graph = csc_array((np.ones(is_used.sum()), pairs[is_used].T), shape=(count, count))
+    group = np.where(used > 0, connected_components(graph, directed=False)[1], -1)
+    return Offsets(solution, error, used, rejected, group)
+
+
+def _chi(pairs: Indices, matrix: Floats, vector: Floats, solution: Floats) -> Floats:
+    """(m,): how many errors each overlap is from the solution."""
+    own = np.linalg.solve(matrix + 1e-9 * np.eye(3), vector[:, :, None])[:, :, 0]
+    r = own - (solution[pairs[:, 0]] - solution[pairs[:, 1]])
+    chi: Floats = np.sqrt(np.einsum("mi,mij,mj->m", r, matrix, r) / 3)
+    return chi
+
+
+def _solved(
+    pairs: Indices, matrix: Floats, vector: Floats, prior: Floats, weight: Floats
+) -> tuple[Floats, Floats]:
+    """The rotation vectors (n, 3) of least squares, and the blocks (n, 3, 3) on the diagonal of the
+    equations.
+    """
+    count = len(prior)
+    a, b = pairs.T
+    each = weight[:, None, None] * matrix
+    diagonal, right = prior.copy(), np.zeros((count, 3))
+    np.add.at(diagonal, a, each)
+    np.add.at(diagonal, b, each)
+    np.add.at(right, a, weight[:, None] * vector)
+    np.subtract.at(right, b, weight[:, None] * vector)
+    blocks = np.concatenate([diagonal, -each, -each])
+    row = np.concatenate([np.arange(count), a, b])
+    column = np.concatenate([np.arange(count), b, a])
+    three = np.arange(3)
+    rows = np.broadcast_to(3 * row[:, None, None] + three[None, :, None], blocks.shape)
+    columns = np.broadcast_to(3 * column[:, None, None] + three[None, None, :], blocks.shape)
+    equations = csc_array((blocks.ravel(), (rows.ravel(), columns.ravel())), shape=(3 * count, 3 * count))
+    # Symmetric and positive definite: without pivots the ordering keeps the factors sparse.
+    factors = splu(
+        equations, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    return factors.solve(right.ravel()).reshape(-1, 3), diagonal
+
+
+def corrected(xyz: Floats, vector: Floats) -> Floats:
+    """Unit vectors (n, 3) with the corrections (n, 3), in arcseconds, of their images."""
+    x, y, z = xyz.T
+    u, v, w = (vector * ARCSEC).T
+    moved = np.stack([x + v * z - w * y, y + w * x - u * z, z + u * y - v * x], axis=1)
+    length = np.sqrt(moved[:, 0] ** 2 + moved[:, 1] ** 2 + moved[:, 2] ** 2)
+    result: NDArray[np.float64] = moved / length[:, None]
+    return result

@@ -1,0 +1,106 @@
+"""What every piece of a match must know, on disk: the data sets, the images with their offsets, the
+settings.
+"""
+
+import pickle
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import files
+from ..catalogs import dataset
+from ..catalogs.dataset import Partition
+from ..catalogs.schema import HEALPIX
+from . import detections, objects, overlaps, stars, tiles
+from .groups import Indices
+from .images import Images
+from .limits import Outlines
+from .objects import Where
+from .overlaps import Overlap, Stars
+from .tiles import Empty
+
+LINKS = "links"
+MOVED = "moved"
+"""Objects that belong to a tile, and have moved into one without detections."""
+PLAN, FIRST, STARS = "plan.pickle", "first.pickle", "stars.pickle"
+"""The plan with offsets and without them, and the stars that find them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides about the objects in a tile."""
+
+    folders: dict[int, Path]
+    """Data sets by number."""
+    magnitude: str
+    images: Images
+    chips: Outlines
+    ring: int
+    """Order of the pixels of the ring around a tile."""
+    empty: Empty
+
+
+def write(value: Any, folder: Path, name: str) -> None:
+    """Writes what pieces read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.replace(folder / name) as part:
+        part.write_bytes(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
+
+@lru_cache(maxsize=2)
+def read(folder: Path, name: str, digest: str) -> Any:
+    """Reads what write() wrote, once per process and match."""
+    del digest
+    return pickle.loads((folder / name).read_bytes())
+
+
+def find_stars(folder: Path, digest: str, number: int, start: int, stop: int) -> stars.Chosen:
+    """A piece: the best stars of the images in a partition of data set `number`."""
+    plan: Plan = read(folder, FIRST, digest)
+    return stars.of_partition(plan.folders[number], number, start, stop, plan.images)
+
+
+def find_shifts(folder: Path, digest: str, pairs: Indices) -> list[Overlap | None]:
+    """A piece: the overlaps of pairs (m, 2) of images."""
+    every: Stars = read(folder, STARS, digest)
+    return [overlaps.solve(every, a, b) for a, b in pairs.tolist()]
+
+
+def match_tile(folder: Path, digest: str, tile: Partition) -> None:
+    """A piece: writes the objects of a tile and their links below `folder`."""
+    plan: Plan = read(folder, PLAN, digest)
+    made, links = _matched(plan, tile, plan.ring)
+    for table, below in ((links, folder / LINKS), (made, folder)):
+        if not len(table):
+            continue
+        keys = table[HEALPIX].to_numpy()
+        low, high = np.searchsorted(keys, [tile.start, tile.stop])
+        inside = table.slice(low, high - low)
+        if len(inside):
+            _write(inside, below / tile.path)
+        if len(inside) < len(table):
+            moved = pa.concat_tables([table.slice(0, low), table.slice(high)])
+            _write(moved, below / MOVED / tile.path)
+
+
+def _matched(plan: Plan, tile: Partition, ring: int) -> tuple[pa.Table, pa.Table]:
+    """Objects and links, with a wider margin where friends reach through it."""
+    found = detections.read(plan.folders, tiles.ranges(tile, ring), plan.images, plan.magnitude)
+    if not len(found):
+        return [], []
+    try:
+        return objects.match(found, Where(tile, ring, plan.empty), plan.images, plan.chips)
+    except objects.NarrowMarginError:
+        if ring == 0:
+            raise
+        return _matched(plan, tile, ring - 1)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replace(path) as part:
+        dataset.write_partition(table, part)

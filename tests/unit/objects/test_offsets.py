@@ -1,0 +1,100 @@
+"""Offsets of images from overlaps, anywhere on the sky."""
+
+import numpy as np
+import pytest
+from standins.survey import Exposure, Sky
+
+from skyfan.objects import offsets, overlaps
+from skyfan.objects.groups import ARCSEC
+from skyfan.sky import footprints
+
+
+def scene(sky: Sky, seed: int = 0, images: int = 12) -> tuple[overlaps.Stars, np.ndarray, list[Exposure]]:
+    """Stars of images that overlap, at wrong places by up to an arcsecond; their true centres."""
+    rng = np.random.default_rng(seed)
+    stars = rng.uniform(-150, 150, (900, 2))
+    exposures, xyz, sigma = [], [], []
+    for _ in range(images):
+        one = Exposure("", sky, rng.uniform(-50, 50, 2), "", 0.0, 26.0)
+        one.offset, one.turn = rng.normal(0, 0.4, 2).clip(-1, 1), rng.normal(0, 5e-5)
+        seen = stars[one.covers(stars) & (rng.random(len(stars)) < 0.9)]
+        false = rng.uniform(-100, 100, (40, 2)) + one.centre
+        error = np.full(len(seen) + len(false), 0.003)
+        placed = np.concatenate([seen, false]) + rng.normal(0, 0.003, (len(error), 2))
+        xyz.append(footprints.vectors(*sky.degrees(one.shifted(placed))))
+        sigma.append(error)
+        exposures.append(one)
+    start = np.append(0, np.cumsum([len(each) for each in xyz]))
+    centre = footprints.vectors(*sky.degrees(np.array([one.centre for one in exposures])))
+    return overlaps.Stars(start, np.concatenate(xyz), np.concatenate(sigma)), centre, exposures
+
+
+@pytest.mark.parametrize(
+    "sky", [Sky(0.0, 0.0), Sky(123.0, 89.999), Sky(359.99, -72.0)], ids=["equator", "pole", "seam"]
+)
+def test_offsets_up_to_an_arcsecond_are_found_to_two_milliarcseconds(sky: Sky) -> None:
+    stars, centre, exposures = scene(sky)
+    pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
+    found = [overlaps.solve(stars, a, b) for a, b in pairs.tolist()]
+    held = np.full(len(centre), np.inf)
+    made = offsets.solve(centre, pairs, found, held)
+    moved = offsets.corrected(centre, made.vector)
+    placed = footprints.vectors(
+        *sky.degrees(np.array([one.shifted(one.centre[None])[0] for one in exposures]))
+    )
+    corrected = offsets.corrected(placed, made.vector)
+    wrong = (corrected - centre) @ sky.plane.T / ARCSEC
+    assert np.abs(wrong - wrong.mean(axis=0)).max() < 0.002
+    mean = (moved - centre) @ sky.plane.T / ARCSEC
+    assert np.abs(mean.mean(axis=0)).max() < 0.002, "without Gaia, the mean of all offsets is 0"
+    turns = made.shifts(centre)[2] - np.degrees([-one.turn for one in exposures])
+    assert np.ptp(turns) < 0.001
+    assert (made.overlaps > 0).all()
+    assert not made.rejected.any()
+    held[3] = offsets.GAIA
+    anchored = offsets.solve(centre, pairs, found, held)
+    east, north, _ = anchored.shifts(centre)
+    assert np.hypot(east[3], north[3]) < 1e-4, "the only image fitted to Gaia stays"
+    assert np.hypot(east[0] - east[3], north[0] - north[3]) > 0.01
+
+
+def test_a_wrong_overlap_loses_its_weight_and_images_without_one_are_unsolved() -> None:
+    stars, centre, _ = scene(Sky(10.0, 20.0))
+    pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
+    found = [overlaps.solve(stars, a, b) for a, b in pairs.tolist()]
+    held = np.full(len(centre), np.inf)
+    right = offsets.solve(centre, pairs, found, held)
+    good = found[5]
+    assert good is not None
+    found[5] = overlaps.Overlap(
+        good.matrix, good.vector + good.matrix @ overlaps.tangent(centre[0])[0] * 0.5, 30
+    )
+    made = offsets.solve(centre, pairs, found, held)
+    assert made.rejected[pairs[5]].tolist() == [1, 1]
+    assert np.abs(np.cross(made.vector - right.vector, centre)).max() < 0.001
+    alone = offsets.solve(centre, pairs[:3], [found[0], None, None], held)
+    assert np.isnan(alone.error).sum() == len(centre) - 2
+    assert (alone.group >= 0).sum() == 2
+    nothing = offsets.solve(centre, pairs[:0], [], held)
+    assert not nothing.vector.any()
+    assert np.isnan(nothing.error).all()
+
+
+def test_chance_does_not_make_an_overlap() -> None:
+    rng = np.random.default_rng(1)
+    for size in (3, 30, 300):
+        sky = Sky(80.0, 10.0)
+        xyz = footprints.vectors(*sky.degrees(rng.uniform(-100, 100, (2 * size, 2))))
+        stars = overlaps.Stars(np.array([0, size, 2 * size]), xyz, np.full(2 * size, 0.003))
+        assert overlaps.solve(stars, 0, 1) is None
+
+
+def test_partners_reach_every_distance_and_their_number_is_limited() -> None:
+    rng = np.random.default_rng(2)
+    centre = footprints.vectors(*Sky(80.0, 10.0).degrees(rng.uniform(-100, 100, (300, 2))))
+    pairs = offsets.partners(centre, np.full(300, 143 * ARCSEC))
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+    assert len(np.unique(pairs, axis=0)) == len(pairs) < 300 * offsets.PARTNERS
+    number = np.bincount(pairs.ravel())
+    assert number.min() >= offsets.PARTNERS
+    assert len(offsets.partners(centre[:1], np.full(1, 1e-4))) == 0
