@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, cast, get_args
@@ -24,6 +25,7 @@ DIRECT, DISPERSED = "direct images", "grisms and prisms"
 CONTRASTS = {DIRECT: 0.0005, DISPERSED: 0.005}
 
 MAX_APERTURES = 16
+_RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 
 def _setting(default: Any, check: str | tuple[float, float], meaning: str) -> Any:
@@ -67,6 +69,17 @@ class Config:
         "side in pixels, odd and about three times a star's FWHM, of the median that a second detection "
         "subtracts to find small sources in the light of large ones; null is no second detection",
     )
+    frames: str | None = _setting(
+        None,
+        "range",
+        "frames of a target pixel file or cut-out to use, as in Python: '100:200' are 100 to 199, counted "
+        "from 0; null is all",
+    )
+    stack: int | None = _setting(
+        None,
+        (1, 10_000_000),
+        "number of these frames in each stacked image, the last may have fewer; null is one stack of all",
+    )
 
     @property
     def contrast(self) -> float:
@@ -78,10 +91,11 @@ class Config:
         return hashlib.sha256(self.json().encode()).hexdigest()[:16]
 
     def json(self) -> str:
-        """All settings as JSON with sorted keys; faint_size only where it is set, as in older catalogs."""
+        """All settings as JSON with sorted keys; newer ones only where they are set, as in older catalogs."""
         settings = asdict(self)
-        if self.faint_size is None:
-            del settings["faint_size"]
+        for name in ("faint_size", "frames", "stack"):
+            if settings[name] is None:
+                del settings[name]
         return _canonical(settings)
 
     def changed(self) -> str:
@@ -126,6 +140,11 @@ def _checked(key: str, value: Any, kind: Any, check: Any) -> Any:
         if not (isinstance(value, int) and number(value, 0, 0xFFFFFFFF)):
             raise refuse("a whole number from 0 to 4294967295, or null")
         return value
+    if check == "range":
+        match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+        if not match or int(match[1]) >= int(match[2]):
+            raise refuse("a range such as '100:200' whose end is above its start, or null")
+        return value
     if check == "window":
         if not (number(value, 3, 99) and value % 2 == 1):
             raise refuse("an odd whole number from 3 to 99, or null")
@@ -139,10 +158,10 @@ def _checked(key: str, value: Any, kind: Any, check: Any) -> Any:
         if not all(number(v, least, most) for v in value):
             raise refuse(f"a list of numbers {bounds}")
         return tuple(float(v) for v in value)
-    if not number(value, least, most) or (kind == "int" and value != int(value)):
+    if not number(value, least, most) or (kind.startswith("int") and value != int(value)):
         null = ", or null" if "None" in kind else ""
-        raise refuse(f"a {'whole ' if kind == 'int' else ''}number {bounds}{null}")
-    return int(value) if kind == "int" else float(value)
+        raise refuse(f"a {'whole ' if kind.startswith('int') else ''}number {bounds}{null}")
+    return int(value) if kind.startswith("int") else float(value)
 
 
 @dataclass(frozen=True)

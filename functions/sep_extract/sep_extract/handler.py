@@ -21,6 +21,7 @@ from .chip import chips
 from .event import Request
 from .exposures import counts_at
 from .fitsfile import to_fits
+from .frames import Selection
 from .image import Image, open_image
 from .ladder import ready
 from .quality import Quality, doubts
@@ -33,7 +34,8 @@ def process(job: Job[Request]) -> Result:
     if request.outputs and not job.output.endswith(SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {SUFFIX}; it gives {job.output}")
     ready()
-    with open_image(source, job.memory, request.outputs) as image:
+    chosen = Selection.of(request.config)
+    with open_image(source, job.memory, request.outputs, chosen) as image:
         if not image.is_compressed:
             return _result(job, image)
         spare = None if job.memory is None else job.memory - BYTES_BASE

@@ -18,9 +18,11 @@ from skyfan_function.s3_object import S3Object
 from skyfan_function.storage import Source
 from skyfan_function.structure import spans
 
+from . import frames
 from .cards import Cards
 from .errors import ImageTooLargeError
-from .planes import Plane, is_read, passed_over, planes, shape_of
+from .frames import Selection
+from .planes import Plane, has_science, is_read, passed_over, planes, shape_of
 
 _UNZIP = 8 << 20
 _FITS = b"SIMPLE"
@@ -88,11 +90,17 @@ class Image:
 
 
 @contextmanager
-def open_image(source: Source, memory: int | None = None, outputs: Sequence[str] = ()) -> Iterator[Image]:
-    """Open a FITS file, gzipped or not, and find its science planes.
+def open_image(
+    source: Source,
+    memory: int | None = None,
+    outputs: Sequence[str] = (),
+    chosen: Selection | None = None,
+) -> Iterator[Image]:
+    """Open a FITS file, gzipped or not, and find its science planes; stack the frames of a table of them.
 
     ``memory`` is the number of bytes the caller may use; an image that needs more, with these further
-    ``outputs``, is refused before its pixels are read. Raises an InputError for whatever cannot be measured.
+    ``outputs``, is refused before its pixels are read. ``chosen`` frames are stacked, all by default. Raises
+    an InputError for whatever cannot be measured.
     """
     name = source.name
     with readable(name):
@@ -101,18 +109,24 @@ def open_image(source: Source, memory: int | None = None, outputs: Sequence[str]
         plain.prefetch([(0, plain.size)])
     with open_fits(plain, is_read) as hdus:
         fetched = isinstance(getattr(plain.file, "raw", None), S3Object)
-        held = _held(plain, memory) if fetched and _is_compressed(hdus) else None
+        held, said = _held(plain, memory) if fetched and _is_compressed(hdus) else None, list[str]()
+        with readable(name):
+            if (table := frames.table_of(hdus)) is not None and not has_science(hdus):
+                held, said = frames.stacked(plain, hdus, table, chosen or Selection(), memory)
         if held is None:
             with readable(name):
                 found = planes(name, hdus)
                 unpacked = plain.size if isinstance(plain.file, io.BytesIO) else 0
                 need = _refuse_too_large(name, hdus, found, memory, unpacked, outputs)
                 notes = _missing_extensions(hdus)
+                if chosen and not chosen.is_all:
+                    notes.append("frames and stack are for tables of frames: they are not used for an image")
                 spare = _AHEAD if memory is None else min(_AHEAD, max(memory - need, _LEAST_AHEAD))
                 plain.prefetch((), spare)
             yield Image(name, hdus, found, passed_over(hdus, found), notes, plain.prefetch)
             return
-    with open_image(held, memory, outputs) as image:
+    with open_image(held, memory, outputs, None if said else chosen) as image:
+        image.notes += said
         yield image
 
 

@@ -39,6 +39,8 @@ class Instrument:
     apertures: tuple[float, ...] = ()
     pair: tuple[float, ...] = ()
     stars: tuple[float, ...] = ()
+    bad_frames: int | None = None
+    science: tuple[int, ...] = ()
 
     def circles(self, scale: float | None) -> tuple[float, float]:
         """Radii in pixels of the circles of the concentration index; ``scale`` in arcsec per pixel."""

@@ -90,6 +90,11 @@ def version_of(hdu: Any) -> int:
     return int(Cards(hdu.header).number("EXTVER") or 1)
 
 
+def has_science(hdus: fits.HDUList) -> bool:
+    """Whether an extension is named SCI."""
+    return any(name_of(hdu) == SCIENCE for hdu in hdus)
+
+
 def planes(name: str, hdus: fits.HDUList) -> list[Plane]:
     """The science images of a file, in its order.
 
@@ -155,6 +160,11 @@ def _science(name: str, hdus: fits.HDUList) -> list[int]:
     if flat:
         return flat
     full = [i for i in others if shape_of(hdus[i])]
+    if any(len(shape_of(hdus[i])) == 4 for i in full):
+        raise NotAnImageError(
+            f"{name} is a cube of frames, as astrocut makes of full-frame images: cut a piece out of it with "
+            "astrocut or TESSCut, and give that"
+        )
     if full and all(is_image(hdu) for hdu in hdus):
         raise NotAnImageError(
             f"{name} has the shape {_sides(hdus[full[0]])}; a spectrum or a cube is not an image"

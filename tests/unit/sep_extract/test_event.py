@@ -35,6 +35,8 @@ def test_everything_given_is_taken() -> None:
         "phot_apertures": [1],
         "good_bits": 0,
         "faint_size": 7,
+        "frames": "3:9",
+        "stack": 2,
     }
     assert set(config) == {field.name for field in dataclasses.fields(Config)}, "a setting is not tried here"
     request = Request.parse(
