@@ -1,0 +1,173 @@
+"""A transit's period, epoch, depth and duration, by least squares of a trapezoid to all fluxes near transits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .series import Floats, Series
+
+# Ingress relative to the duration: from a box to a V.
+SHAPES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.95)
+# Durations around the middle of a transit whose fluxes count.
+_AROUND = 1.5
+_STEPS = 12
+# Free parameters: period, epoch, depth, duration and the level.
+_FREE = 5
+# Of chi squared: a step that gains less is the last.
+_ENOUGH = 1e-2
+# A flux of a longer exposure than this part of the ingress is a mean over it.
+_SHORT = 0.5
+_PARTS = 5
+
+
+@dataclass(frozen=True)
+class Transit:
+    """A periodic trapezoid, with one-sigma errors for white noise until ``widened``."""
+
+    period: float
+    """Days."""
+    epoch: float
+    """Middle of the transit nearest to the middle of the light curve, in days: there it depends least on the period."""
+    depth: float
+    """Of the floor, relative to the star's flux."""
+    duration: float
+    """Days from the middle of ingress to the middle of egress."""
+    ingress: float
+    """Duration of ingress relative to ``duration``: from 0, a box, to 1, a V."""
+    errors: tuple[float, float, float, float]
+    """Of period, epoch, depth and duration; NaN where the fluxes do not constrain them."""
+
+    @property
+    def snr(self) -> float:
+        """Depth in units of its error."""
+        return self.depth / self.errors[2] if self.errors[2] > 0 else 0.0
+
+    @property
+    def total(self) -> float:
+        """Days from first to last contact."""
+        return self.duration * (1 + self.ingress)
+
+    def widened(self, factor: float) -> Transit:
+        """With errors that many times as large."""
+        a, b, c, d = (error * factor for error in self.errors)
+        return replace(self, errors=(a, b, c, d))
+
+    def phase(self, time: Floats) -> Floats:
+        """Days from the middle of the nearest transit."""
+        return (time - self.epoch + self.period / 2) % self.period - self.period / 2
+
+    def number(self, time: Floats) -> Floats:
+        """Number of the nearest transit, 0 that of the epoch."""
+        counted: Floats = np.round((time - self.epoch) / self.period)
+        return counted
+
+    def shape(self, time: Floats, exposure: float) -> Floats:
+        """Depth at each time, relative to that of the floor, averaged over an exposure in days."""
+        return trapezoid(self.phase(time), self.duration, self.ingress, exposure)
+
+
+def trapezoid(phase: Floats, duration: float, ingress: float, exposure: float) -> Floats:
+    """1 on the floor, 0 outside; ``phase`` is in days from the middle. A long exposure blurs it."""
+    shape, _, _ = _blurred(phase, duration, ingress, exposure)
+    return shape
+
+
+def _blurred(phase: Floats, duration: float, ingress: float, exposure: float) -> tuple[Floats, Floats, Floats]:
+    """The trapezoid, and its derivatives by phase and duration, averaged over an exposure."""
+    ramp = max(ingress * duration, 1e-6)
+    parts = _PARTS if exposure > _SHORT * ramp else 1
+    steps = (np.arange(parts) + 0.5) / parts - 0.5
+    x = phase + exposure * steps[:, None]
+    away = np.abs(x)
+    height = (duration / 2 + ramp / 2 - away) / ramp
+    sloped = (height > 0) & (height < 1)
+    by_phase = np.where(sloped, -np.sign(x) / ramp, 0.0)
+    by_duration = np.where(sloped, away / (ramp * duration), 0.0)
+    return np.clip(height, 0, 1).mean(axis=0), by_phase.mean(axis=0), by_duration.mean(axis=0)
+
+
+def fit(curve: Series, guess: Transit, shapes: Sequence[float] = SHAPES) -> Transit:
+    """The trapezoid that fits a light curve without trend best, from a first guess.
+
+    Gauss and Newton's steps, damped, for each of several ingresses; the errors are those of the covariance
+    at the best one, for white noise of the errors that the fluxes have.
+    """
+    middle = 0.5 * (curve.time[0] + curve.time[-1])
+    guess = replace(guess, epoch=guess.epoch + round((middle - guess.epoch) / guess.period) * guess.period)
+    near = np.abs(guess.phase(curve.time)) < _AROUND * guess.duration
+    if near.sum() <= _FREE:
+        return guess
+    part = curve.chosen(near)
+    fits = [_descend(part, replace(guess, ingress=shape)) for shape in shapes]
+    return min(fits, key=lambda found: found[0])[1]
+
+
+def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
+    """Chi squared and the transit at its minimum, for one ingress."""
+    number, phase = start.number(part.time), start.phase(part.time)
+
+    def at(now: Transit) -> tuple[float, Floats, Floats]:
+        return _slopes(part, now, phase - (now.epoch - start.epoch) - number * (now.period - start.period), number)
+
+    now, damping = start, 1e-3
+    chi, residual, slopes = at(now)
+    curvature = slopes.T @ slopes
+    for _ in range(_STEPS):
+        try:
+            step = np.linalg.solve(
+                curvature + np.diag(np.diag(curvature) * damping), slopes.T @ residual
+            )
+        except np.linalg.LinAlgError:
+            break
+        tried = _moved(now, step, start)
+        new, new_residual, new_slopes = at(tried)
+        if new < chi:
+            gain = chi - new
+            now, chi, residual, slopes, damping = tried, new, new_residual, new_slopes, damping / 5
+            curvature = slopes.T @ slopes
+            if gain < _ENOUGH:
+                break
+        else:
+            damping *= 8
+            if damping > 1e4:
+                break
+    return chi, replace(now, errors=_errors(curvature))
+
+
+def _moved(now: Transit, step: Floats, start: Transit) -> Transit:
+    """A step away, but never further than the guess can be wrong."""
+    period, epoch, depth, duration = (float(each) for each in step[:4])
+    return replace(
+        now,
+        period=min(max(now.period + period, start.period * 0.98), start.period * 1.02),
+        epoch=min(max(now.epoch + epoch, start.epoch - start.duration), start.epoch + start.duration),
+        depth=now.depth + depth,
+        duration=min(max(now.duration + duration, 0.3 * start.duration), 3 * start.duration),
+    )
+
+
+def _slopes(part: Series, now: Transit, phase: Floats, number: Floats) -> tuple[float, Floats, Floats]:
+    """Chi squared, residuals and derivatives (n, 5) in units of the errors; the fifth is a level."""
+    shape, by_phase, by_duration = _blurred(phase, now.duration, now.ingress, part.cadence)
+    weight = part.error**-2
+    away = part.flux + now.depth * shape
+    residual = (away - (weight @ away) / weight.sum()) / part.error
+    slopes = np.empty((len(part), _FREE))
+    slopes[:, 1] = now.depth * by_phase
+    slopes[:, 0] = slopes[:, 1] * number
+    slopes[:, 2] = -shape
+    slopes[:, 3] = -now.depth * by_duration
+    slopes[:, 4] = 1
+    return float(residual @ residual), residual, slopes / part.error[:, None]
+
+
+def _errors(curvature: Floats) -> tuple[float, float, float, float]:
+    try:
+        variance = np.diag(np.linalg.inv(curvature))
+    except np.linalg.LinAlgError:
+        variance = np.full(_FREE, np.nan)
+    a, b, c, d = (float(v) ** 0.5 if v > 0 else float("nan") for v in variance[:4])
+    return a, b, c, d
