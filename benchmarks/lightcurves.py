@@ -85,9 +85,16 @@ class Planet:
 
 
 def make(
-    rng: np.random.Generator, cadence: float = 120.0, magnitude: float | None = None, quiet: bool = False
+    rng: np.random.Generator,
+    cadence: float = 120.0,
+    magnitude: float | None = None,
+    quiet: bool = False,
+    spots: float | None = None,
 ) -> LightCurve:
-    """One sector of a star, ``cadence`` in seconds; ``quiet`` leaves white noise alone."""
+    """One sector of a star, ``cadence`` in seconds; ``quiet`` leaves white noise alone.
+
+    ``spots`` is the scatter of the star's own flux, by chance if None.
+    """
     step = cadence / 86400
     start = 1325.3 + 27.4 * rng.integers(0, 60)
     grid = np.arange(0, SECTOR, step)
@@ -98,7 +105,7 @@ def make(
     flux = np.ones(len(grid))
     quality = np.zeros(len(grid), np.int32)
     if not quiet:
-        flux += _spots(rng, grid) + _shared(rng, grid, 0.35 * hourly, 0.15)
+        flux += _spots(rng, grid, spots) + _shared(rng, grid, 0.35 * hourly, 0.15)
         noise *= 1 + rng.uniform(0, 1.5) * np.exp(-((grid % (SECTOR / 2)) / 0.6))
         for at in np.arange(rng.uniform(0.5, 2.5), SECTOR, rng.uniform(*DUMPS)):
             during = np.abs(grid - at) < max(0.004, 0.51 * step)
@@ -114,15 +121,14 @@ def make(
         values[(quality & DUMP_BIT) > 0] *= rng.uniform(0.97, 1.0)
     kept = np.abs(grid - SECTOR / 2) > GAP / 2
     error = np.full(len(grid), white)
-    return LightCurve(
-        start + grid[kept], values[kept], error[kept], quality[kept], step, hourly, tmag
-    )
+    return LightCurve(start + grid[kept], values[kept], error[kept], quality[kept], step, hourly, tmag)
 
 
-def _spots(rng: np.random.Generator, grid: Floats) -> Floats:
+def _spots(rng: np.random.Generator, grid: Floats, scatter: float | None) -> Floats:
     """A rotating star with spots that come and go."""
     period = float(np.exp(rng.uniform(*np.log(ROTATION))))
-    scatter = 10 ** rng.uniform(*SPOTS)
+    chance = 10 ** rng.uniform(*SPOTS)
+    scatter = chance if scatter is None else scatter
     wave = sum(
         weight * np.sin(2 * np.pi * harmonic * grid / period + rng.uniform(0, 2 * np.pi))
         for harmonic, weight in ((1, 1.0), (2, rng.uniform(0.2, 0.9)), (3, rng.uniform(0, 0.2)))
@@ -133,7 +139,7 @@ def _spots(rng: np.random.Generator, grid: Floats) -> Floats:
 
 
 def _shared(rng: np.random.Generator, grid: Floats, scatter: float, memory: float) -> Floats:
-    """Noise that neighbours share: an Ornstein-Uhlenbeck process of ``memory`` days on a grid of 10 minutes."""
+    """Noise that neighbours share: an Ornstein-Uhlenbeck process of ``memory`` days."""
     coarse = np.arange(grid[0], grid[-1] + 0.02, 10 / 1440)
     keep = np.exp(-(10 / 1440) / memory)
     kicks = rng.normal(size=len(coarse)) * scatter * np.sqrt(1 - keep**2)
@@ -145,7 +151,7 @@ def _shared(rng: np.random.Generator, grid: Floats, scatter: float, memory: floa
 
 
 def planet(rng: np.random.Generator, curve: LightCurve, snr: float, longest: float = 12.0) -> Planet:
-    """A planet whose transits have ``snr`` for white noise: mean depth, over all observed cadences in transit."""
+    """A planet whose transits have ``snr``: their mean depth over its white noise, in all good cadences."""
     period = float(np.exp(rng.uniform(np.log(0.6), np.log(longest))))
     crossing = 0.0757 * period ** (1 / 3) * float(np.exp(rng.normal(0.0, 0.25)))
     made = Planet(
@@ -170,16 +176,18 @@ def planted(curve: LightCurve, *planets: Planet) -> LightCurve:
 
 def write(path: Path, curve: LightCurve, kind: str = "SPOC", tic: int = 25155310, sector: int = 14) -> Path:
     """A file as the pipeline ``kind`` writes it: SPOC, QLP, or QLP-DET as of sector 56."""
-    electrons = 10 ** (0.4 * (20.44 - curve.magnitude))  # TESS Instrument Handbook: 20.44 is one electron per second
+    electrons = 10 ** (
+        0.4 * (20.44 - curve.magnitude)
+    )  # TESS Instrument Handbook: 20.44 is one electron per second
     top = fits.Header([
         ("TELESCOP", "TESS"), ("INSTRUME", "TESS Photometer"), ("OBJECT", f"TIC {tic}"), ("TICID", tic),
-        ("SECTOR", sector), ("CAMERA", 2), ("CCD", 3), ("RADESYS", "ICRS"), ("RA_OBJ", 63.3739), ("DEC_OBJ", -69.2268),
-        ("TESSMAG", curve.magnitude), ("TEFF", 5800.0), ("LOGG", 4.3), ("RADIUS", 1.1),
+        ("SECTOR", sector), ("CAMERA", 2), ("CCD", 3), ("RADESYS", "ICRS"), ("RA_OBJ", 63.3739),
+        ("DEC_OBJ", -69.2268), ("TESSMAG", curve.magnitude), ("TEFF", 5800.0), ("LOGG", 4.3), ("RADIUS", 1.1),
         ("ORIGIN", "NASA/Ames" if kind == "SPOC" else "MIT/QLP"),
     ])  # fmt: skip
     below = fits.Header([
-        ("TIMEREF", "SOLARSYSTEM"), ("TIMESYS", "TDB"), ("BJDREFI", 2457000), ("BJDREFF", 0.0), ("TIMEUNIT", "d"),
-        ("TICID", tic), ("TELESCOP", "TESS"),
+        ("TIMEREF", "SOLARSYSTEM"), ("TIMESYS", "TDB"), ("BJDREFI", 2457000), ("BJDREFF", 0.0),
+        ("TIMEUNIT", "d"), ("TICID", tic), ("TELESCOP", "TESS"),
     ])  # fmt: skip
     whole = np.arange(len(curve.time))
     time = fits.Column("TIME", "D", unit="BJD - 2457000, days", array=curve.time)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 READER, ACCOUNTANT, INVOKER = "status, runs, collect", "costs, report", "run, retry, cancel"
 """People, by the commands that they run."""
 PEOPLE = (READER, ACCOUNTANT, INVOKER)
-SEP, SUMMARY = "SepExtract", "FitsSummary"
+SEP, SUMMARY, TRANSITS = "SepExtract", "FitsSummary", "Transits"
 """Functions; SepExtractLarge has the role of SepExtract."""
-ROLES = (SEP, SUMMARY, *PEOPLE)
+ROLES = (SEP, SUMMARY, TRANSITS, *PEOPLE)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ GRANTS = (
 
 _RUN = f"{RESULTS}/runs/deep"
 _CATALOG, _SUMMARY = f"{_RUN}/catalogs/stpubdata/a.fits.cat.fits", f"{_RUN}/summaries/stpubdata/a.fits.json"
+_CANDIDATES = f"{_RUN}/transits/stpubdata/a_lc.fits.cat.fits"
 _ARCHIVE = "arn:aws:s3:::stpubdata"
-_FUNCTIONS = (SEP, SUMMARY)
+_FUNCTIONS = (SEP, SUMMARY, TRANSITS)
 
 REQUESTS = (
     Request("read the public archive", "s3:GetObject", f"{_ARCHIVE}/hst/public/a.fits", _FUNCTIONS),
@@ -91,6 +92,8 @@ REQUESTS = (
     Request("write a catalog", "s3:PutObject", _CATALOG, (SEP,)),
     Request("read a summary", "s3:GetObject", _SUMMARY, (SUMMARY, *PEOPLE)),
     Request("write a summary", "s3:PutObject", _SUMMARY, (SUMMARY,)),
+    Request("read candidates", "s3:GetObject", _CANDIDATES, (TRANSITS, *PEOPLE)),
+    Request("write candidates", "s3:PutObject", _CANDIDATES, (TRANSITS,)),
     Request("mark a result as doubtful", "s3:PutObject", f"{_RUN}/doubtful/NO_SKY/a.fits", _FUNCTIONS),
     Request("record a file that failed", "s3:PutObject", f"{_RUN}/failures/a.fits.json", _FUNCTIONS),
     Request("read that record", "s3:GetObject", f"{_RUN}/failures/a.fits.json", PEOPLE),
@@ -113,6 +116,7 @@ REQUESTS = (
     Request("list them", "s3:ListBucket", FAILURES, ROLES, prefix="aws/lambda/async/f/"),
     Request("write SepExtract's log", "logs:PutLogEvents", f"{_LOGS}-SepExtract:log-stream:x", (SEP,)),
     Request("write FitsSummary's log", "logs:PutLogEvents", f"{_LOGS}-FitsSummary:log-stream:x", (SUMMARY,)),
+    Request("write Transits' log", "logs:PutLogEvents", f"{_LOGS}-Transits:log-stream:x", (TRANSITS,)),
     Request("read a log", "logs:FilterLogEvents", f"{_LOGS}-SepExtract:*", (ACCOUNTANT,)),
     Request("invoke a function", "lambda:InvokeFunction", f"{FUNCTION}-SepExtract", (INVOKER,)),
     Request("invoke any other", "lambda:InvokeFunction", "arn:aws:lambda:REGION:ACCOUNT:function:other"),

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import IntFlag
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-_FOLDERS = ("build", "invoke", "functions/runtime", "functions/sep_extract")
+_FOLDERS = ("build", "invoke", "functions/runtime", "functions/sep_extract", "functions/transits")
 sys.path[:0] = [str(ROOT / name) for name in _FOLDERS]
 
 import access  # noqa: E402
@@ -32,6 +33,12 @@ from skyfan import template  # noqa: E402
 from skyfan.cli import main  # noqa: E402
 from skyfan_contract import LARGER, NEVER, RETRY  # noqa: E402
 from skyfan_function import errors  # noqa: E402
+from skyfan_function.table import Column, Fact  # noqa: E402
+from transits import columns as transit_columns  # noqa: E402
+from transits import errors as transit_errors  # noqa: E402
+from transits import event as transit_event  # noqa: E402
+from transits import formats as transit_formats  # noqa: E402
+from transits import quality as transit_quality  # noqa: E402
 
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -60,7 +67,37 @@ def columns() -> str:
     )
 
 
-def settings() -> str:
+def described(rows: Sequence[Column | Fact]) -> str:
+    """Columns of a table, or facts about an input."""
+    kinds = {"K": "int64", "J": "int32", "I": "int16", "D": "float64", "E": "float32"}
+    is_column = isinstance(rows[0], Column)
+    return _table(
+        ["column", "type", "unit", "UCD", "meaning"] if is_column else ["fact", "unit", "UCD", "meaning"],
+        [
+            [
+                f"`{row.name}`",
+                *([kinds[row.kind]] if isinstance(row, Column) else []),
+                row.unit,
+                f"`{row.ucd}`",
+                row.meaning,
+            ]
+            for row in rows
+        ],
+    )
+
+
+def light_curves() -> str:
+    """The formats of light curves that Transits reads."""
+    known, refused = transit_formats.table()
+    rows = [[row.title, f"`{row.flux}`", "any" if row.bad < 0 else str(row.bad), row.source] for row in known]
+    others = "; ".join(row.title for row in refused)
+    return (
+        _table(["light curve", "flux", "QUALITY bits that exclude a cadence", "source"], rows)
+        + f"\nRefused by name: {others}.\n"
+    )
+
+
+def settings(config: type[Any]) -> str:
     """The keys of the event's config."""
 
     def default(value: object) -> str:
@@ -75,7 +112,7 @@ def settings() -> str:
         ["key", "default", "values", "meaning"],
         [
             [f"`{f.name}`", f"`{default(f.default)}`", bounds(f.metadata["check"]), f.metadata["meaning"]]
-            for f in fields(Config)
+            for f in fields(config)
         ],
     )
 
@@ -90,7 +127,7 @@ def good_bits() -> str:
 
 
 def bits(meaning: Mapping[IntFlag, str]) -> str:
-    """The bits of QUALITY, or of CLASS."""
+    """The bits of QUALITY, CLASS or FLAGS."""
     return _table(
         ["bit", "name", "meaning"], [[str(int(bit)), str(bit.name), text] for bit, text in meaning.items()]
     )
@@ -205,12 +242,19 @@ def _helps(group: click.Group, above: click.Context) -> Iterator[str]:
 
 PARTS: dict[str, Callable[[], str]] = {
     "columns": columns,
-    "settings": settings,
+    "settings": partial(settings, Config),
     "good-bits": good_bits,
     "quality": partial(bits, quality.MEANING),
     "classes": partial(bits, classes.MEANING),
     "steps": steps,
     "errors": partial(error_names, errors, sep_errors),
+    "transits-columns": partial(described, transit_columns.COLUMNS),
+    "transits-facts": partial(described, transit_columns.FACTS),
+    "transits-flags": partial(bits, transit_quality.FLAG_MEANING),
+    "transits-quality": partial(bits, transit_quality.MEANING),
+    "transits-settings": partial(settings, transit_event.Config),
+    "transits-errors": partial(error_names, errors, transit_errors),
+    "light-curves": light_curves,
     "shared-errors": partial(error_names, errors),
     "command-errors": command_errors,
     "answers": answers,

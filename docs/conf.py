@@ -77,6 +77,7 @@ PAGES = {
     "functions/runtime/README.md": "runtime",
     "functions/sep_extract/README.md": "sep-extract",
     "functions/fits_summary/README.md": "fits-summary",
+    "functions/transits/README.md": "transits",
 }
 """Pages that lie beside the code, and where the site has them: docs/project/NAME.md includes each."""
 _LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)(#[^)\s]+)?\)")

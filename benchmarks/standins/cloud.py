@@ -25,7 +25,7 @@ from typing import Any
 from .lambda_endpoint import Endpoint, response
 
 STACK, RESULTS, FAILURES = "skyfan", "skyfan-results", "skyfan-failures"
-FUNCTIONS = ("SepExtract", "SepExtractLarge", "FitsSummary")
+FUNCTIONS = ("SepExtract", "SepExtractLarge", "FitsSummary", "Transits")
 _LOOPBACK = "127.0.0.1"
 
 

@@ -21,7 +21,7 @@ from moto import mock_aws
 from . import iam
 from .iam import ACCOUNT
 
-FUNCTIONS = ["SepExtract", "SepExtractLarge", "FitsSummary"]
+FUNCTIONS = ["SepExtract", "SepExtractLarge", "FitsSummary", "Transits"]
 """The functions of skyfan; a clone may have more."""
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key"
 

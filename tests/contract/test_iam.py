@@ -16,9 +16,24 @@ from skyfan.storage.place import Place
 from skyfan_contract import NO_DOUBTS, PROBE, RUN_NAME, mark_key
 
 RESULTS = f"arn:aws:s3:::{iam.RESULTS}"
-FUNCTIONS = {"SepExtract": "catalogs/{}.cat.fits", "FitsSummary": "summaries/{}.json"}
+FUNCTIONS = {
+    "SepExtract": "catalogs/{}.cat.fits",
+    "FitsSummary": "summaries/{}.json",
+    "Transits": "transits/{}.cat.fits",
+}
 # Folders of a run, so that keys of inputs look like them.
-FOLDERS = ["runs", "catalogs", "summaries", "failures", "doubtful", "plans", "receipts", "a.b", "x y"]
+FOLDERS = [
+    "runs",
+    "catalogs",
+    "summaries",
+    "transits",
+    "failures",
+    "doubtful",
+    "plans",
+    "receipts",
+    "a.b",
+    "x y",
+]
 
 
 @cache

@@ -37,7 +37,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("function", ["SepExtract", "FitsSummary"])
+@pytest.mark.parametrize("function", ["SepExtract", "FitsSummary", "Transits"])
 def test_the_handler_imports_nothing_heavy(function: str) -> None:
     found = template.read(REPO / "template.yaml").function(function)
     module = found.handler.rpartition(".")[0]

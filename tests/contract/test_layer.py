@@ -234,7 +234,7 @@ def test_layer_and_function_stay_under_80_mb(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["sep_extract", "fits_summary"])
+@pytest.mark.parametrize("function", ["sep_extract", "fits_summary", "transits"])
 def test_a_function_is_its_package_and_the_runtime_compiled(function: str, tmp_path: Path) -> None:
     makefile = REPO / f"functions/{function}/Makefile"
     report = _make(makefile, "build-AnyLogicalId", tmp_path / "1")

@@ -83,8 +83,9 @@ def test_every_resource_is_made_or_named_as_what_moto_cannot_make(stack: Stack) 
 
 
 def test_functions_are_as_the_parameters_say(stack: Stack) -> None:
-    memory = {"SepExtract": 512, "SepExtractLarge": 1769, "FitsSummary": 512}
-    timeout = {"SepExtract": 300, "SepExtractLarge": 900, "FitsSummary": 60}
+    memory = {"SepExtract": 512, "SepExtractLarge": 1769, "FitsSummary": 512, "Transits": 512}
+    timeout = {"SepExtract": 300, "SepExtractLarge": 900, "FitsSummary": 60, "Transits": 120}
+    results = {"FitsSummary": "summaries/{key}.json", "Transits": "transits/{key}.cat.fits"}
     if stack.given:
         memory |= {"SepExtract": 3008, "SepExtractLarge": 8192}
         timeout |= {"SepExtract": 120}
@@ -99,7 +100,7 @@ def test_functions_are_as_the_parameters_say(stack: Stack) -> None:
         assert template["Architectures"] == [{"Ref": "Architecture"}]
         (layer,) = template["Layers"]
         assert stack.template["Resources"][layer["Ref"]]["Type"] == "AWS::Lambda::LayerVersion"
-        kind = "summaries/{key}.json" if name == "FitsSummary" else "catalogs/{key}.cat.fits"
+        kind = results.get(name, "catalogs/{key}.cat.fits")
         extra = ",my-images" if stack.given else ""
         assert made["Environment"]["Variables"] == {
             "SKYFAN_INPUTS": f"stpubdata{extra}",
@@ -188,7 +189,8 @@ def test_buckets_are_private_encrypted_and_kept(stack: Stack) -> None:
 def test_a_role_writes_its_own_prefix_its_own_log_and_nothing_else(stack: Stack) -> None:
     logs = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/survey-"
     bucket, failures = f"arn:aws:s3:::{stack.bucket}", f"arn:aws:s3:::{stack.failures}"
-    kinds = {"SepExtract": "catalogs", "SepExtractLarge": "catalogs", "FitsSummary": "summaries"}
+    kinds = {"SepExtract": "catalogs", "SepExtractLarge": "catalogs"}
+    kinds |= {"FitsSummary": "summaries", "Transits": "transits"}
     for name, kind in kinds.items():
         role = stack.role(name)
         assert allowed(role, "s3:PutObject", f"{bucket}/runs/x/{kind}/stpubdata/a/b.fits")
@@ -198,12 +200,18 @@ def test_a_role_writes_its_own_prefix_its_own_log_and_nothing_else(stack: Stack)
         assert allowed(role, "s3:PutObject", f"{bucket}/runs/x/doubtful/NO_SKY/stpubdata/a/b.fits")
         for key in ("runs/x/run.json", "runs/x/receipts/a", "aws/lambda/async/x", "runs", "other/a.fits"):
             assert not allowed(role, "s3:PutObject", f"{bucket}/{key}")
-        (other,) = {"catalogs", "summaries"} - {kind}
-        assert not allowed(role, "s3:PutObject", f"{bucket}/runs/x/{other}/a")
+        others = {*kinds.values()} - {kind}
+        for other in others:
+            assert not allowed(role, "s3:PutObject", f"{bucket}/runs/x/{other}/a")
         assert not allowed(role, "s3:PutObject", "arn:aws:s3:::stpubdata/hst/public/x")
         assert not allowed(role, "s3:PutObject", "arn:aws:s3:::my-images/a.fits")
         assert allowed(role, "s3:GetObject", f"{bucket}/runs/x/{kind}/a"), "to see which results exist"
-        for key in (f"runs/x/{other}/a", "runs/x/run.json", "runs/x/failures/a.json", "other/a.fits"):
+        for key in (
+            *(f"runs/x/{other}/a" for other in others),
+            "runs/x/run.json",
+            "runs/x/failures/a.json",
+            "other/a.fits",
+        ):
             assert not allowed(role, "s3:GetObject", f"{bucket}/{key}")
         for action in ("DeleteObject", "PutObjectAcl", "PutBucketPolicy", "DeleteBucket"):
             assert not allowed(role, f"s3:{action}", f"{bucket}/runs/x/{kind}/a")
@@ -212,7 +220,7 @@ def test_a_role_writes_its_own_prefix_its_own_log_and_nothing_else(stack: Stack)
         assert allowed(role, "s3:ListBucket", bucket), "otherwise a missing cancel.json is access denied"
         for key in ("run.json", "receipts/a", "failures/a.json", "doubtful/NO_SKY/a"):
             assert not allowed(role, "s3:GetObject", f"{bucket}/runs/x/{key}")
-        shared = {"SepExtract", "SepExtractLarge"} if name != "FitsSummary" else {"FitsSummary"}
+        shared = {each for each, folder in kinds.items() if folder == kind}
         for log in FUNCTIONS:
             stream = f"{logs}{log}:log-stream:2026/11/22/[$LATEST]0"
             assert allowed(role, "logs:PutLogEvents", stream) is (log in shared)

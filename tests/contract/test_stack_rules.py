@@ -224,7 +224,12 @@ def test_a_stack_with_another_function_passes_the_linter(tmp_path: Path) -> None
 def test_the_local_engine_finds_the_same_limits() -> None:
     ours = template.read(REPO / "template.yaml")
     assert set(ours.functions) == FUNCTIONS
-    limits = {"SepExtract": (512, 300), "SepExtractLarge": (1769, 900), "FitsSummary": (512, 60)}
+    limits = {
+        "SepExtract": (512, 300),
+        "SepExtractLarge": (1769, 900),
+        "FitsSummary": (512, 60),
+        "Transits": (512, 120),
+    }
     for name, expected in limits.items():
         assert (ours.function(name).memory_mb, ours.function(name).timeout_s) == expected
     assert ours.function("SepExtractLarge").code == ours.function("SepExtract").code

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 import numpy as np
 from numpy.typing import NDArray
+
+from skyfan_function.png import encode
 
 from .extract import Measurement
 
@@ -20,23 +19,6 @@ def preview(pictures: list[NDArray[np.uint8]]) -> bytes:
     width = max(p.shape[1] for p in pictures)
     padded = [np.pad(p, ((0, 4), (0, width - p.shape[1]), (0, 0))) for p in pictures]
     return encode(np.concatenate(padded)[::-1])
-
-
-def encode(picture: NDArray[np.uint8]) -> bytes:
-    """PNG file of an RGB picture (ny, nx, 3) uint8, first row on top (W3C's PNG specification, 2003)."""
-    height, width, _ = picture.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), picture.reshape(height, -1)], axis=1)
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
-        + chunk(b"IEND", b"")
-    )
 
 
 def draw(found: Measurement) -> NDArray[np.uint8]:

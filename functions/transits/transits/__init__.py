@@ -2,7 +2,7 @@
 
 import os
 
-# As in SepExtract: sums that are split among threads are rounded in another order. One light curve uses one CPU.
+# As in SepExtract: sums that are split among threads are rounded in another order. Each uses one CPU.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"

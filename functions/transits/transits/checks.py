@@ -8,7 +8,7 @@ import numpy as np
 
 from .fit import Transit, trapezoid
 from .quality import Flag
-from .series import Floats, Series
+from .series import Bools, Floats, Series
 
 # A transit counts as observed if that much of it was.
 _OBSERVED = 0.5
@@ -29,7 +29,7 @@ class Depths:
     error: Floats
     """One sigma, with red noise."""
 
-    def of(self, which: slice | Floats) -> tuple[float, float]:
+    def of(self, which: slice | Bools) -> tuple[float, float]:
         """Weighted mean depth of some of them, and its error; NaN of none."""
         depth, weight = self.depth[which], self.error[which] ** -2.0
         if not len(depth):
@@ -37,24 +37,22 @@ class Depths:
         return float(np.average(depth, weights=weight)), float(weight.sum() ** -0.5)
 
     @property
-    def strongest(self) -> float:
-        """Signal to noise of the transit that has most of it."""
-        return float(np.max(self.depth / self.error)) if len(self.depth) else 0.0
+    def snr(self) -> Floats:
+        """Signal to noise of each."""
+        return self.depth / self.error
 
 
 def depths(curve: Series, transit: Transit, red: float) -> Depths:
     """Depths of single transits, each with the shape of all; ``red`` is the factor of red noise."""
     shape = transit.shape(curve.time, curve.cadence)
     inside = shape > 0
-    time, flux, weight, shape = (
-        each[inside] for each in (curve.time, curve.flux, curve.error**-2, shape)
-    )
+    time, flux, weight, shape = (each[inside] for each in (curve.time, curve.flux, curve.error**-2, shape))
     number = transit.number(time)
     kinds, at = np.unique(number, return_inverse=True)
     norm = np.bincount(at, weight * shape**2)
     depth = -np.bincount(at, weight * shape * flux) / norm
     seen = np.bincount(at, shape) * curve.cadence / transit.duration > _OBSERVED
-    return Depths(kinds[seen], depth[seen], (red * norm**-0.5)[seen])
+    return Depths(kinds[seen], depth[seen], (red / np.sqrt(norm))[seen])
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def check(
 
 
 def same_period(one: float, other: float, baseline: float, duration: float) -> bool:
-    """Whether two periods are equal, or one is a simple multiple of the other, as far as ``baseline`` tells."""
+    """Whether one period is a simple multiple of the other, or equal, as far as ``baseline`` tells."""
     far = duration * one / baseline
     return any(abs(one - other * fraction) < max(far, 0.002 * one) for fraction in _FRACTIONS)
 
@@ -152,39 +150,40 @@ def _second(curve: Series, transit: Transit, red: float) -> tuple[float, float, 
     return float(depth[best]), float(error[best]), float(steps[filled][best] / transit.period)
 
 
-def _near_edge(each: Depths, transit: Transit, segments: list[tuple[float, float]]) -> Floats:
+def _near_edge(each: Depths, transit: Transit, segments: list[tuple[float, float]]) -> Bools:
     """Whether a transit, with as much again before and behind it, leaves its stretch of fluxes."""
     middle = transit.epoch + each.number * transit.period
     first, last = (np.array(side) for side in zip(*segments, strict=True))
     at = np.clip(np.searchsorted(first, middle, side="right") - 1, 0, len(first) - 1)
     margin = 0.5 * transit.total + transit.duration
-    near: Floats = (middle - margin < first[at]) | (middle + margin > last[at])
+    near: Bools = (middle - margin < first[at]) | (middle + margin > last[at])
     return near
 
 
-def _near(each: Depths, transit: Transit, moments: Floats) -> Floats:
+def _near(each: Depths, transit: Transit, moments: Floats) -> Bools:
     """Whether one of these moments falls into a transit, or just before it."""
     if not len(moments):
-        return np.zeros(len(each.depth))
+        return np.zeros(len(each.depth), bool)
     middle = transit.epoch + each.number * transit.period
     away = np.abs(middle[:, None] - moments).min(axis=1)
-    near: Floats = away < 0.5 * transit.total
+    near: Bools = away < 0.5 * transit.total
     return near
 
 
-def _share(each: Depths, which: Floats) -> float:
+def _share(each: Depths, which: Bools) -> float:
     """Share of these transits in the square of the signal to noise."""
-    power = (np.maximum(each.depth, 0) / each.error) ** 2
+    power = np.maximum(each.snr, 0) ** 2
     return float((power * which).sum() / power.sum()) if power.sum() > 0 else 0.0
 
 
 def _is_alias(transit: Transit, baseline: float, dumps: Floats) -> bool:
-    known = [ORBIT]
+    known = [ORBIT, ORBIT / 2]
     if len(dumps) > 2:
         # A dump takes minutes, and its flags stand at several cadences.
         single = dumps[np.concatenate([[True], np.diff(dumps) > 0.25])]
-        known += [float(np.median(np.diff(single)))] if len(single) > 2 else []
-    return any(same_period(transit.period, other, baseline, transit.duration) for other in known)
+        known += [float(np.median(np.diff(single))) * times for times in (1, 2)] if len(single) > 2 else []
+    far = max(transit.duration * transit.period / baseline, 0.002 * transit.period)
+    return any(abs(transit.period - other) < far for other in known)
 
 
 def _unequal(each: Depths) -> bool:

@@ -8,6 +8,7 @@ join the nodes. benchmarks/transits compares it with medians and means of the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,8 @@ _NODES = 24
 # Scatters beyond which a flux counts nothing: Tukey's constant, 95 % efficient for normal noise, is 4.685.
 _BIWEIGHT = 5.0
 _ITERATIONS = 3
+# Variance of times, in windows squared, below which they carry no slope.
+_SPREAD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def segments_of(time: Floats, gap: float = GAP) -> list[slice]:
     """Stretches without a gap of more than ``gap`` days."""
     edges = np.flatnonzero(np.diff(time) > gap) + 1
     bounds = [0, *edges.tolist(), len(time)]
-    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(bounds)]
 
 
 def trend(curve: Series, window: float, ignored: Bools | None = None, degree: int = 1) -> Trend:
@@ -85,7 +88,9 @@ def _nodes(
     for _ in range(_ITERATIONS):
         away = np.abs(y - fit)
         noise = 1.4826 * _medians(away, inside)[:, None]
-        weight = np.where(inside, np.clip(1 - (away / np.maximum(_BIWEIGHT * noise, 1e-12)) ** 2, 0, 1), 0) ** 2
+        weight = (
+            np.where(inside, np.clip(1 - (away / np.maximum(_BIWEIGHT * noise, 1e-12)) ** 2, 0, 1), 0) ** 2
+        )
         fit = _fitted(x, y, weight, degree)
     noise = 1.4826 * _medians(np.abs(y - fit), inside)
     at_node = _fitted(x, y, weight, degree, at_node=True)[:, 0]
@@ -95,14 +100,15 @@ def _nodes(
 def _fitted(x: Floats, y: Floats, weight: Floats, degree: int, at_node: bool = False) -> Floats:
     """The weighted level or line of each row, at its fluxes or at its node."""
     total = np.maximum(weight.sum(axis=1), 1e-12)
-    mean_y = np.einsum("ij,ij->i", weight, y) / total
-    if degree == 0:
-        return mean_y[:, None] if at_node else mean_y[:, None] + 0 * x
-    mean_x = np.einsum("ij,ij->i", weight, x) / total
-    var = np.einsum("ij,ij,ij->i", weight, x, x) / total - mean_x**2
-    cov = np.einsum("ij,ij,ij->i", weight, x, y) / total - mean_x * mean_y
-    slope = np.where(var > 1e-4, cov / np.maximum(var, 1e-4), 0.0)
-    return (mean_y - slope * mean_x)[:, None] if at_node else mean_y[:, None] + slope[:, None] * (x - mean_x[:, None])
+    mean_y: Floats = np.einsum("ij,ij->i", weight, y) / total
+    mean_x: Floats = np.einsum("ij,ij->i", weight, x) / total
+    slope = np.zeros(len(x))
+    if degree:
+        var = np.einsum("ij,ij,ij->i", weight, x, x) / total - mean_x**2
+        cov = np.einsum("ij,ij,ij->i", weight, x, y) / total - mean_x * mean_y
+        slope = np.where(var > _SPREAD, cov / np.maximum(var, _SPREAD), 0.0)
+    at = np.zeros((len(x), 1)) if at_node else x
+    return mean_y[:, None] + slope[:, None] * (at - mean_x[:, None])
 
 
 def _medians(values: Floats, inside: Bools) -> Floats:
@@ -110,4 +116,5 @@ def _medians(values: Floats, inside: Bools) -> Floats:
     ordered = np.sort(np.where(inside, values, np.inf), axis=1)
     count = inside.sum(axis=1)
     rows = np.arange(len(values))
-    return 0.5 * (ordered[rows, (count - 1) // 2] + ordered[rows, count // 2])
+    medians: Floats = 0.5 * (ordered[rows, (count - 1) // 2] + ordered[rows, count // 2])
+    return medians

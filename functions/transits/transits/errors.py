@@ -18,7 +18,7 @@ class NotALightCurveError(InputError):
 
 
 class UnknownLightCurveError(InputError):
-    """A light curve of a mission or pipeline that formats.toml does not know, or a column of it is missing."""
+    """A light curve of a mission or pipeline that is not read, or one that lacks a column."""
 
 
 class NoValidCadencesError(InputError):

@@ -1,12 +1,15 @@
-"""A transit's period, epoch, depth and duration, by least squares of a trapezoid to all fluxes near transits."""
+"""Period, epoch, depth and duration of a transit: a trapezoid is fitted to all fluxes near transits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .boxes import PER_DURATION
 from .series import Floats, Series
 
 # Ingress relative to the duration: from a box to a V.
@@ -14,6 +17,8 @@ SHAPES = (0.05, 0.15, 0.3, 0.5, 0.7, 0.95)
 # Durations around the middle of a transit whose fluxes count.
 _AROUND = 1.5
 _STEPS = 12
+# Durations that a first fit begins with, relative to that of the box.
+_TIMES = (0.7, 1.0, 2.0)
 # Free parameters: period, epoch, depth, duration and the level.
 _FREE = 5
 # Of chi squared: a step that gains less is the last.
@@ -30,7 +35,7 @@ class Transit:
     period: float
     """Days."""
     epoch: float
-    """Middle of the transit nearest to the middle of the light curve, in days: there it depends least on the period."""
+    """Middle of the transit nearest to that of the light curve: it depends least on the period. Days."""
     depth: float
     """Of the floor, relative to the star's flux."""
     duration: float
@@ -75,7 +80,9 @@ def trapezoid(phase: Floats, duration: float, ingress: float, exposure: float) -
     return shape
 
 
-def _blurred(phase: Floats, duration: float, ingress: float, exposure: float) -> tuple[Floats, Floats, Floats]:
+def _blurred(
+    phase: Floats, duration: float, ingress: float, exposure: float
+) -> tuple[Floats, Floats, Floats]:
     """The trapezoid, and its derivatives by phase and duration, averaged over an exposure."""
     ramp = max(ingress * duration, 1e-6)
     parts = _PARTS if exposure > _SHORT * ramp else 1
@@ -89,19 +96,31 @@ def _blurred(phase: Floats, duration: float, ingress: float, exposure: float) ->
     return np.clip(height, 0, 1).mean(axis=0), by_phase.mean(axis=0), by_duration.mean(axis=0)
 
 
-def fit(curve: Series, guess: Transit, shapes: Sequence[float] = SHAPES) -> Transit:
-    """The trapezoid that fits a light curve without trend best, from a first guess.
+def first_fit(curve: Series, box: Transit) -> Transit:
+    """The trapezoid near a box, which may be half or twice as long as the transit, on coarse means."""
+    starts = [replace(box, duration=box.duration * times, ingress=SHAPES[2]) for times in _TIMES]
+    part = curve.binned(box.duration / PER_DURATION)
+    return _best(part, starts, max(_TIMES) * _AROUND * box.duration)
+
+
+def fit(curve: Series, guess: Transit) -> Transit:
+    """The trapezoid that fits a light curve without trend best, near a good guess.
 
     Gauss and Newton's steps, damped, for each of several ingresses; the errors are those of the covariance
     at the best one, for white noise of the errors that the fluxes have.
     """
-    middle = 0.5 * (curve.time[0] + curve.time[-1])
-    guess = replace(guess, epoch=guess.epoch + round((middle - guess.epoch) / guess.period) * guess.period)
-    near = np.abs(guess.phase(curve.time)) < _AROUND * guess.duration
+    return _best(curve, [replace(guess, ingress=shape) for shape in SHAPES], _AROUND * guess.duration)
+
+
+def _best(curve: Series, starts: Sequence[Transit], reach: float) -> Transit:
+    """The best of the fits from all ``starts``, to fluxes within ``reach`` days of a transit."""
+    first, middle = starts[0], 0.5 * (curve.time[0] + curve.time[-1])
+    epoch = first.epoch + round((middle - first.epoch) / first.period) * first.period
+    near = np.abs(first.phase(curve.time)) < reach
     if near.sum() <= _FREE:
-        return guess
+        return replace(first, epoch=epoch)
     part = curve.chosen(near)
-    fits = [_descend(part, replace(guess, ingress=shape)) for shape in shapes]
+    fits = [_descend(part, replace(start, epoch=epoch)) for start in starts]
     return min(fits, key=lambda found: found[0])[1]
 
 
@@ -110,16 +129,16 @@ def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
     number, phase = start.number(part.time), start.phase(part.time)
 
     def at(now: Transit) -> tuple[float, Floats, Floats]:
-        return _slopes(part, now, phase - (now.epoch - start.epoch) - number * (now.period - start.period), number)
+        return _slopes(
+            part, now, phase - (now.epoch - start.epoch) - number * (now.period - start.period), number
+        )
 
     now, damping = start, 1e-3
     chi, residual, slopes = at(now)
     curvature = slopes.T @ slopes
     for _ in range(_STEPS):
         try:
-            step = np.linalg.solve(
-                curvature + np.diag(np.diag(curvature) * damping), slopes.T @ residual
-            )
+            step = np.linalg.solve(curvature + np.diag(np.diag(curvature) * damping), slopes.T @ residual)
         except np.linalg.LinAlgError:
             break
         tried = _moved(now, step, start)
@@ -137,7 +156,7 @@ def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
     return chi, replace(now, errors=_errors(curvature))
 
 
-def _moved(now: Transit, step: Floats, start: Transit) -> Transit:
+def _moved(now: Transit, step: NDArray[Any], start: Transit) -> Transit:
     """A step away, but never further than the guess can be wrong."""
     period, epoch, depth, duration = (float(each) for each in step[:4])
     return replace(

@@ -151,7 +151,9 @@ def _cleaned(
         )
     if len(times) < good.sum() or (np.diff(time[good]) < 0).any():
         quality |= Quality.TIME_ORDER
-        notes.append("times were not in ascending order, or some stood twice: sorted, of equal ones the first kept")
+        notes.append(
+            "times were not in ascending order, or some stood twice: sorted, of equal ones the first kept"
+        )
     values, errors = flux[good][order], error[good][order]
     level = float(np.median(values))
     noise = median_error(np.diff(values)) / math.sqrt(2)
@@ -172,6 +174,4 @@ def _cleaned(
         quality |= Quality.SHORT
     if not {"TICID", "RA_OBJ", "DEC_OBJ"} <= set(cards):
         quality |= Quality.NO_TARGET
-    return LightCurve(
-        series, dumps, kind.name, cards, len(time), level, cadence * 86400, quality, notes
-    )
+    return LightCurve(series, dumps, kind.name, cards, len(time), level, cadence * 86400, quality, notes)

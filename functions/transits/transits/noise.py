@@ -35,7 +35,7 @@ def red_factors(curve: Series, durations: Floats, ignored: Bools | None = None) 
 
 
 def _factor(weights: Floats, totals: Floats, counts: Floats, steps: int) -> float:
-    """From cumulative sums on a grid, for windows of ``steps`` of its bins of which at least half are filled."""
+    """From cumulative sums on a grid: windows of ``steps`` bins of which at least half are filled."""
     if steps >= len(weights):
         return float("nan")
     weight, total, count = (each[steps:] - each[:-steps] for each in (weights, totals, counts))

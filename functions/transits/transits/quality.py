@@ -26,11 +26,11 @@ class Flag(IntFlag):
 
 FLAG_MEANING = {
     Flag.FEW_TRANSITS: "fewer than three transits were observed: the period may be a multiple or a fraction",
-    Flag.NEAR_GAP: "at least half of the signal is of transits at the edge of a gap, where trends are uncertain",
+    Flag.NEAR_GAP: "at least half of the signal is of transits beside a gap, where trends are uncertain",
     Flag.DUMPS: "at least half of the signal is of transits during momentum dumps of the spacecraft",
-    Flag.ODD_EVEN: "odd and even transits differ in depth by more than 3 sigma: an eclipsing binary of twice the period",
+    Flag.ODD_EVEN: "odd and even transits differ by more than 3 sigma: a binary star of twice the period",
     Flag.SECONDARY: "there is a second eclipse at another phase, of more than 5 sigma",
-    Flag.ALIAS: "the period is that of the spacecraft's orbit or of its momentum dumps, or a simple fraction of it",
+    Flag.ALIAS: "the period is an orbit of the spacecraft or half, or one or two intervals of its dumps",
     Flag.HARMONIC: "the period is a simple multiple or fraction of that of a stronger candidate",
     Flag.UNEQUAL: "transits differ in depth from one another by more than noise does",
     Flag.SINE: "a sine wave of that period, or of twice that, fits as well as a transit",
@@ -55,18 +55,20 @@ class Quality(IntFlag):
     VARIABLE = 128
     NOISY = 256
     CUT_OFF = 512
+    SINGLE_DIP = 1024
 
 
 MEANING = {
     Quality.MASKED: "more than a third of the cadences between the first and the last are missing or masked",
     Quality.SHORT: "less than 10 days long",
-    Quality.COARSE: "its exposures are longer than a third of the shortest duration: such transits were not sought",
+    Quality.COARSE: "its exposures are longer than half of the shortest duration, which was not sought",
     Quality.NO_FLAGS: "it has no QUALITY column: no cadence was masked by a flag",
     Quality.NO_TARGET: "its header has no TIC number or no position",
-    Quality.TIME_ASSUMED: "its header does not say of what its times count: days of BJD - 2457000 (TDB) were assumed",
+    Quality.TIME_ASSUMED: "its header does not say what its times are: BJD - 2457000 (TDB) was assumed",
     Quality.TIME_ORDER: "its times were not in order, or some stood twice: they were sorted",
-    Quality.VARIABLE: "the star varies over hours by more than ten times the noise of a transit: trends are uncertain",
-    Quality.NOISY: "noise of neighbouring cadences is shared: that of a mean over a transit is more than twice the white noise",
+    Quality.VARIABLE: "its trend scatters by more than ten times the noise of an hour: trends are uncertain",
+    Quality.NOISY: "the noise of an hour is more than twice that of independent cadences",
+    Quality.SINGLE_DIP: "a dip above the threshold came once: a transit of a long period, or a glitch",
     Quality.CUT_OFF: "as many candidates as were wanted; there may be more",
 }
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .boxes import PER_DURATION, Spectrum, spectrum
+from .boxes import Spectrum, spectrum
 from .checks import Checks, check, depths, same_period
 from .detrend import Trend, trend
-from .fit import SHAPES, Transit, fit
+from .fit import Transit, first_fit, fit
 from .noise import red_factors
 from .quality import Flag
 from .series import Bools, Floats, Series
@@ -20,10 +20,10 @@ _ABOVE, _BELOW = 4.0, 5.0
 _BRIEF = 5 / 1440
 # Peaks of the spectra that are looked at, one after the other, until one is of several transits.
 _PEAKS = 8
-# The strongest transit's signal to noise must be that much smaller than that of all together, which n equal
-# ones exceed by the square root of n.
-_TOGETHER = 1.2
-_FEWEST = 2
+# The second strongest transit has at least that part of the signal to noise of the strongest.
+_SECOND = 0.5
+# Dips that came once, at most: each costs another search.
+_DIPS = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,18 @@ class Candidate:
     checks: Checks
     red: float
     """Noise of a mean over the transit relative to that of independent fluxes."""
+
+
+@dataclass(frozen=True)
+class Dip:
+    """A dip that is above the threshold, and came once."""
+
+    time: float
+    """Middle, days."""
+    depth: float
+    duration: float
+    """Days, of the box that found it."""
+    snr: float
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Search:
     """Outliers."""
     swing: float
     """Scatter of the trend, in units of ``noise``."""
-    segments: list[tuple[float, float]] = field(default_factory=list)
+    dips: list[Dip] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,50 +94,61 @@ def search(curve: Series, dumps: Floats, limits: Limits) -> Search:
     inside = np.zeros(len(curve), bool)
     lengths = np.array([d for d in limits.durations if d >= 2 * curve.cadence])
     found: list[Candidate] = []
-    now, flat = _flat(curve, limits.window, inside)
+    dips: list[Dip] = []
+    _, flat = _flat(curve, limits.window, inside)
     hour = red_factors(flat, np.array([1 / 24]))[0]
-    while True:
-        peak, strength = _strongest(flat.chosen(~inside), lengths, limits)
-        if peak is None or len(found) == limits.most:
+    best = best_period = float("nan")
+    while len(found) < limits.most:
+        peak, strength, dip = _strongest(flat.chosen(~inside), lengths, limits)
+        if dip is not None and len(dips) < _DIPS:
+            dips.append(dip)
+            hidden: Bools = np.abs(curve.time - dip.time) < dip.duration
+        elif peak is None:
             break
-        candidate, hidden = _measured(curve, flat, inside, peak, dumps, limits, found)
-        if candidate is None:
-            break
-        found.append(candidate)
+        else:
+            candidate, hidden = _measured(curve, flat, inside, peak, dumps, limits, found)
+            if candidate is None:
+                best, best_period = strength, peak.period
+                break
+            found.append(candidate)
         inside |= hidden
-        now, flat = _flat(curve, limits.window, inside)
+        _, flat = _flat(curve, limits.window, inside)
     white = float(np.median(flat.error)) * np.sqrt(curve.cadence * 24)
     return Search(
         candidates=found,
         curve=flat,
-        best=strength,
-        best_period=float("nan") if peak is None else peak.period,
+        best=best,
+        best_period=best_period,
         noise=white * (hour if np.isfinite(hour) else 1.0),
         red=float(hour),
         dropped=int((~keep).sum()),
         swing=float(np.std(first.level)) / white,
-        segments=now.segments,
+        dips=sorted(dips, key=lambda dip: -dip.snr),
     )
 
 
 def _flat(curve: Series, window: float, inside: Bools) -> tuple[Trend, Series]:
-    """The trend, and the light curve without it; ``inside`` are cadences of transits, which it passes over."""
+    """The trend, and the light curve without it; it passes over the cadences ``inside`` transits."""
     found = trend(curve, window, inside if inside.any() else None)
     error = found.scatter / found.level
     return found, replace(curve, flux=curve.flux / found.level - 1, error=error)
 
 
 def _outliers(curve: Series, found: Trend) -> Bools:
-    away = (curve.flux - found.level) / found.scatter
+    away: Floats = (curve.flux - found.level) / found.scatter
     high: Bools = away > _ABOVE
     if curve.cadence > _BRIEF:
         return high
     before, behind = np.concatenate([[0.0], away[:-1]]), np.concatenate([away[1:], [0.0]])
-    return high | ((away < -_BELOW) & (np.minimum(before, behind) > -_BELOW / 2))
+    alone: Bools = (away < -_BELOW) & (np.minimum(before, behind) > -_BELOW / 2)
+    return high | alone
 
 
-def _strongest(flat: Series, lengths: Floats, limits: Limits) -> tuple[Transit | None, float]:
-    """The strongest box of at least two transits, and its signal to noise with red noise."""
+def _strongest(flat: Series, lengths: Floats, limits: Limits) -> tuple[Transit | None, float, Dip | None]:
+    """The strongest box of at least two transits, and its signal to noise with red noise.
+
+    Instead, a dip that came once, if it is stronger and above the threshold.
+    """
     red = red_factors(flat, lengths)
     spectra = [
         spectrum(flat, length, limits.shortest, limits.longest)
@@ -135,10 +158,15 @@ def _strongest(flat: Series, lengths: Floats, limits: Limits) -> tuple[Transit |
     red = red[np.isfinite(red)]
     for peak, factor, strength in _peaks(spectra, red):
         each = depths(flat, peak, factor)
-        together = strength if len(each.depth) >= _FEWEST else 0.0
-        if together > _TOGETHER * each.strongest:
-            return peak, strength
-    return None, float("nan")
+        order = np.argsort(each.snr)
+        if len(order) > 1 and each.snr[order[-2]] > _SECOND * each.snr[order[-1]]:
+            return peak, strength, None
+        if len(order) and each.snr[order[-1]] >= limits.threshold:
+            at = order[-1]
+            middle = peak.epoch + each.number[at] * peak.period
+            dip = Dip(float(middle), float(each.depth[at]), peak.duration, float(each.snr[at]))
+            return None, strength, dip
+    return None, float("nan"), None
 
 
 def _peaks(spectra: list[Spectrum], red: Floats) -> list[tuple[Transit, float, float]]:
@@ -179,7 +207,7 @@ def _measured(
     Its trend passes over its own transits, so that it takes none of their depth.
     """
     rest = flat.chosen(~inside)
-    transit = fit(rest.binned(peak.duration / PER_DURATION), peak, SHAPES[2:3])
+    transit = first_fit(rest, peak)
     hidden = np.abs(transit.phase(curve.time)) < 0.75 * transit.total
     smooth, clean = _flat(curve, limits.window, inside | hidden)
     red = float(red_factors(clean, np.array([transit.duration]), inside | hidden)[0])
@@ -190,8 +218,7 @@ def _measured(
         return None, hidden
     result = check(rest, transit, red, smooth.segments, dumps, (limits.shortest, limits.longest))
     if any(
-        same_period(transit.period, other.transit.period, curve.baseline, transit.duration)
-        for other in found
+        same_period(transit.period, other.transit.period, curve.baseline, transit.duration) for other in found
     ):
         result = replace(result, flags=result.flags | Flag.HARMONIC)
     return Candidate(transit, result, red), np.abs(transit.phase(curve.time)) < 0.6 * transit.total + 1e-9

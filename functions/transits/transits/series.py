@@ -33,7 +33,7 @@ class Series:
     def __len__(self) -> int:
         return len(self.time)
 
-    def chosen(self, which: NDArray[Any]) -> Series:
+    def chosen(self, which: NDArray[Any] | slice) -> Series:
         """Some of its fluxes, by a mask or by their indices."""
         return Series(self.time[which], self.flux[which], self.error[which], self.cadence)
 
@@ -46,7 +46,7 @@ class Series:
         sums = [np.bincount(bins, values) for values in (weight, weight * self.time, weight * self.flux)]
         filled = sums[0] > 0
         total, time, flux = (each[filled] for each in sums)
-        return Series(time / total, flux / total, total**-0.5, width)
+        return Series(time / total, flux / total, 1 / np.sqrt(total), width)
 
 
 def median_error(values: Floats) -> float:

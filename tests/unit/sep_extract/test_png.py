@@ -11,9 +11,10 @@ import pytest
 
 from sep_extract.extract import Measurement
 from sep_extract.ladder import Step
-from sep_extract.png import _CLEAN, _FLAGGED, draw, encode, preview
+from sep_extract.png import _CLEAN, _FLAGGED, draw, preview
 from sep_extract.sources import Isophotal, Photometry, Sources, empty
 from skyfan_contract import key_of
+from skyfan_function.png import encode
 
 matplotlib_image = pytest.importorskip("matplotlib.image", reason="matplotlib is not part of the layer")
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not part of the layer")
