@@ -304,7 +304,7 @@ def test_the_dashboard_shows_functions_that_are_there(stack: Stack) -> None:
     costs = [item[0]["expression"] for item in rows if len(item) == 1]
     assert costs[: len(FUNCTIONS)] == [
         f"FILL(d{i},0)*{mb}/1024000*0.0000166667+FILL(i{i},0)*0.0000002"
-        for i, mb in enumerate((512, 1769, 512), start=1)
+        for i, mb in enumerate((512, 1769, 512, 512), start=1)
     ]
     for left in widgets:
         assert left["x"] + left["width"] <= 24

@@ -25,7 +25,7 @@ def red_factors(curve: Series, durations: Floats, ignored: Bools | None = None) 
     width = part.cadence
     if len(part) < 2:
         return np.full(len(durations), np.nan)
-    at = ((part.time - part.time[0]) / width).astype(np.int64)
+    at = np.rint((part.time - part.time[0]) / width).astype(np.int64)
     weight = np.bincount(at, part.error**-2)
     sums = np.bincount(at, part.flux * part.error**-2)
     weights, totals, counts = (

@@ -65,10 +65,12 @@ def test_a_clear_planet_is_found_at_any_phase_and_period(phase: float, period: f
 def test_a_shift_in_time_changes_the_epoch_alone(days: float) -> None:
     curve = made(1, planet(made()))
     plain, moved = only(found(curve)), only(found(replace(curve, time=curve.time + days)))
-    assert (moved.period, moved.depth, moved.snr) == pytest.approx(
-        (plain.period, plain.depth, plain.snr), rel=1e-4
-    )
-    assert offset(moved, plain.epoch + days, plain.period) == pytest.approx(0, abs=1e-4)
+    # Rounding decides which fluxes are in a window of the trend.
+    assert moved.snr == pytest.approx(plain.snr, rel=0.03)
+    away = (moved.period - plain.period, moved.depth - plain.depth)
+    assert np.abs(away)[0] < 0.2 * plain.errors[0]
+    assert np.abs(away)[1] < 0.3 * plain.errors[2]
+    assert abs(offset(moved, plain.epoch + days, plain.period)) < 0.2 * plain.errors[1]
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
