@@ -1,6 +1,6 @@
 """A long run through everything that can go wrong, and whether anything is lost or left behind.
 
-    python benchmarks/soak [N] [--kills K] [--events N] [--sender-kills K] [--seed S]
+    python benchmarks/soak [N] [--kills K] [--jobs J] [--events N] [--sender-kills K] [--seed S]
 
 The local engine takes N small images, made in code: plain and compressed, in folders and in a stand-in for
 S3 that fails one request in twelve, and one in a hundred that is none. The command line is killed K times
@@ -25,22 +25,20 @@ sys.path[:0] = [str(REPO / "benchmarks")]
 from soak import figures, local, sender  # noqa: E402
 
 
-def local_soak(number: int, kills: int, seed: int) -> bool:
+def local_soak(number: int, kills: int, seed: int, jobs: int) -> bool:
     """Prints the figures of the local engine; returns whether all is well."""
     with tempfile.TemporaryDirectory(prefix="skyfan-soak-") as folder:
-        report = local.Soak(Path(folder), number, kills, seed).run()
+        report = local.Soak(Path(folder), number, kills, seed, jobs).run()
     troubles = ", ".join(f"{name} {count}" for name, count in sorted(report.troubles.items()))
     calls = ", ".join(f"{name} {count}" for name, count in sorted(report.calls.items()))
+    moments = ", ".join(f"{count} {moment}" for moment, count in sorted(report.moments.items()))
     print(f"The local engine, {number:,} images, {report.seconds:.0f} s, seed {seed}")
-    print(f"troubles: {troubles}\ncalls: {calls}")
+    print(f"troubles: {troubles}\ncalls: {calls}\nkills of the command line: {moments}")
     counts = {name: count for name, count in report.counts.items() if count}
-    print(f"in the end: {counts}; {report.catalogs:,} catalogs read by astropy, each as that of its copies")
+    print(f"in the end: {counts}; {report.catalogs:,} catalogs, each as that of its copies, byte for byte")
     print(f"{report.balances} times between, the counts of `status` balanced and agreed with the folder")
     print(f"no process outlived its command line by more than {report.orphans_s:.1f} s")
-    rows = {}
-    for name, series in (("command line", report.command_line), ("worker", report.worker)):
-        rows[f"{name}, MB of memory"], rows[f"{name}, open files"] = series.row(2), series.row(3)
-    print(figures.table(rows))
+    print("\n".join([figures.HEAD, *report.trends]))
     print("\n".join(report.broken) or "nothing lost, nothing left behind", flush=True)
     return not report.broken
 
@@ -69,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/soak", description=__doc__)
     parser.add_argument("number", type=int, nargs="?", default=20_000, help="images; 0 for none")
     parser.add_argument("--kills", type=int, default=40, help="of the command line")
+    parser.add_argument("--jobs", type=int, default=2, help="workers of the local engine")
     parser.add_argument("--events", type=int, default=5_000, help="of the sender; 0 for none")
     parser.add_argument("--sender-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -77,7 +76,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     is_well = True
     if options.number:
-        is_well &= local_soak(options.number, options.kills, options.seed)
+        is_well &= local_soak(options.number, options.kills, options.seed, options.jobs)
     if options.events:
         is_well &= sender_soak(options.events, options.sender_kills, options.seed)
     sys.exit(not is_well)

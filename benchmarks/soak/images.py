@@ -12,7 +12,7 @@ SIDE, KINDS, PER_FOLDER = 64, 20, 500
 BUCKET = "archive"
 _STARS = 5
 # One in so many is compressed, and its decoders run in a child; is in S3; can never be measured.
-_COMPRESSED, _REMOTE, _BAD = 20, 4, 100
+_COMPRESSED, _REMOTE, _BAD = 20, 8, 100
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,23 @@ def lay_out(images: Path, folder: Path, bucket: Path, number: int) -> list[Input
         kind = "packed" if at % _COMPRESSED in (0, 5) else "plain"
         image, error = f"{kind}{at % KINDS}", ""
         is_remote = at % _REMOTE == 0
-        if at % _BAD == 1 or at % (4 * _BAD) == 4:
+        if at % _BAD == 1 or at % (4 * _BAD) == 8:
             image = "absent" if is_remote else list(BAD)[at // _BAD % 3]
             error = BAD[image]
         name = f"{at // PER_FOLDER:03}/{at:06}.fits"
         path = (bucket if is_remote else folder) / name
         path.parent.mkdir(exist_ok=True)
-        if image != "absent":
-            path.hardlink_to(images / f"{image}.fits")
+        path.hardlink_to(images / f"{'plain0' if image == 'absent' else image}.fits")
         uri = f"s3://{BUCKET}/{name}" if is_remote else path.as_uri()
         found.append(Input(uri, image, error))
     return found
+
+
+def remove_absent(bucket: Path, inputs: list[Input]) -> None:
+    """Removes from the bucket what was there when the plan was made, and then is not."""
+    for one in inputs:
+        if one.image == "absent":
+            (bucket / one.uri.removeprefix(f"s3://{BUCKET}/")).unlink()
 
 
 def _cards() -> fits.Header:

@@ -24,10 +24,14 @@ from standins.deliveries import START
 from . import figures, images, remains, trouble
 
 _TICK_S, _SAMPLE_S = 0.05, 0.5
-_IMAGES_PER_TROUBLE = 60
-_CALM = 0.4
-"""The share of the images, the last, in which the command line is left alone, to see what it holds on to."""
-_ORPHANS_S = 20.0
+_ANY_MOMENT = 0.25
+"""The share of the kills that also fall while a command line starts or ends, and not only into its work."""
+_IMAGES_PER_TROUBLE, _TROUBLES = 60, 150
+"""On average; in a long soak fewer, because each worker that starts costs as much as 50 images."""
+_ALONE, _CALM = 0.4, 0.2
+"""The shares of the images, the last, in which the command line is left alone, and its workers too, to see
+what they hold on to."""
+_ORPHANS_S, _START_S = 20.0, 8.0
 _RUN = "soak"
 
 
@@ -42,24 +46,35 @@ class Report:
     orphans_s: float = 0.0
     """The longest time that any process outlived its command line."""
     seconds: float = 0.0
-    command_line: figures.Series = field(default_factory=figures.Series)
-    worker: figures.Series = field(default_factory=figures.Series)
+    moments: Counter[str] = field(default_factory=Counter)
+    """Of the kills: before the first catalog of their command line, at work, after the last."""
+    command_line: figures.Series = field(default_factory=lambda: figures.Series("command line"))
+    worker: figures.Series = field(default_factory=lambda: figures.Series("worker"))
+    trends: list[str] = field(default_factory=list)
     catalogs: int = 0
     broken: list[str] = field(default_factory=list)
     """What must not be, a line each."""
 
 
+@dataclass(frozen=True)
+class _Kill:
+    """The moment of a kill: so many catalogs, and a monotonic time."""
+
+    done: int
+    not_before: float
+
+
 class Soak:
     """One soak below ``folder``."""
 
-    def __init__(self, folder: Path, number: int, kills: int, seed: int, jobs: int = 2) -> None:
+    def __init__(self, folder: Path, number: int, kills: int, seed: int, jobs: int) -> None:
         self.folder, self.number, self.jobs = folder, number, jobs
         self.rng = random.Random(seed)
         self.token = secrets.token_hex(8)
         self.output = folder / "output"
         self.report = Report()
         self._trouble = trouble.Trouble(self.rng, self.report.troubles)
-        until = int(number * (1 - _CALM))
+        until = int(number * (1 - _ALONE))
         self._kills = sorted(self.rng.randrange(until) for _ in range(kills))
 
     def run(self) -> Report:
@@ -72,7 +87,7 @@ class Soak:
         (self.folder / "list.txt").write_text("".join(f"{one.uri}\n" for one in self.inputs))
         for name in ("tmp", "state"):
             (self.folder / name).mkdir()
-        bucket = Bucket(self.folder / "bucket", spoil=trouble.spoil(self.rng, self.report.troubles))
+        bucket, spoil = Bucket(self.folder / "bucket"), trouble.spoil(self.rng, self.report.troubles)
         with serving(bucket) as url:
             self._environment = {
                 **os.environ,
@@ -83,12 +98,24 @@ class Soak:
                 "AWS_ENDPOINT_URL_S3": url,
                 "COLUMNS": "200",
             }
+            self._plan()
+            bucket.spoil = spoil
             self._through_troubles()
             bucket.spoil = None
             self._mend()
         self._look()
         self.report.seconds = time.monotonic() - self._began
         return self.report
+
+    def _plan(self) -> None:
+        """Once, and without faults: the sizes of thousands of objects would be asked for in each call."""
+        words = [*START, "plan", "@list.txt", "--to", "plan.parquet"]
+        done = subprocess.run(
+            words, capture_output=True, text=True, env=self._environment, cwd=self.folder, check=False
+        )
+        if not (self.folder / "plan.parquet").exists():
+            raise AssertionError(done.stderr)
+        images.remove_absent(self.folder / "bucket", self.inputs)
 
     def _through_troubles(self) -> None:
         words = self._run_words()
@@ -159,32 +186,47 @@ class Soak:
 
     def _accompany(self, process: subprocess.Popen[str], *, calm: bool) -> signal.Signals | None:
         """Takes samples, makes trouble; returns the signal that ended the command line, if one did."""
-        command, began = psutil.Process(process.pid), time.monotonic()
+        command = psutil.Process(process.pid)
         self._was_full = False
-        births: dict[int, float] = {}
-        sampled, next_trouble = 0.0, self._done() + self._pause()
+        before = done = self._done()
+        sampled, next_trouble = 0.0, done + self._pause()
+        kill = self._next_kill(before) if not calm and self._kills else None
         while process.poll() is None:
             time.sleep(_TICK_S)
             now = time.monotonic()
             self._trouble.recover()
-            if now - sampled >= _SAMPLE_S:
-                sampled, done = now, self._done()
-                self.report.command_line.add(done, command, now - began)
-                for worker in trouble.workers(command):
-                    age = now - births.setdefault(worker.pid, now)
-                    self.report.worker.add(done, worker, age)
-                if not calm and self._kills and done >= self._kills[0] and now - began > 0.3:
-                    time.sleep(self.rng.uniform(0, 1.5))
-                    self._kills.pop(0)
-                    return self._trouble.end(command) if process.poll() is None else None
-                if not calm and done >= next_trouble:
-                    next_trouble = done + self._pause()
-                    self._strike(command)
+            if now - sampled < _SAMPLE_S:
+                continue
+            sampled, done = now, self._done()
+            workers = trouble.workers(command)
+            if workers and done > before:
+                self.report.command_line.add(done, command)
+                for worker in workers:
+                    self.report.worker.add(done, worker)
+            if kill and done >= kill.done and now >= kill.not_before:
+                time.sleep(self.rng.uniform(0, _SAMPLE_S))
+                self._kills.pop(0)
+                return self._kill(command, before) if process.poll() is None else None
+            if not calm and next_trouble <= done < self.number * (1 - _CALM):
+                next_trouble = done + self._pause()
+                self._strike(command)
         return None
+
+    def _next_kill(self, done: int) -> _Kill:
+        """When the command line that has just started is killed: at work, or at any moment of its life."""
+        if self.rng.random() < _ANY_MOMENT:
+            return _Kill(0, time.monotonic() + self.rng.uniform(0, _START_S))
+        return _Kill(max(self._kills[0], done + 1 + int(self._pause() / 2)), 0.0)
+
+    def _kill(self, command: psutil.Process, before: int) -> signal.Signals:
+        is_at_work = bool(trouble.workers(command))
+        moment = "at work" if is_at_work else "at the start" if self._done() == before else "at the end"
+        self.report.moments[moment] += 1
+        return self._trouble.end(command)
 
     def _pause(self) -> float:
         """Images until the next trouble."""
-        return self.rng.expovariate(1 / _IMAGES_PER_TROUBLE)
+        return self.rng.expovariate(1 / max(_IMAGES_PER_TROUBLE, self.number / _TROUBLES))
 
     def _strike(self, command: psutil.Process) -> None:
         if self.rng.random() < 0.05:
@@ -233,6 +275,11 @@ class Soak:
         """Every catalog, every failure, and nothing else."""
         self.report.broken += remains.left(self.folder, self.output / "runs" / _RUN)
         self._await_orphans(-1)
+        for series in (self.report.command_line, self.report.worker):
+            for name, trend, is_flat in series.trends():
+                self.report.trends.append(trend.text(name))
+                if not is_flat:
+                    self._break(f"not flat: {trend.text(name)}")
         for problem in remains.wrong_catalogs(self.folder, self.output, _RUN, self.inputs):
             self._break(problem)
         self.report.catalogs = self._done()
@@ -242,7 +289,7 @@ class Soak:
             self._break(f"{expected[False]} images and {expected[True]} others: {counts}")
 
     def _run_words(self) -> list[str]:
-        return ["run", "@list.txt", "--output", str(self.output), "--run", _RUN, "--jobs", str(self.jobs)]
+        return ["run", "plan.parquet", "--output", str(self.output), "--run", _RUN, "--jobs", str(self.jobs)]
 
     def _retry_words(self) -> list[str]:
         return ["retry", _RUN, "--output", str(self.output), "--jobs", str(self.jobs)]

@@ -102,11 +102,9 @@ class Trouble:
 
     def end(self, command: psutil.Process) -> signal.Signals:
         """Ends the command line by one of three signals; at times just after another trouble."""
-        self.recover(all_=True)
         kind = self.rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
         if self.rng.random() < 0.3:
             self.strike(command)
-            self.recover(all_=True)  # a worker that is stopped does not see that its command line is gone
         self.counts[f"command line {kind.name}"] += 1
         os.kill(command.pid, kind)  # not reaped yet, so the number is still its own
         return kind

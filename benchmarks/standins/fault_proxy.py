@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 
 from .lambda_endpoint import error, response
 
+_EVENT = re.compile(
+    rb"POST /\S+/invocations .*\r\nx-amz-invocation-type: event\r\n", re.DOTALL | re.IGNORECASE
+)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SILENCE_S = 5.0  # longer than the clients of the soak wait
 
@@ -34,6 +37,8 @@ class Faults:
     double: float = 0.01
     unavailable: float = 0.0
     silent: float = 0.0
+    throttle_after: int = 0
+    """Events after which each further one is throttled, and no other request; 0 for never."""
     blackout_after: int = 0
     """Requests before the black-out; 0 for none."""
     blackout_s: float = 10.0
@@ -80,6 +85,10 @@ class Proxy:
     ) -> bytes | None:
         """The answer that the client gets; None breaks its connection."""
         fault = self._fault()
+        if self.faults.throttle_after and _EVENT.match(request):
+            self.counts["events"] += 1
+            if self.counts["events"] > self.faults.throttle_after:
+                fault = "throttled"
         self.counts[fault or "passed"] += 1
         if fault == "throttled":
             return error(429, "TooManyRequestsException", "Rate exceeded")
@@ -148,6 +157,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0)
     for name in ("throttle", "fail", "broken", "double", "unavailable", "silent"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Faults, name), help="share of requests")
+    parser.add_argument("--throttle-after", type=int, default=0, metavar="EVENTS")
     parser.add_argument("--blackout-after", type=int, default=0, metavar="REQUESTS")
     parser.add_argument("--blackout", type=float, default=10.0, metavar="SECONDS", dest="blackout_s")
     parser.add_argument("--seed", type=int, default=0)

@@ -22,6 +22,8 @@ SETTINGS = re.compile(
 )
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MAX_EVENT = 1 << 20
+INPUTS = "stpubdata"
+"""The buckets that the functions read."""
 Take = Callable[[str, str, bytes], None]
 """Called with function, request ID and payload of each event that is accepted, before the answer is sent."""
 
@@ -53,7 +55,8 @@ class Endpoint:
         if match := CONFIGURATION.match(head):
             memory_mb, timeout_s = (10240, 900) if match[1].endswith(b"Large") else (1769, 300)
             told = {"FunctionName": match[1].decode(), "MemorySize": memory_mb, "Timeout": timeout_s}
-            return response(200, json.dumps({**told, "Architectures": ["x86_64"]}).encode())
+            told |= {"Architectures": ["x86_64"], "Environment": {"Variables": {"SKYFAN_INPUTS": INPUTS}}}
+            return response(200, json.dumps(told).encode())
         if match := SETTINGS.match(head):
             return self._settings(match[1])
         return error(404, "ResourceNotFoundException", "no such operation")

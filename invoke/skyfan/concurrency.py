@@ -1,12 +1,18 @@
 """Chunks of work, delays between retries, and coroutines called from plain functions."""
 
 import asyncio
+import os
 import random
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import count, islice
 from typing import Any, TypeVar
+
+from .errors import UsageError
+
+_THREADS = 12  # Arrow has 8 for files, and as many as CPUs for work; obstore has those of CPUs and some
 
 T = TypeVar("T")
 
@@ -19,6 +25,30 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+@cache
+def require_threads() -> None:
+    """Raises UsageError unless this process may start the threads that obstore and Arrow need.
+
+    Where one of theirs cannot start, obstore panics or waits forever, and Arrow ends the process.
+    """
+    number, ending = _THREADS + 2 * (os.cpu_count() or 1), threading.Event()
+    started = []
+    try:
+        for _ in range(number):
+            thread = threading.Thread(target=ending.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise UsageError(
+            f"the system lets this process start {len(started)} further threads, and it needs {number}: "
+            "raise the limit of processes and threads (`ulimit -u`), or end some; nothing has been changed"
+        ) from error
+    finally:
+        ending.set()
+        for thread in started:
+            thread.join()
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

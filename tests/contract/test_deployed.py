@@ -32,7 +32,11 @@ class Lambda:
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {
-            "configuration": {"MemorySize": 3008, "Timeout": 120},
+            "configuration": {
+                "MemorySize": 3008,
+                "Timeout": 120,
+                "Environment": {"Variables": {"SKYFAN_INPUTS": "stpubdata,my-sky"}},
+            },
             "event-invoke-config": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 3600},
             "concurrency": {},
             "account-settings": {
@@ -84,6 +88,8 @@ def test_what_is_deployed_counts_not_the_template(aws: Lambda) -> None:
     standard = found.tiers["standard"]
     assert (standard.name, standard.timeout_s, standard.retries) == ("skyfan-SepExtract", 120.0, 1)
     assert (found.age_s, found.concurrency, found.notices) == (3600.0, 300, ())
+    assert standard.inputs == {"stpubdata", "my-sky"}
+    assert found.tiers["large"].inputs == frozenset()
 
 
 def test_the_scarcest_concurrency_counts_and_its_origin_is_named(aws: Lambda) -> None:

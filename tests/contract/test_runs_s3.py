@@ -26,6 +26,7 @@ import requests
 from astropy.io import fits
 from click.testing import CliRunner, Result
 from standins import aws as stand_in_aws
+from standins import catalogs
 from standins.lambda_endpoint import Endpoint
 
 from sep_extract.handler import handler as extract
@@ -339,6 +340,40 @@ def image(seed: int) -> bytes:
     body = io.BytesIO()
     fits.PrimaryHDU(np.random.default_rng(seed).normal(5, 1, (32, 32)).astype("f4")).writeto(body)
     return body.getvalue()
+
+
+@pytest.mark.slow
+def test_retry_damaged_of_a_bucket_makes_exactly_the_damaged_again(
+    aws: Place, skyfan: Skyfan, endpoint: list[tuple[str, dict[str, Any]]]
+) -> None:
+    runs.begin(aws, Task("r"), RESULTS, "s3://failures")
+    with TemporaryDirectory() as folder:
+        runs.add_plan(aws, "r", runs.of_uris(FILES, Path(folder) / "plan.parquet"))
+    send(aws, *FILES)
+    keys = {uri: f"runs/r/catalogs/{uri.removeprefix('s3://')}.cat.fits" for uri in FILES}
+    whole = {uri: catalogs.catalog(uri, [10.0, 11.0], [20.0, 21.0]) for uri in FILES}
+    for uri in FILES:
+        aws.put(keys[uri], whole[uri])
+    flipped = bytearray(whole[FILES[1]])
+    flipped[-2880] ^= 1
+    aws.put(keys[FILES[0]], whole[FILES[0]][:-2880])
+    aws.put(keys[FILES[1]], bytes(flipped))
+    aws.put(keys[FILES[2]], whole[FILES[3]])
+    other = catalogs.catalog(FILES[4], [10.0, 11.0], [20.0, 21.0], apertures=[3.0])
+    aws.put(keys[FILES[4]], other)
+    bad = {FILES[0], FILES[1], FILES[2], FILES[4]}
+
+    dry = skyfan("retry", "r", "--damaged", "--dry-run")
+    assert (dry.exit_code, len(dry.stdout.splitlines()), endpoint) == (0, len(bad), [])
+    retried = skyfan("retry", "r", "--damaged", "--json")
+    assert (retried.exit_code, json.loads(retried.stdout)["sent"]) == (0, len(bad)), retried.stderr
+    assert {event["input"] for _, event in endpoint} == bad
+    assert retried.stderr.count("skyfan: damaged: the result of ") == len(bad)
+    for uri in bad:  # what the functions do
+        aws.put(keys[uri], whole[uri])
+    assert api.find_damaged("r", "s3://results") == {}
+    assert json.loads(skyfan("retry", "r", "--damaged", "--json").stdout)["files"] == 0
+    assert len(endpoint) == len(bad)
 
 
 class Queue:

@@ -119,6 +119,46 @@ def test_without_open_files_for_a_worker_the_run_is_kept(folder: Path) -> None:
     complete()
 
 
+NOBODY, LIMITS = "54321", ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
+"""A user without other processes, whom limits hold; but the files of this one's can be read."""
+
+
+@pytest.mark.skipif(
+    not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv")),
+    reason="a limit of processes holds for users who are not root, and counts all of theirs",
+)
+@pytest.mark.parametrize("number", [1, 3, 4, 14, None])
+def test_with_few_processes_there_are_fewer_workers_or_none_is_begun(
+    folder: Path, number: int | None
+) -> None:
+    files = FILES if number else 30
+    write(*["ok" if number else "sleep 1"] * files)
+    limit = number or 14 + 2 * (os.cpu_count() or 1)
+    os.chown(folder, int(NOBODY), -1)
+    ended = call(
+        [
+            "setpriv",
+            f"--reuid={NOBODY}",
+            "--clear-groups",
+            *LIMITS,
+            "prlimit",
+            f"--nproc={limit}",
+            *RUN,
+            "-j",
+            "30",
+        ],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "HOME": str(folder)},
+    )
+    assert "ulimit -u" in ended.stderr
+    if number:
+        assert (ended.returncode, "nothing has been changed" in ended.stderr) == (2, True), ended.stderr
+        assert not Path("out/runs/default/run.json").exists()
+        complete()
+    else:
+        assert ended.returncode == 0, ended.stderr
+        assert state.read(Place.at("out"), "default").counts["done"] == files
+
+
 def test_workers_die_with_their_parent_even_when_stopped_and_leave_nothing(folder: Path) -> None:
     write(*["ok"] * (FILES - 2), "sleep 60", "sleep 60")
     with subprocess.Popen([*RUN, "-j", "3"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:

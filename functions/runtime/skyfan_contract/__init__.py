@@ -7,12 +7,13 @@ nothing but the standard library.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import md5
 from math import isqrt
 from typing import Any, Literal, get_args
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 VERSION = "0.1.0"
 """Of skyfan: functions on Lambda carry no metadata of packages."""
@@ -136,6 +137,14 @@ def key_of(uri: str) -> str:
             f"{quoted(uri)} has an empty, '.' or '..' part, which cannot be part of a result's key"
         )
     return key
+
+
+def header_uri(uri: str) -> str:
+    """How the header of a result, which is ASCII, names its input: a key of S3 is escaped like a URL.
+
+    A URI of a file is escaped already. Earlier versions left the % of a key as it was.
+    """
+    return quote(uri.replace("%", "%25") if uri.startswith("s3://") else uri, safe=string.punctuation)
 
 
 def _check_object(key: str, uri: str) -> None:

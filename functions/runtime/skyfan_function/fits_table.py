@@ -7,14 +7,14 @@ an image. The file holds no date of writing: equal contents give equal bytes.
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 from astropy.io import fits
+
+from skyfan_contract import header_uri
 
 from .storage import Source
 
@@ -27,8 +27,6 @@ OBSERVATION = (
 KINDS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 """numpy's types of the codes of FITS, other than A."""
 _FORM = re.compile(r"([1-9]\d*)?([LBIJKEDA])")
-# All that is left of a URI in a header: quote escapes the rest, a name in Chinese for one.
-_URI_ASCII = string.punctuation
 _BLOCK = 2880
 _LONG_STRINGS = ("LONGSTRN", "OGIP 1.0", "long strings go on in CONTINUE cards")
 _VERSION_CARDS = {"astropy": "V_ASTRO"}
@@ -98,7 +96,7 @@ def identify(
     for key, value in observation.items():
         header[key] = value
     # No comments where the value can be long: the two must fit on one card.
-    header["SRCURI"] = quote(source.uri, safe=_URI_ASCII)
+    header["SRCURI"] = header_uri(source.uri)
     header["SRCVER"] = source.version
     header["RUN"] = run
     for name, version in versions.items():

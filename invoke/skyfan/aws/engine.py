@@ -27,7 +27,7 @@ from . import dispatch
 from . import stack as stacks
 from .budget import Budget, Sizes, attempts, conditions_of
 from .invocations import calls
-from .remaining import Remaining, Selected
+from .remaining import Remaining, Selected, check_buckets
 from .sender import Counts
 from .stack import Functions, Stack
 from .watch import Watch, Waves
@@ -64,6 +64,7 @@ class AwsEngine:
 
     def plan(self, task: Task, files: Plan | Selection) -> Preview:
         work = self._work(task, files)
+        check_buckets(work.files, work.functions)
         budget = work.budget(files if isinstance(files, Plan) else ())
         work.files.read(budget)
         cost = work.estimate()
@@ -154,6 +155,7 @@ class _Work:
     def check(self) -> None:
         """Raises UsageError if no file can be sent or no result written, before the run is created."""
         self.functions.check(self.task.run)
+        check_buckets(self.files, self.functions)
         first = islice(self.files.all(), 1)  # a plan is sorted: file:// comes before s3://
         if next(calls(first, self.task, self.options.batch), None):
             stacks.prove_writable(self.functions.tiers[STANDARD], self.task.run)

@@ -128,7 +128,7 @@ class Lease:
 
     def _remembered(self) -> list[str]:
         try:
-            return self._memory.read_text(encoding="utf-8").split()
+            return self._memory.read_text(encoding="utf-8", errors="replace").split()
         except FileNotFoundError:
             return []
 

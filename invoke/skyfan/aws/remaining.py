@@ -1,12 +1,14 @@
 """The files to send: those of a plan that are neither done nor sent, or those that a retry selects."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..engine import File, Selection
-from ..errors import InputError
-from ..plans.plan import Item
+from ..errors import InputError, UsageError
+from ..formatting import count, printable
+from ..plans.plan import STANDARD, Item
 from ..plans.tiers import graded
 from ..runs import digests
 from ..runs.state import Follower
@@ -16,6 +18,8 @@ from ..storage.uris import Results
 from . import journal
 from .budget import Budget
 from .stack import Functions
+
+_NAMED = 5
 
 
 class Remaining:
@@ -41,6 +45,7 @@ class Remaining:
 
         Counts all receipts in `budget`; a file that was accepted twice counts twice.
         """
+        self.done_before = self.sent_before = 0
         accepted = [np.empty(0, np.uint64)]
         for table in journal.accepted(self._place, self._run):
             accepted.append(digests.of_uris(table["uri"].to_pylist()).astype(np.uint64))
@@ -111,3 +116,35 @@ class Selected:
     def uris(self) -> Iterator[str]:
         """The files that the call is about."""
         return (item.uri for item in self.graded())
+
+
+def check_buckets(files: Remaining | Selected, functions: Functions) -> None:
+    """Raises UsageError if files are to be sent whose buckets the functions do not read.
+
+    Each would cost an invocation that refuses it. Files that are done or sent do not matter.
+    """
+    reads = functions.tiers[STANDARD].inputs
+    if not reads or not any(_bucket(uri) not in reads for uri in files.uris()):
+        return
+    files.read()
+    first: dict[str, str] = {}
+    others: Counter[str] = Counter()
+    for uri in (file.uri for file in files):
+        if (bucket := _bucket(uri)) not in reads:
+            others[bucket] += 1
+            first.setdefault(bucket, uri)
+    if others:
+        named = "; ".join(
+            f"{count(number)} in {printable(bucket)}, such as {printable(first[bucket])}"
+            for bucket, number in others.most_common(_NAMED)
+        )
+        more = f"; and {count(len(others) - _NAMED, 'more bucket')}" if len(others) > _NAMED else ""
+        raise UsageError(
+            f"the functions of this stack read only {', '.join(sorted(reads))}, and would refuse "
+            f"{named}{more}. Leave these files out, or have whoever deploys the stack add the buckets to its "
+            "parameter InputBuckets (`skyfan deploy -p InputBuckets=...`)"
+        )
+
+
+def _bucket(uri: str) -> str:
+    return uri.split("/", 3)[2]

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skyfan_contract import PROBE
+from skyfan_contract import INPUTS, PROBE
 
 from .. import session
 from ..bill.estimate import ASSUMED_CONCURRENCY
@@ -207,6 +207,8 @@ class Deployed:
     """Maximum event age: Lambda drops an event that has waited longer."""
     reserved: int | None = None
     """Reserved concurrency; None if it shares that of the account."""
+    inputs: frozenset[str] = frozenset()
+    """The buckets that it reads; empty if it reads any, or if Lambda does not tell."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,11 @@ def deployed(
     return Functions(tiers, allowed, source, tuple(dict.fromkeys(asking.notices)))
 
 
+def _inputs(configuration: dict[str, Any]) -> frozenset[str]:
+    named = str(configuration.get("Environment", {}).get("Variables", {}).get(INPUTS, ""))
+    return frozenset(filter(None, named.split(",")))
+
+
 class _Asking:
     """Asks Lambda about functions, and keeps what it did not tell."""
 
@@ -303,6 +310,7 @@ class _Asking:
             int(invoke.get("MaximumRetryAttempts", RETRIES)),
             float(invoke.get("MaximumEventAgeInSeconds", AGE_S)),
             (reserved or {}).get("ReservedConcurrentExecutions"),
+            _inputs(limits),
         )
 
     def concurrency(self, functions: Iterable[Deployed]) -> tuple[int, str]:

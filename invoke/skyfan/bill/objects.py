@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from .report_lines import LATER, TYPES, WORTH, moment, stamp
+from .report_lines import DECODER, LATER, REPEATED, TYPES, WORTH, moment, stamp, two_values
 
 Event = tuple[str, float]
 """A message and its time in Unix seconds; NONE if it has none."""
@@ -29,7 +29,6 @@ class Damaged(str):
 # How a string hides an object: how far the string goes, its pieces, and what a piece stands for.
 _Disguise = tuple[re.Pattern[str], re.Pattern[str], Callable[[re.Match[str]], str]]
 
-_DECODER = json.JSONDecoder()
 _OPENING = re.compile(r'\{(?:\s|\\+[nrt])*+(?:(\\+")|(""(?!\s*:))|["}])')
 _UNDECIDED = re.compile(r"\{\s*+\Z")
 _PACKED = re.compile(r"H4sI[A-Za-z0-9+/]{20,}+={0,2}|(?<!\S)[A-Za-z0-9+/]{60,}+={0,2}(?!\S)")
@@ -85,7 +84,7 @@ def decode(text: str, at: int) -> Found | int:
     if opening[2]:
         return _undisguised(_DOUBLED, text, at)
     try:
-        return _DECODER.raw_decode(text, at)
+        return DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
         if error.msg.startswith("Unterminated") or error.pos + 10 >= len(text):
             return len(text)
@@ -155,7 +154,10 @@ def _worth(text: str, time: float) -> Iterator[Event]:
 def opened(value: dict[str, Any], text: str, time: float) -> Iterator[Event]:
     """The events in an object; itself if it holds none, or is a line of a function."""
     inner = (message := _exported(value)) is not None
-    if message is not None:
+    if REPEATED in value and WORTH.search(json.dumps(value)):
+        inner = True
+        yield Damaged(two_values(value)), moment(value, time)
+    elif message is not None:
         yield message.rstrip("\n"), moment(value, time)
     else:
         try:
@@ -183,6 +185,9 @@ def _inside(value: Any, time: float) -> Iterator[Event]:
     elif isinstance(value, dict):
         if value.get("type") in TYPES:
             yield json.dumps(value), time
+            return
+        if REPEATED in value and WORTH.search(json.dumps(value)):
+            yield Damaged(two_values(value)), time
             return
         time = moment(value, time)
         if (message := _exported(value)) is not None:

@@ -6,6 +6,7 @@ Fields are read as keys and values in any order. Numbers are Lambda's own; nothi
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -82,9 +83,12 @@ _START = re.compile(
     r"(INIT_REPORT[\s\\]+)(?=.{0,80}?Init[\s\\]+Duration:)|(REPORT[\s\\]+RequestId:)|"
     r"(?:[tT]ype\W{1,24}|(?<=[\"'\\]))platform\.(?:initR|r)eport\b"
 )
+_ASIDE = {"XRAY TraceId", "SegmentId", "Sampled"}
 _KILLED = "Task timed out|signal: killed"
 WORTH = re.compile(rf"REPORT|platform\.(?:initR|r)eport|{_KILLED}|H4sI")
 """What text beside objects must have to be an event that matters."""
+REPEATED = "\0repeated"
+"""Key of an object of JSON for a name that it has more than once: the name and its values."""
 LATER = re.compile(
     r"REPORT[\s\\]+RequestId:[\s\\]*(?:[0-9a-f]{8}-[0-9a-f]{4}-|.{0,200}?Duration:)|"
     rf"INIT_REPORT[\s\\]+Init|{_JSON_TYPE}|{_KILLED}",
@@ -110,8 +114,8 @@ def reports(text: str, time: float = NONE) -> Iterator[Report | UnparsedError]:
     """
     if text[:1] == "{":
         with suppress(ValueError, RecursionError):
-            if isinstance(event := json.loads(text), dict):
-                if event.get("type") in TYPES:
+            if isinstance(event := DECODER.decode(text), dict):
+                if event.get("type") in TYPES or (REPEATED in event and _START.search(text)):
                     yield _read(_from_object, event, time)
                 return  # else a message that may mention a report
     if "\x1b" in text or "u001b" in text:
@@ -130,6 +134,23 @@ def _read(read: Callable[..., Report], *what: Any) -> Report | UnparsedError:
         return read(*what)
     except UnparsedError as error:
         return error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        value[REPEATED] = [name, [one for key, one in pairs if key == name]]
+    return value
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+"""Of JSON that may repeat a name: the last value counts, and REPEATED of that object has all of them."""
+
+
+def two_values(value: dict[str, Any]) -> str:
+    """Why an object with REPEATED cannot be read."""
+    return f"JSON with two values of {str(value[REPEATED][0])[:40]!r}"
 
 
 def seconds(stamp: str) -> float:
@@ -170,11 +191,13 @@ def _known(time: float) -> float:
 
 
 def _values(text: str) -> dict[str, str]:
-    """Keys and values of a text report; the first of a repeated key counts."""
+    """Keys and values of a text report. Raises UnparsedError if one that counts has two values."""
     values: dict[str, str] = {}
     found = list(FIELD.finditer(text))
     for field, following in zip(found, [*found[1:], None], strict=False):
-        values.setdefault(field[1], text[field.end() : following.start() if following else len(text)].strip())
+        value = text[field.end() : following.start() if following else len(text)].strip()
+        if values.setdefault(field[1], value) != value and field[1] not in _ASIDE:
+            raise UnparsedError(f"two values of {field[1]}")
     values["RequestId"] = text[: found[0].start()] if found else text
     return values
 
@@ -233,6 +256,9 @@ def _from_text(text: str, start: re.Match[str], end: int, time: float) -> Report
 def _from_object(event: dict[str, Any], time: float) -> Report:
     try:
         record, metrics = event["record"], event["record"]["metrics"]
+        for one in (event, record, metrics):
+            if REPEATED in one:
+                raise UnparsedError(two_values(one))
         status, kind = _name(record.get("status")), _name(record.get("errorType"))
         time = moment({"time": event.get("time")}, time)
         if event["type"] == "platform.initReport":

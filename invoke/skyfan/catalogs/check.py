@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skyfan_contract import header_uri
+
 from ..errors import InputError
 from ..events import OnProgress, ignore
 from ..files import from_json
@@ -40,12 +42,7 @@ class Check:
         catalog = fitstable.read(body)
         row = images.row(catalog)
         self.bytes(key, body)
-        try:
-            own = uris.key(row["uri"])
-        except InputError as error:
-            raise DamagedCatalogError(f"its header names no image: {error}") from error
-        if own != key:
-            raise DamagedCatalogError(f"it is of another image, {row['uri']}")
+        row["uri"] = _image(row["uri"], key)
         if differences := ", ".join(_differences(self._config, catalog.header)):
             raise OtherSettingsError(f"its settings are not those of the run: {differences}")
         self._digest = self._digest or row["config"]
@@ -60,6 +57,20 @@ class Check:
         recorded = self._receipts.digest_of(key)
         if recorded and recorded != local_receipts.digest(body):
             raise DamagedCatalogError("its bytes are not those that were recorded when it was made")
+
+
+def _image(named: str, key: str) -> str:
+    """The URI of the image with this key, if a header names it. Raises DamagedCatalogError."""
+    uri = f"s3://{key}"
+    if named in (header_uri(uri), header_uri(uri).replace("%25", "%")):  # the last of earlier versions
+        return uri
+    try:
+        own = uris.key(named)
+    except InputError as error:
+        raise DamagedCatalogError(f"its header names no image: {error}") from error
+    if own != key or named.startswith("s3://"):
+        raise DamagedCatalogError(f"it is of another image, {named}")
+    return named
 
 
 def damaged(place: Place, run: str, progress: OnProgress = ignore) -> dict[str, str]:

@@ -30,6 +30,7 @@ from obstore.store import LocalStore, ObjectStore
 from skyfan_contract import is_digest
 
 from .. import files
+from ..concurrency import require_threads
 from ..errors import InputError
 from . import listing, s3
 from .listing import Listing, Object
@@ -53,6 +54,7 @@ class Place:
     @classmethod
     def at(cls, name: str | Path, *, make: bool = False) -> Self:
         """The place with this name: s3://bucket or a folder, which `make` creates if it is missing."""
+        require_threads()
         text = str(name)
         if text.startswith("s3://"):
             bucket = text.removeprefix("s3://").rstrip("/")

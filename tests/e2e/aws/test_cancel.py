@@ -6,6 +6,7 @@ Within a burst: test_dispatch.py. Files that wait in Lambda's queue: tests/contr
 import subprocess
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,4 +76,40 @@ def test_cancel_after_the_last_file_and_after_a_kill(
     last = api.run(uris, AwsOptions(), Task(run))
     assert last.state is not None
     assert last.state.counts["failed"] == len(fates(uris)["failed"])
+    assert last.state.counts["done"] + last.state.counts["failed"] == FILES
+
+
+def test_cancel_while_lambda_throttles_ends_the_pauses_of_the_sender(
+    cloud: Cloud, through_faults: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancel, "EVERY_S", 0.1)
+    run, place, allowed = "cancel-throttled", Place.at(f"s3://{RESULTS}"), 15
+    faults = ("throttle", "fail", "broken", "double")
+    proxy = through_faults(
+        *(word for name in faults for word in (f"--{name}", "0")), "--throttle-after", str(allowed)
+    )
+    uris = files(run, FILES)
+    words = [*START, "run", listed(uris, tmp_path), "--engine", "aws", "--run", run, "--connections", "2"]
+    with subprocess.Popen(
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as sender:
+        while get_json(f"{proxy}/faults").get("throttled", 0) < 12:  # the pauses have grown to seconds
+            assert sender.poll() is None
+            time.sleep(0.05)
+        assert place.get(f"runs/{run}/run.json")
+        with pytest.warns(UserWarning, match=ALIVE):
+            done = api.cancel(run, place.name)
+        out, _ = sender.communicate(timeout=60)
+    assert sender.returncode == 1, out
+    assert "being cancelled" in out
+    assert "Traceback" not in out
+    counts = dict(done.after.counts)
+    assert counts.pop("planned") == sum(counts.values()) == FILES
+    assert (counts["done"] + counts["failed"], counts["unsent"]) == (allowed, FILES - allowed)
+    assert sum(count > 0 for count in cloud.taken(uris).values()) == allowed
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", cloud.endpoint)
+    last = api.run(uris, AwsOptions(), Task(run))
+    assert last.sent == FILES - allowed
+    assert last.state is not None
     assert last.state.counts["done"] + last.state.counts["failed"] == FILES

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from standins.cloud import FAILURES, RESULTS
 from standins.deliveries import START, Cloud, check, environment, fates, files, get_json, listed
@@ -50,6 +51,28 @@ def test_a_run_is_sent_by_one_process_at_a_time(cloud: Cloud) -> None:
     ):
         api.run(uris, AwsOptions(), Task("locked"))
     assert set(cloud.taken(uris).values()) == {0}
+
+
+@pytest.mark.slow
+def test_files_in_buckets_that_the_stack_does_not_read_cost_no_invocation(cloud: Cloud) -> None:
+    boto3.client("s3").create_bucket(Bucket="my-sky")
+    (own,), other = files("buckets", 1), "s3://my-sky/a.fits"
+    refusal = r"only stpubdata.* 1 file in my-sky, .*a\.fits.*InputBuckets"
+    with pytest.raises(UsageError, match=refusal):
+        api.run([own, other], AwsOptions(), Task("buckets"))
+    with (
+        pytest.raises(UsageError, match=refusal),
+        api.preview([own, other], AwsOptions(), Task("buckets")) as preview,
+    ):
+        list(preview.calls)
+    assert not list(Place.at(f"s3://{RESULTS}").list("runs/buckets/"))
+    assert cloud.taken([own, other]) == {own: 0, other: 0}
+
+    # A file that is done, as from a time when the stack read its bucket, is no reason.
+    done = "s3://my-sky/done.fits"
+    Place.at(f"s3://{RESULTS}").put("runs/buckets/catalogs/my-sky/done.fits.cat.fits", b"catalog")
+    outcome = api.run([own, done], AwsOptions(), Task("buckets"))
+    assert (outcome.sent, outcome.done_before) == (1, 1)
 
 
 @pytest.mark.slow

@@ -251,3 +251,48 @@ def test_a_file_cut_anywhere_loses_no_report_before_the_cut(seed: int) -> None:
     whole = [one for one in some if f"REPORT RequestId: {one.request_id}" in text[: max(cut - 20, 0)]]
     assert len(whole) <= len(records) + records.unparsed, form
     assert found(records).items() <= wanted(some).items()
+
+
+_JSON_REPORT = (
+    '{"time": "2026-07-09T06:05:50.581Z", "type": "platform.report", "record": {"requestId": "aec7a529", '
+    '"metrics": {"durationMs": 50.0, "billedDurationMs": 50, "memorySizeMB": 128, "maxMemoryUsedMB": 94}}}'
+)
+_TEXT_REPORT = (
+    "REPORT RequestId: aec7a529\tDuration: 50.0 ms\tBilled Duration: 50 ms\tMemory Size: 128 MB\t"
+    "Max Memory Used: 94 MB"
+)
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize(
+    ("report", "old", "new", "name"),
+    [
+        (_JSON_REPORT, '"billed', '"billedDurationMs": 1, "billed', "billedDurationMs"),
+        (_JSON_REPORT, '"requestId"', '"requestId": "x", "requestId"', "requestId"),
+        (_JSON_REPORT, '}}}', '}, "metrics": {}}}', "metrics"),
+        (_JSON_REPORT, '"type"', '"type": "function", "type"', "type"),
+        (_JSON_REPORT, '}}}', '}}, "type": "function"}', "type"),
+        (_JSON_REPORT, '}}}', '}}, "record": {}}', "record"),
+        (_TEXT_REPORT, "Billed", "Billed Duration: 1 ms\tBilled", "Billed Duration"),
+        (_TEXT_REPORT, "94 MB", "94 MB\tMemory Size: 64 MB", "Memory Size"),
+    ],
+)  # fmt: skip
+def test_a_report_that_states_a_field_twice_is_not_on_the_bill_and_is_named(
+    report: str, old: str, new: str, name: str, escaped: bool
+) -> None:
+    assert read(report.encode()).unparsed == 0
+    assert len(read(report.encode())) == 1
+    twice = report.replace(old, new, 1)
+    text = json.dumps({"timestamp": 1783577150581, "message": twice}) if escaped else twice
+    records = read(text.encode())
+    assert (len(records), records.unparsed) == (0, 1)
+    assert name in records.examples[0]
+
+
+def test_an_export_that_states_messages_twice_is_named() -> None:
+    first, second = (json.dumps(report) for report in (_JSON_REPORT, _TEXT_REPORT))
+    records = read(f'{{"timestamp": 1, "message": {first}, "message": {second}}}'.encode())
+    assert (len(records), records.unparsed) == (0, 1)
+    records = read(f'{{"events": [{{"timestamp": 1, "message": {first}}}], "events": []}}'.encode())
+    assert (len(records), records.unparsed) == (0, 1)
+    assert read(b'{"level": "INFO", "level": "DEBUG"}').unparsed == 0  # of no report

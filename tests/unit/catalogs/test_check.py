@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from standins import catalogs
 
@@ -71,6 +72,24 @@ def test_of_catalogs_that_do_not_name_their_changes_the_first_decides(run: Path)
         catalogs.put(run, uri(number), body[:at] + b"COMMENT  " + body[at + 9 :])
     (reason,) = damaged(run).values()
     assert "CONFHASH" in reason
+
+
+@pytest.mark.parametrize("name", ["3 ü%", "a%20b", "a b", "x'&#?", "%25", "名", "long/" * 60 + "x"])
+def test_an_image_of_any_name_is_its_own(tmp_path: Path, name: str) -> None:
+    folder = catalogs.run_folder(tmp_path)
+    for image in (f"s3://archive/{name}.fits", (tmp_path / f"{name[:99]}.fits").as_uri()):
+        catalogs.put(folder, image, catalogs.catalog(image, [10.0], [5.0]))
+    assert check.damaged(Place.at(tmp_path), "default") == {}
+    done = collect(Place.at(tmp_path), "default", folder / "collected")
+    images = pq.read_table(folder / "collected" / "images.parquet")["uri"].to_pylist()
+    assert (done.images, f"s3://archive/{name}.fits" in images) == (2, True)
+
+
+def test_a_name_that_is_escaped_like_another_is_another(run: Path) -> None:
+    for name, other in (("a b", "a%20b"), ("a%20b", "a b")):
+        image = f"s3://archive/{name}.fits"
+        catalogs.put(run, image, catalogs.catalog(f"s3://archive/{other}.fits", [10.0], [5.0]))
+    assert set(check.damaged(Place.at(run.parents[1]), "default")) >= {"archive/a b.fits"}
 
 
 def test_a_catalog_of_another_image_is_named(run: Path) -> None:
