@@ -72,6 +72,7 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     ),
     # wcslib takes 134 MB for the square of it, several times.
     "thousands of axes": ("hcompress", [["card", 1, "WCSAXES", "4096", "WCS"]], "catalog"),
+    "pixels of less than no bytes": ("rice", [["card", 1, "ZVAL2", "-4"]], "UnreadableError"),
     # astropy looked for 81 million cards.
     "distortion of a huge order": (
         "hcompress",

@@ -180,7 +180,7 @@ def _work(
     request: R,
     context: Any,
     resumes: bool,
-    limited: Callable[[], AbstractContextManager[None]],
+    limited: Callable[[str], AbstractContextManager[None]],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Process one input and write its results; returns what the invocation returns and what it logs."""
     output = output_uri(request.run, request.key)
@@ -191,7 +191,7 @@ def _work(
         if resumes and origin_of(output) == origin:
             about["finished"] = "by an earlier delivery of this batch"
             return dict(about), about
-        with limited():
+        with limited(source.name):
             job = Job(request, source, output, int(megabytes) << 20 if megabytes else None)
             result = process(job)
             if not isinstance(result, Result | dict):

@@ -29,6 +29,9 @@ _PROMISED = 1 << 46
 # Pixels of a compressed tile that is larger than its image.
 _TILE = 1 << 24
 _BITPIX = (8, 16, 32, 64, -32, -64)
+# Settings of Rice's algorithm (FITS standard 4.0, table 37): pixels of a block, bytes of a pixel. The decoder
+# takes memory by them.
+_RICE: dict[bytes, tuple[int, ...]] = {b"BLOCKSIZE": (16, 32), b"BYTEPIX": (1, 2, 4, 8)}
 _END = re.compile(rb"END *(?![ A-Z0-9_-])|END {77}")
 _INTEGER = re.compile(rb" *([+-]?[0-9]{1,18}) *(?:/.*)?", re.DOTALL)
 _TEXT = re.compile(rb" *'([^']*)'")
@@ -155,9 +158,19 @@ class _Header:
         ]
         if math.prod(tile) > max(_TILE, math.prod(sides)):
             raise self._damage(f"its tiles are of {_shape(tile)} pixels, the image of {_shape(sides)}")
+        for key in [key for key in self._cards if key.startswith(b"ZNAME")]:
+            self._check_setting(key)
         tiles = math.prod(-(-side // step) for side, step in zip(sides, tile, strict=True))
         if tiles > (table[1] if len(table) > 1 else 0):
             raise self._damage(f"{_shape(sides)} pixels would be {tiles} tiles, more than its table has")
+
+    def _check_setting(self, key: bytes) -> None:
+        self._refuse_doubled(key)
+        match = _TEXT.match(self._cards[key])
+        known = _RICE.get(match[1].strip().upper()) if match else None
+        value = key.replace(b"ZNAME", b"ZVAL")
+        if known and self._integer(value) not in known:
+            raise self._damage(f"{value.decode()} is none of {', '.join(map(str, known))}")
 
     def _sides(self, key: bytes) -> list[int]:
         axes = self._integer(key, 0, _MOST)

@@ -25,9 +25,12 @@ class _LateError(BaseException):
 
 
 @contextmanager
-def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[None]:
+def in_time(
+    context: Any, spare: float, error: type[FunctionError], name: str = "the input"
+) -> Iterator[None]:
     """Raise ``error`` inside the ``with`` when only ``spare`` seconds of the invocation remain, or a tenth.
 
+    ``name`` is the file that its message names.
     If most of the time went into waiting for the store, it is StorageError: no larger function is faster.
     Without a context, and outside the main thread, which alone can be interrupted, nothing is limited.
     """
@@ -51,10 +54,11 @@ def in_time(context: Any, spare: float, error: type[FunctionError]) -> Iterator[
         signal.setitimer(signal.ITIMER_REAL, 0)
         if (waited := patience.waited() - waited) > limit / 2:
             raise StorageError(
-                f"given up after {limit:.0f} s, {waited:.0f} s of which the store took to answer; try again"
+                f"{name}: given up after {limit:.0f} s, {waited:.0f} s of which the store took to answer; "
+                "try again"
             ) from None
         raise error(
-            f"given up after {limit:.0f} s: only {seconds:.0f} s of the function's time remained"
+            f"{name}: given up after {limit:.0f} s: only {seconds:.0f} s of the function's time remained"
         ) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

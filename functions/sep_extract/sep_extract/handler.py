@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from skyfan_contract import BYTES_BASE
-from skyfan_function.errors import EventError, UnreadableError
+from skyfan_function.errors import EventError, OutOfMemoryError, UnreadableError
 from skyfan_function.fits_table import OBSERVATION
 from skyfan_function.handler import Job, Result, lambda_handler
 
@@ -45,6 +45,8 @@ def process(job: Job[Request]) -> Result:
             raise UnreadableError(
                 f"{image.name} is damaged: a decoder of compressed images crashed ({exc}); fetch it again"
             ) from exc
+        except OutOfMemoryError as exc:
+            raise OutOfMemoryError(f"{image.name}: {exc}") from exc
 
 
 def _result(job: Job[Request], image: Image) -> Result:

@@ -23,7 +23,7 @@ _SIP = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _LOOKUP = re.compile(r"(CPDIS|DP|CPERR|CQDIS|DQ|D2IMDIS|D2IM|D2IMERR)\d.*|AXISCORR|D2IMEXT")
 _OLD_PC = re.compile(r"PC00(\d)00(\d)")
 _PV = re.compile(r"PV(\d+)_(\d+)")
-# wcslib takes memory for the square of the first, astropy looks for as many cards as their square.
+# wcslib takes memory for the square of the first; astropy looks for the cards of all terms of an order.
 # SIP has orders up to 9 (Shupe et al. 2005, section 2).
 _LARGEST = {"WCSAXES": 9, **dict.fromkeys(("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER"), 9)}
 _D_EXPONENT = re.compile(r"(?<=[\d.])[Dd](?=[-+]?\d)")
