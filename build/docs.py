@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import IntFlag
 from functools import partial
@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in _FOLDERS]
 
 import access  # noqa: E402
 import click  # noqa: E402
+import pyarrow as pa  # noqa: E402
 
 from sep_extract import classes, instruments, quality  # noqa: E402
 from sep_extract import errors as sep_errors  # noqa: E402
@@ -31,6 +32,7 @@ from sep_extract.ladder import MEANING  # noqa: E402
 from skyfan import errors as skyfan_errors  # noqa: E402
 from skyfan import template  # noqa: E402
 from skyfan.cli import main  # noqa: E402
+from skyfan.objects import schema  # noqa: E402
 from skyfan_contract import LARGER, NEVER, RETRY  # noqa: E402
 from skyfan_function import errors  # noqa: E402
 from skyfan_function.table import Column, Fact  # noqa: E402
@@ -95,6 +97,16 @@ def light_curves() -> str:
         _table(["light curve", "flux", "QUALITY bits that exclude a cadence", "source"], rows)
         + f"\nRefused by name: {others}.\n"
     )
+
+
+def arrow_columns(chosen: Iterable[pa.Field]) -> str:
+    """Columns of a table that skyfan writes."""
+    rows = []
+    for field in chosen:
+        about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        ucd = f"`{about['ucd']}`" if "ucd" in about else ""
+        rows.append([f"`{field.name}`", str(field.type), about.get("unit", ""), ucd, about["description"]])
+    return _table(["column", "type", "unit", "UCD", "meaning"], rows)
 
 
 def settings(config: type[Any]) -> str:
@@ -243,6 +255,10 @@ def _helps(group: click.Group, above: click.Context) -> Iterator[str]:
 PARTS: dict[str, Callable[[], str]] = {
     "columns": columns,
     "settings": partial(settings, Config),
+    "objects": partial(arrow_columns, schema.OBJECT),
+    "object-bands": partial(arrow_columns, schema.PER_BAND),
+    "links": partial(arrow_columns, schema.LINK),
+    "matched-images": partial(arrow_columns, schema.IMAGE),
     "good-bits": good_bits,
     "quality": partial(bits, quality.MEANING),
     "classes": partial(bits, classes.MEANING),

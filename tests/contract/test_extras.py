@@ -55,6 +55,7 @@ NEEDS = {
     "retry default --output out": None,
     "cancel default": "aws",
     "collect default --output out": None,
+    "match default --output out --to objects --jobs 1": "match",
     "search default --output out --around '6.0304 -72.0813' --radius 5s": None,
     "costs default --output out": None,
     "costs default --output out --plot bill.svg": None,

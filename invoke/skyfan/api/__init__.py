@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from .drawing import show
     from .engines import preview, preview_retry, retry, run
     from .fetching import fetch
+    from .matching import MatchOptions, match
     from .monitor import cancel, follow, restore, runs, status
 
 __all__ = [
     "AwsOptions",
     "CostOptions",
     "LocalOptions",
+    "MatchOptions",
     "PlanOptions",
     "SamOptions",
     "Selection",
@@ -39,6 +41,7 @@ __all__ = [
     "find_stale",
     "follow",
     "history",
+    "match",
     "plan",
     "preview",
     "preview_retry",
@@ -62,6 +65,7 @@ _MODULES = {
     ".drawing": ("show",),
     ".fetching": ("fetch",),
     ".engines": ("preview", "preview_retry", "retry", "run"),
+    ".matching": ("MatchOptions", "match"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,6 +9,7 @@ from .costs import costs
 from .demo import demo
 from .doctor import doctor
 from .fetch import fetch
+from .match import match
 from .plan import plan
 from .report import report, show
 from .retry import retry
@@ -45,7 +46,7 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
-    *(plan, fetch, run, status, retry, cancel, collect, search, send, costs, report, show, runs),
+    *(plan, fetch, run, status, retry, cancel, collect, search, match, send, costs, report, show, runs),
     *(deploy, stack, new_function, demo, doctor, completion),
 ):
     main.add_command(_command)

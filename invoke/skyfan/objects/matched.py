@@ -20,6 +20,10 @@ class Matched(Tabular):
     objects: int
     links: int
     """Detections of the objects."""
+    unmeasured: int
+    """Those of them without a magnitude."""
+    magnitude: str
+    """The column that means are of."""
     partitions: int
     images: dict[str, int]
     """Images by what was done with them: used, repeated, doubtful, no sky."""
@@ -35,6 +39,32 @@ class Matched(Tabular):
     """Digests of the settings of the catalogs, per run."""
     is_new: bool
     """False if the folder had the objects of the same inputs and settings already."""
+
+    @property
+    def doubts(self) -> list[str]:
+        """What a reader of the objects should know, one sentence each."""
+        said = []
+        if number := self.images.get("no sky"):
+            said.append(f"{count(number, 'image')} without sky coordinates: not used")
+        if number := self.images.get("doubtful"):
+            said.append(f"{count(number, 'doubtful image')}: not used")
+        if number := self.offsets.get("unsolved"):
+            said.append(f"{count(number, 'image')} with overlaps but without a shift that fits: not moved")
+        if self.unknown_bands:
+            said.append(f"unknown instrument or filter: {', '.join(self.unknown_bands)}")
+        if self.unidentified:
+            said.append(
+                f"{count(self.unidentified, 'image')} without rootname and times: a second file of the same "
+                "exposure would count twice"
+            )
+        if self.unmeasured:
+            said.append(
+                f"{count(self.unmeasured, 'detection')} of {self.links:,} without {self.magnitude}: they "
+                "count in positions only; --magnitude chooses another"
+            )
+        if len({digest for digests in self.settings.values() for digest in digests}) > 1:
+            said.append(f"the runs were made with different settings: {', '.join(sorted(self.settings))}")
+        return said
 
     def image_table(self) -> pa.Table:
         """All images of the runs, with state and offset."""

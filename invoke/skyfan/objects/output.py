@@ -129,6 +129,7 @@ def assemble(
         "kind": KIND,
         **about,
         **counts,
+        "unmeasured": _unmeasured(new / LINKS),
         "images": _counted(found.state),
         "bands": found.bands,
         "offsets": _counted(each for each in table["offset_state"].to_pylist() if each),
@@ -138,6 +139,18 @@ def assemble(
     }
     (new / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")
     return about
+
+
+def _unmeasured(links: Path) -> int:
+    """Detections without a magnitude, from the statistics of the files."""
+    number = 0
+    for path in links.rglob("Npix=*.parquet"):
+        about = pq.read_metadata(path)
+        at = about.schema.names.index("MAG")
+        number += sum(
+            about.row_group(n).column(at).statistics.null_count for n in range(about.num_row_groups)
+        )
+    return number
 
 
 def _moved_tiles(source: Path, below: Path, every: list[Partition]) -> list[Partition]:

@@ -104,6 +104,7 @@ WORKING: dict[str, tuple[list[str], int]] = {
     "doubtful": (["status", "night", "-o", "out", "--doubtful"], 1),
     "retry": (["retry", "night", "-o", "out", "--dry-run"], 0),
     "collect": (["collect", "night", "-o", "out"], 0),
+    "match": (["match", "night", "-o", "out", "--to", "objects", "-j", "1"], 0),
     "search": (["search", "night", "-o", "out", *AROUND], 0),
     "columns": (["search", "night", "-o", "out", *AROUND, "--columns", "DISTANCE"], 0),
     "lists": (["search", "out/runs/night/collected", *AROUND, "--columns", "IMAGE,MAG_APER"], 0),

@@ -1,0 +1,89 @@
+"""skyfan match."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import progress as progressing
+from ..catalogs.dataset import default_folder
+from ..errors import UsageError
+from ..events import OnProgress, ignore
+from ..local.capacity import Capacity
+from ..objects import inputs
+from ..objects import match as matching
+from ..objects.inputs import Input
+from ..objects.match import MAGNITUDE, Settings
+from ..objects.matched import Matched
+from ..objects.workers import workers
+from . import datasets, engines
+from .engines import Where
+
+MEMORY_MB = 1200
+"""Of a process that matches tiles of the usual size, with all that it has loaded."""
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """How match() works.
+
+    >>> MatchOptions(magnitude="MAG_AUTO", jobs=2).doubtful
+    False
+    """
+
+    magnitude: str = MAGNITUDE
+    """The magnitude of detections that means are of: a column MAG_X with an error MAGERR_X."""
+    doubtful: bool = False
+    """Whether images that their catalogs call doubtful are used."""
+    jobs: int | None = None
+    """Processes; None: by CPUs and free memory."""
+    scheduler: str | None = None
+    """Address of the scheduler of a Dask cluster that runs the pieces instead."""
+
+
+DEFAULT = MatchOptions()
+
+
+@progressing.shown
+def match(
+    runs: str | Path | Iterable[str | Path],
+    to: str | Path,
+    where: Where | None = None,
+    options: MatchOptions = DEFAULT,
+    *,
+    progress: OnProgress = ignore,
+) -> Matched:
+    """Matches the detections of runs to objects: one row per star or galaxy, and links to its detections.
+
+    Each of `runs` is the folder of a data set, or the name of a run that is in `where`, which is collected
+    first if it was not yet. The objects are written to the folder `to`; nothing is done if it has those of
+    the same inputs and options.
+
+    Raises UsageError if a run or data set does not exist or has not the columns to match, or if the folder
+    has other contents.
+
+    >>> stars = match("first", "objects", "out", MatchOptions(jobs=1))
+    >>> stars.objects, stars.images["used"]
+    (73, 1)
+    >>> stars.to_table()["ALPHA_J2000"].unit
+    Unit("deg")
+    """
+    names = [runs] if isinstance(runs, str | Path) else list(runs)
+    if not names:
+        raise UsageError("nothing to match: name runs, or folders of data sets")
+    data_sets = [_input(name, where, progress) for name in names]
+    jobs = options.jobs or Capacity.now().jobs(MEMORY_MB)
+    with workers(jobs, options.scheduler) as pool:
+        settings = Settings(options.magnitude, options.doubtful)
+        return matching.match(data_sets, Path(to), settings, pool, progress)
+
+
+def _input(name: str | Path, where: Where | None, progress: OnProgress) -> Input:
+    """The data set with this folder, or of this run."""
+    if Path(name).is_dir() and (Path(name) / "skyfan.json").exists():
+        return inputs.open_input(Path(name), str(name))
+    if where is None:
+        raise UsageError(f"there is no data set {name}: give its folder, or a run with --output FOLDER")
+    folder = default_folder(engines.find_place(where)[0], str(name))
+    if not folder.exists():
+        datasets.collect(str(name), where, progress=progress)
+    return inputs.open_input(folder, str(name))
