@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import tomllib
 import warnings
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,19 +12,16 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from numpy.typing import NDArray
 
-from .. import template
 from ..errors import InputError, UsageError
 from ..plans import headers
 from ..storage import s3
+from . import frames, instruments
 
 ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
 # SExtractor's rule of thumb for the isophotal limit, in units of the rms axes.
 _KRON_RADIUS = 3.0
 # Marks may cover this share of a plane, and the brightest sources are marked in any case.
 _MARKED_SHARE, _MARKS = 0.2, 150
-# The table of the function that masks pixels: what it holds is data for both.
-_KEYS = ("TELESCOP", "INSTRUME", "DETECTOR")
-_INSTRUMENTS = template.OWN / "functions/sep_extract/sep_extract/instruments.toml"
 
 
 @dataclass(frozen=True)
@@ -108,12 +104,14 @@ def load(
 ) -> Exposure:
     """Reads `image` and the sources of `catalog`, each a path or an s3:// URI with its own access.
 
-    Planes are the SCI extensions; in a file without any, the first two-dimensional image. `chip` is the
+    Planes are the SCI extensions; in a file without any, the stacks of a table of frames with the settings of
+    the catalog, or else the first two-dimensional image. `chip` is the
     EXTVER of the only plane to read. Raises InputError for a file that cannot be read, an image without
     planes or without that chip, and a catalog with sources on an HDU that is no plane of the image.
     """
-    with warnings.catch_warnings(action="ignore"), _open(image, access[0]) as hdus:
+    with warnings.catch_warnings(action="ignore"), _open(image, access[0]) as opened:
         try:
+            hdus = frames.as_images(opened, _config(catalog, access[1]))
             chips = _chips(hdus)
         except (OSError, EOFError, TypeError, ValueError) as error:
             raise InputError(f"{image} cannot be read to its end: {error}") from error
@@ -213,6 +211,14 @@ def read_ellipses(uri: str, access: str = "anonymous") -> dict[int | None, Ellip
     raise InputError(f"{uri} is not a catalog: it has no table with {', '.join(ELLIPSE_COLUMNS)}")
 
 
+def _config(catalog: str | None, access: str) -> str:
+    """The settings that a catalog was made with, as JSON; empty without any."""
+    if catalog is None:
+        return ""
+    with _open(catalog, access) as hdus:
+        return str(hdus[0].header.get("CONFIG", ""))
+
+
 def reduced(data: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     """Means of blocks of `step` by `step` pixels, of those with data; NaN for a block without any."""
     if step == 1:
@@ -299,18 +305,8 @@ def _flagged(
 
 def _good_bits(primary: fits.Header) -> tuple[int, int]:
     """DQ bits of pixels that are used, and of saturated ones, from the table of instruments."""
-    values = {name: str(primary.get(name) or "").strip().upper() for name in _KEYS}
-    best: tuple[int, int, int] = (0, 0, 0)
-    for row in tomllib.loads(_INSTRUMENTS.read_text(encoding="utf-8"))["instrument"]:
-        keys = [name for name in _KEYS if name in row]
-        # A header without TELESCOP is taken for one of the telescope whose instrument it names.
-        is_match = all(
-            values[name] == row[name] or (name == "TELESCOP" and not values[name] and len(keys) > 1)
-            for name in keys
-        )
-        if is_match:
-            best = max(best, (len(keys), int(row.get("good", 0)), int(row.get("saturated", 0))))
-    return best[1:]
+    row = instruments.row_of(primary)
+    return int(row.get("good", 0)), int(row.get("saturated", 0))
 
 
 def _wcs(hdus: fits.HDUList, ext: int) -> WCS | None:
