@@ -121,3 +121,35 @@ def write_logs(run: str) -> None:
             events.append({"timestamp": int(row["sent"].timestamp() * 1000) + 2000, "message": message})
     events.sort(key=lambda event: event["timestamp"])
     client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+
+def tess(cadences: int = 4, side: int = 300) -> None:
+    """MAST's bucket, from now on: corners of full-frame images of a TESS sector, and a target pixel file."""
+    import io
+
+    import numpy as np
+    import pixel_files
+    from frames import tess_ffic
+    from planting import Planted, star
+    from standins.mast import Mast
+    from standins.sky import Sky
+
+    with ThreadPoolExecutor() as threads:
+        mast = threads.submit(_ending.enter_context, Mast(Sky(1))).result()
+    name = "tess/public/ffi/s0001/2018/{0}/1-{2}/tess2018{0}{1:02}2942-s0001-1-{2}-0120-s_{3}.fits"
+    path = Path("..", "frame.fits")
+    for number in range(2 * cadences):
+        dice = np.random.default_rng(number)
+        x, y = dice.uniform(70, side, (2, 40))
+        stars = Planted(x, y - 44, 10 ** dice.uniform(2.5, 4.5, 40), (star(1.9),) * 40)
+        tess_ffic(dice, side).plant(stars, dice).write(path)
+        day, hour, ccd = 206 + number // 2 % 2, number // 4, 1 + number % 2
+        for kind in ("ffic", "ffir"):
+            mast.objects[name.format(day, hour, ccd, kind)] = path.read_bytes()
+    body = io.BytesIO()
+    pixel_files.make().writeto(body)
+    pixels = (
+        "tess/public/tid/s0001/0000/0003/7778/0790/tess2018206045859-s0001-0000000377780790-0120-s_tp.fits"
+    )
+    mast.objects[pixels] = body.getvalue()
+    os.environ |= mast.environment

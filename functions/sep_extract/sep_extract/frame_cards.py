@@ -29,6 +29,8 @@ _WCS = re.compile(
 _NOT_COPIED = re.compile(r"NEXTEND|CHECKSUM|DATASUM|EXTNAME|EXTVER|INHERIT")
 _MJD = 2400000.5
 _DAY = 86400.0
+# A shorter INT_TIME is in days, as that of some headers, not in seconds.
+_LEAST_FRAME = 1e-3
 
 
 def primary(header: fits.Header) -> fits.Header:
@@ -94,6 +96,7 @@ def _frame(cards: Cards) -> float | None:
     each, number = cards.positive("INT_TIME"), cards.positive("NUM_FRM")
     if each is None or number is None:
         return None
+    each *= _DAY if each < _LEAST_FRAME else 1.0
     block = cards.positive("CRBLKSZ")
     is_mitigated = cards.text("CRMITEN").upper() in ("T", "TRUE") and block is not None and block > 2
     return each * number * ((block - 2) / block if is_mitigated and block else 1.0)
