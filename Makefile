@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := tests/data/demo
-SOURCES := invoke:functions/runtime:functions/sep_extract:functions/fits_summary:functions/transits
+SOURCES := invoke:functions/runtime:functions/sep_extract:functions/fits_summary:functions/transits:functions/watcher
 OUTPUT ?= demo-output
 
 SHELL := /bin/sh

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-READER, ACCOUNTANT, INVOKER = "status, runs, collect", "costs, report", "run, retry, cancel"
+READER, ACCOUNTANT, INVOKER = "status, runs, collect", "costs, report", "run, retry, cancel, watch"
 """People, by the commands that they run."""
 PEOPLE = (READER, ACCOUNTANT, INVOKER)
-SEP, SUMMARY, TRANSITS = "SepExtract", "FitsSummary", "Transits"
-"""Functions; SepExtractLarge has the role of SepExtract."""
-ROLES = (SEP, SUMMARY, TRANSITS, *PEOPLE)
+SEP, SUMMARY, TRANSITS, WATCHER = "SepExtract", "FitsSummary", "Transits", "Watcher"
+"""Functions; SepExtractLarge has the role of SepExtract, and the Watcher is made with StandingQueries=on."""
+ROLES = (SEP, SUMMARY, TRANSITS, WATCHER, *PEOPLE)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ GRANTS = (
     Grant("cloudformation:DescribeStacks", _STACK, PEOPLE),
     Grant("cloudformation:DescribeStackEvents", _STACK, PEOPLE, "no reason is given for a stack that failed"),
     Grant("s3:ListBucket", (RESULTS, FAILURES), PEOPLE),
-    Grant("s3:GetObject", (f"{RESULTS}/runs/*", f"{FAILURES}/aws/lambda/async/*"), PEOPLE),
+    Grant(
+        "s3:GetObject",
+        (f"{RESULTS}/runs/*", f"{RESULTS}/watches/*", f"{FAILURES}/aws/lambda/async/*"),
+        PEOPLE,
+    ),
     Grant("logs:FilterLogEvents", (f"{_LOGS}-*:*",), (ACCOUNTANT,)),
     Grant("lambda:GetFunctionConfiguration", _ALL_FUNCTIONS, (ACCOUNTANT, INVOKER), _ASSUMED),
     Grant("lambda:GetFunctionEventInvokeConfig", _ALL_FUNCTIONS, (INVOKER,), _ASSUMED),
@@ -63,6 +67,7 @@ GRANTS = (
         (
             *(f"{RESULTS}/runs/*/{name}.json" for name in ("run", "lease", "cancel")),
             *(f"{RESULTS}/runs/*/{name}/*.parquet" for name in ("plans", "receipts")),
+            f"{RESULTS}/watches/*/watch.json",
         ),
         (INVOKER,),
     ),
@@ -82,6 +87,8 @@ _CATALOG, _SUMMARY = f"{_RUN}/catalogs/stpubdata/a.fits.cat.fits", f"{_RUN}/summ
 _CANDIDATES = f"{_RUN}/transits/stpubdata/a_lc.fits.cat.fits"
 _ARCHIVE = "arn:aws:s3:::stpubdata"
 _FUNCTIONS = (SEP, SUMMARY, TRANSITS)
+_WATCH = f"{RESULTS}/watches/deep"
+_QUEUE = "arn:aws:sqs:REGION:ACCOUNT:STACK-WatchQueue"
 
 REQUESTS = (
     Request("read the public archive", "s3:GetObject", f"{_ARCHIVE}/hst/public/a.fits", _FUNCTIONS),
@@ -98,7 +105,7 @@ REQUESTS = (
     Request("record a file that failed", "s3:PutObject", f"{_RUN}/failures/a.fits.json", _FUNCTIONS),
     Request("read that record", "s3:GetObject", f"{_RUN}/failures/a.fits.json", PEOPLE),
     Request("list results", "s3:ListBucket", RESULTS, ROLES, prefix="runs/deep/catalogs/"),
-    Request("see whether a run is cancelled", "s3:GetObject", f"{_RUN}/cancel.json", ROLES),
+    Request("see whether a run is cancelled", "s3:GetObject", f"{_RUN}/cancel.json", (*_FUNCTIONS, *PEOPLE)),
     Request("cancel a run", "s3:PutObject", f"{_RUN}/cancel.json", (INVOKER,)),
     Request("begin a run", "s3:PutObject", f"{_RUN}/run.json", (INVOKER,)),
     Request("hold a run's lease", "s3:PutObject", f"{_RUN}/lease.json", (INVOKER,)),
@@ -113,12 +120,24 @@ REQUESTS = (
     Request("change the bucket's policy", "s3:PutBucketPolicy", RESULTS),
     Request("leave a record of Lambda's", "s3:PutObject", f"{FAILURES}/aws/lambda/async/f/x", _FUNCTIONS),
     Request("read it", "s3:GetObject", f"{FAILURES}/aws/lambda/async/f/x", PEOPLE),
-    Request("list them", "s3:ListBucket", FAILURES, ROLES, prefix="aws/lambda/async/f/"),
+    Request("list them", "s3:ListBucket", FAILURES, (*_FUNCTIONS, *PEOPLE), prefix="aws/lambda/async/f/"),
     Request("write SepExtract's log", "logs:PutLogEvents", f"{_LOGS}-SepExtract:log-stream:x", (SEP,)),
     Request("write FitsSummary's log", "logs:PutLogEvents", f"{_LOGS}-FitsSummary:log-stream:x", (SUMMARY,)),
     Request("write Transits' log", "logs:PutLogEvents", f"{_LOGS}-Transits:log-stream:x", (TRANSITS,)),
     Request("read a log", "logs:FilterLogEvents", f"{_LOGS}-SepExtract:*", (ACCOUNTANT,)),
-    Request("invoke a function", "lambda:InvokeFunction", f"{FUNCTION}-SepExtract", (INVOKER,)),
+    Request("invoke a function", "lambda:InvokeFunction", f"{FUNCTION}-SepExtract", (WATCHER, INVOKER)),
+    Request("add a file of a watch", "s3:PutObject", f"{_RUN}/plans/0123456789abcdef.planned", (WATCHER,)),
+    Request("add its receipt", "s3:PutObject", f"{_RUN}/receipts/0123456789abcdef.sent", (WATCHER,)),
+    Request("read a watch", "s3:GetObject", f"{_WATCH}/watch.json", (WATCHER, *PEOPLE)),
+    Request("add, pause or remove a watch", "s3:PutObject", f"{_WATCH}/watch.json", (INVOKER,)),
+    Request("write its ledger", "s3:PutObject", f"{_WATCH}/ledger.json", (WATCHER,)),
+    Request("write its log", "s3:PutObject", f"{_WATCH}/log/20261127T1-ab.jsonl", (WATCHER,)),
+    Request("keep an unknown message", "s3:PutObject", f"{RESULTS}/watches/.unknown/a.json", (WATCHER,)),
+    Request("take a message", "sqs:ReceiveMessage", _QUEUE, (WATCHER,)),
+    Request("delete a message", "sqs:DeleteMessage", _QUEUE, (WATCHER,)),
+    Request("send a message", "sqs:SendMessage", _QUEUE),
+    Request("take one of another queue", "sqs:ReceiveMessage", "arn:aws:sqs:REGION:ACCOUNT:other"),
+    Request("write the Watcher's log", "logs:PutLogEvents", f"{_LOGS}-Watcher:log-stream:x", (WATCHER,)),
     Request("invoke any other", "lambda:InvokeFunction", "arn:aws:lambda:REGION:ACCOUNT:function:other"),
     Request("change a function's code", "lambda:UpdateFunctionCode", f"{FUNCTION}-SepExtract"),
     Request("pass a role on", "iam:PassRole", "arn:aws:iam::ACCOUNT:role/STACK-SepExtractRole"),

@@ -18,7 +18,7 @@ import seal
 
 PYTHON = "3.13"
 _ROOT = Path(__file__).resolve().parents[1] / "functions/runtime"
-RUNTIME = (_ROOT / "skyfan_function", _ROOT / "skyfan_contract")
+RUNTIME = (_ROOT / "skyfan_function", _ROOT / "skyfan_contract", _ROOT / "skyfan_watch")
 # Where Lambda mounts OUTPUT.
 _MOUNT = "/var/task"
 # MB. A function is code; what is large belongs in a layer, which all functions share.

@@ -20,7 +20,7 @@ SKELETON = Path(__file__).parent / "skeleton"
 NAME, FOLDER = "NewFunction", "new_function"
 # A deployed function is named <stack>-<function>, in at most 64 characters.
 _LONGEST = 40
-_OWN_PACKAGES = {"skyfan", "skyfan_contract", "skyfan_function"}
+_OWN_PACKAGES = {"skyfan", "skyfan_contract", "skyfan_function", "skyfan_watch"}
 _END = "    # `skyfan new-function` adds"
 _ENTRY = """\
     {name}:

@@ -115,7 +115,7 @@ class Cloud(Endpoint):
 def template() -> dict[str, Any]:
     """A stack with the outputs of template.yaml and only the two buckets for real."""
     outputs = {"ResultsBucket": RESULTS, "FailuresBucket": FAILURES, "ProcessorArchitecture": "x86_64"}
-    outputs["DoubtfulMarks"] = "doubtful"
+    outputs |= {"DoubtfulMarks": "doubtful", "StandingQueries": "announcements"}
     for name in FUNCTIONS:
         deployed = f"{STACK}-{name}"
         outputs[f"{name}Name"] = deployed

@@ -96,6 +96,10 @@ class _Deployed(Resolver):
         for name, item in document["Resources"].items():
             if item["Type"] == "AWS::Logs::LogGroup":
                 self._names[name] = self(item["Properties"]["LogGroupName"])
+            elif item["Type"] == "AWS::SQS::Queue":
+                self._names[f"{name}.Arn"] = f"arn:aws:sqs:us-east-1:{ACCOUNT}:survey-{name}"
+            elif item["Type"] == "AWS::Lambda::Function":
+                self._names[f"{name}.Arn"] = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:survey-{name}"
 
     def _function(self, name: str, argument: Any) -> Any:
         value = super()._function(name, argument)
@@ -114,14 +118,22 @@ def policies(parameters: Mapping[str, str]) -> dict[str, list[Statement]]:
         if "Condition" not in item or resolve.holds(item["Condition"])
     }
 
+    def _chosen(value: Any) -> Any:
+        """What !If chooses; any other value as it is."""
+        if not (isinstance(value, dict) and "Fn::If" in value):
+            return value
+        condition, first, second = value["Fn::If"]
+        return first if resolve.holds(condition) else second
+
     def documents(role: str) -> Iterator[Any]:
         properties = made[role]["Properties"]
         yield from (policy["PolicyDocument"] for policy in properties["Policies"])
         yield from (
-            made[item["Ref"]]["Properties"]["PolicyDocument"] for item in properties["ManagedPolicyArns"]
+            made[item["Ref"]]["Properties"]["PolicyDocument"]
+            for item in properties.get("ManagedPolicyArns", [])
         )
         for item in made.values():
-            if {"Ref": role} in item["Properties"].get("Roles", []):
+            if {"Ref": role} in map(_chosen, item["Properties"].get("Roles", [])):
                 yield item["Properties"]["PolicyDocument"]
 
     return {

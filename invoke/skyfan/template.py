@@ -24,6 +24,8 @@ IS_INSTALLED = (_PACKAGE / "stack").is_dir()
 OWN = _PACKAGE / "stack" if IS_INSTALLED else _PACKAGE.parents[1]
 """Folder of skyfan's own stack: inside an installed package, or the root of a clone."""
 FUNCTION = "AWS::Serverless::Function"
+WATCHER = "StandingQueries"
+"""Key in the Metadata of the function that starts others."""
 NO_MARK = "it has neither Metadata.Functions nor a function with SKYFAN_OUTPUT in its environment"
 # Lambda's own defaults
 MEMORY_MB = 128
@@ -78,9 +80,13 @@ class Template:
 
     @property
     def functions(self) -> list[str]:
-        """The logical IDs of all functions (AWS::Serverless::Function)."""
+        """The logical IDs of all functions (AWS::Serverless::Function) that process files."""
         resources: dict[str, Any] = self.document["Resources"]
-        return [name for name, item in resources.items() if item.get("Type") == FUNCTION]
+        return [
+            name
+            for name, item in resources.items()
+            if item.get("Type") == FUNCTION and WATCHER not in (item.get("Metadata") or {})
+        ]
 
     def function(self, name: str) -> Function:
         """The function with this logical ID. Raises TemplateError if it is missing or invalid."""

@@ -43,7 +43,7 @@ def statements(role: str) -> list[Any]:
         ours = {**NAMES, "RESULTS": iam.RESULTS, "FAILURES": iam.FAILURES, "STACK": "survey"}
         made: list[Any] = json.loads(named(json.dumps(access.policy(role)), ours))
         return made
-    return iam.policies({})[role]
+    return iam.policies({"StandingQueries": "on"})[role]
 
 
 @pytest.mark.parametrize("request_", access.REQUESTS, ids=lambda request: request.what)
@@ -178,6 +178,11 @@ def test_commands_ask_for_what_the_table_grants_and_use_all_of_it(
             cloud.RESULTS, f"runs/r/catalogs/stpubdata/hst/public/{name}_flt.fits.cat.fits", b"c"
         )
     asks(access.INVOKER, "cancel", "r")
+    criteria = ("--instrument", "WFC3/IR", "--product", "FLT", "--budget", "5USD/month")
+    asks(access.INVOKER, "watch", "add", "w", *criteria)
+    asks(access.INVOKER, "watch", "pause", "w")
+    asks(access.READER, "watch", "list")
+    asks(access.READER, "status", "w")
 
     refused = {
         (person, *call)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import permissions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,3 +157,29 @@ def test_policies_fit_into_iam_s_limits(given: dict[str, str]) -> None:
     """6,144 characters for a managed policy, 10,240 for what a role has inline."""
     for statements in policies(**given).values():
         assert len(json.dumps(statements, separators=(",", ":"))) < 6144
+
+
+def test_the_queue_takes_the_archive_s_messages_alone() -> None:
+    document = permissions.translated({"StandingQueries": "on"})
+    (allow, deny) = document["Resources"]["WatchQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (allow["Principal"], allow["Action"]) == ({"Service": "sns.amazonaws.com"}, "sqs:SendMessage")
+    topics = {
+        item["Properties"]["TopicArn"]
+        for item in document["Resources"].values()
+        if item["Type"] == "AWS::SNS::Subscription"
+    }
+    assert set(allow["Condition"]["ArnEquals"]["aws:SourceArn"]) == topics
+    assert len(topics) == 3
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    made = [item for item in document["Resources"].values() if item.get("Condition") == "KeepsWatches"]
+    assert {item["Type"].split("::")[1] for item in made} == {"Lambda", "SQS", "SNS", "IAM", "Logs"}
+
+
+def test_the_watcher_writes_no_result_and_starts_the_stack_s_functions_alone() -> None:
+    watcher = policies(StandingQueries="on")["Watcher"]
+    for key in ("runs/r/catalogs/a.fits.cat.fits", "runs/r/run.json", "watches/w/watch.json", "a"):
+        assert not iam.allowed(watcher, "s3:PutObject", f"{RESULTS}/{key}")
+    for name, is_allowed in (("survey-SepExtract", True), ("survey-Watcher", False), ("other", False)):
+        arn = f"arn:aws:lambda:us-east-1:{iam.ACCOUNT}:function:{name}"
+        assert iam.allowed(watcher, "lambda:InvokeFunction", arn) is is_allowed
+    assert "Watcher" not in policies()

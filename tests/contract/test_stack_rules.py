@@ -26,7 +26,12 @@ DOCUMENT = yaml_parse((REPO / "template.yaml").read_text(encoding="utf-8"))
 PARAMETERS = DOCUMENT["Parameters"]
 RESOURCES = DOCUMENT["Resources"]
 DASHBOARD = "AWS::CloudWatch::Dashboard"
-FUNCTIONS = {name for name, item in RESOURCES.items() if item["Type"] == "AWS::Serverless::Function"}
+# The Watcher processes no files, and is not one of them.
+FUNCTIONS = {
+    name
+    for name, item in RESOURCES.items()
+    if item["Type"] == "AWS::Serverless::Function" and item.get("Condition") != "KeepsWatches"
+}
 
 
 def refusal(name: str, value: str) -> str | None:

@@ -21,6 +21,13 @@ STORY = (
     "Selection",
     "run",
     "collect",
+    "add_watch",
+    "run_watch",
+    "watch_log",
+    "pause_watch",
+    "watches",
+    "resume_watch",
+    "remove_watch",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from .fetching import fetch
     from .matching import MatchOptions, match
     from .monitor import cancel, follow, restore, runs, status
+    from .standing import (
+        add_watch,
+        pause_watch,
+        remove_watch,
+        resume_watch,
+        run_watch,
+        unknown_messages,
+        watch_log,
+        watches,
+    )
 
 __all__ = [
     "AwsOptions",
@@ -31,6 +41,7 @@ __all__ = [
     "SamOptions",
     "Selection",
     "Task",
+    "add_watch",
     "cancel",
     "collect",
     "costs",
@@ -42,17 +53,24 @@ __all__ = [
     "follow",
     "history",
     "match",
+    "pause_watch",
     "plan",
     "preview",
     "preview_retry",
+    "remove_watch",
     "report",
     "restore",
+    "resume_watch",
     "retry",
     "run",
+    "run_watch",
     "runs",
     "search",
     "show",
     "status",
+    "unknown_messages",
+    "watch_log",
+    "watches",
 ]
 _MODULES = {
     "..doctor.diagnosis": ("doctor",),
@@ -67,6 +85,10 @@ _MODULES = {
     ".engines": ("preview", "preview_retry", "retry", "run"),
     ".matching": ("MatchOptions", "match"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
+    ".standing": (
+        *("add_watch", "pause_watch", "remove_watch", "resume_watch", "run_watch"),
+        *("unknown_messages", "watch_log", "watches"),
+    ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

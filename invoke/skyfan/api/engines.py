@@ -172,6 +172,11 @@ def _engine(where: Where, template_file: str | Path | None) -> Engine:
     return LocalEngine(found, _local(where))
 
 
+def local_folder(where: LocalOptions | str | Path) -> Path:
+    """The folder of runs on this machine. Raises UsageError for a bucket."""
+    return Path(_local(where).output).resolve()
+
+
 def _local(where: LocalOptions | str | Path) -> LocalOptions:
     if isinstance(where, LocalOptions):
         return where

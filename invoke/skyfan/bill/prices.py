@@ -51,6 +51,7 @@ class Prices:
     s3_get: float
     s3_put: float
     s3_gb_month: float
+    sqs_request: float
     transfer_gb: float
     """From S3 to the internet, of the first 10 TB of a month."""
     log_gb: float
@@ -126,6 +127,7 @@ def _prices(document: dict[str, Any], region: str | None, path: Path) -> Prices:
         "s3_get",
         "s3_put",
         "s3_gb_month",
+        "sqs_request",
         "transfer_gb",
         "log_gb",
         "log_gb_month",

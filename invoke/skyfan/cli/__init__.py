@@ -18,6 +18,7 @@ from .search import search
 from .send import send
 from .stack import deploy, new_function, stack
 from .status import cancel, runs, status
+from .watch import watch
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,7 +47,8 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
-    *(plan, fetch, run, status, retry, cancel, collect, search, match, send, costs, report, show, runs),
+    *(plan, fetch, run, status, retry, cancel, watch, collect, search, match),
+    *(send, costs, report, show, runs),
     *(deploy, stack, new_function, demo, doctor, completion),
 ):
     main.add_command(_command)

@@ -13,9 +13,10 @@ from astropy.nddata.utils import NoOverlapError
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
+from skyfan_contract import hdus
+from skyfan_contract.hdus import Hdu
+
 from ..errors import InputError
-from ..plans import hdus
-from ..plans.hdus import Hdu
 from . import headers
 
 _FARTHEST = 90.0

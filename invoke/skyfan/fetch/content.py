@@ -4,10 +4,11 @@ import asyncio
 import zlib
 from dataclasses import dataclass
 
+from skyfan_contract import hdus
+from skyfan_contract.hdus import BLOCK, Hdu
+
 from ..errors import InputError
 from ..formatting import size
-from ..plans import hdus
-from ..plans.hdus import BLOCK, Hdu
 from .recipe import Copy, Piece
 from .source import Reader, Version
 

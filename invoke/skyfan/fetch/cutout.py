@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from astropy.io import fits
 
+from skyfan_contract.hdus import BLOCK, Hdu
+
 from ..errors import InputError
-from ..plans.hdus import BLOCK, Hdu
 from . import boxes, headers
 from .boxes import Box, Image
 from .content import Content

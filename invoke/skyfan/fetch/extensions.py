@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from skyfan_contract.hdus import Hdu
+
 from ..errors import InputError, UsageError
-from ..plans.hdus import Hdu
 from . import headers
 from .content import Content
 from .recipe import Copy, Recipe

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from astropy.io import fits
 
-from ..plans.hdus import Hdu
+from skyfan_contract.hdus import Hdu
 
 TABLES = ("WCSDVARR", "D2IMARR")
 """HDUs with lookup tables of distortion (FITS distortion paper, as Hubble uses it)."""

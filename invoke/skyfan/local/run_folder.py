@@ -91,13 +91,13 @@ class RunFolder:
                 for part in filter(files.PART.search, names):
                     Path(folder, part).unlink(missing_ok=True)
 
-    def open(self, engine: str, *, marks: bool = False) -> bool:
+    def open(self, engine: str, *, marks: bool = False, watch: bool = False) -> bool:
         """Creates the run and returns True, or compares the existing one and returns False; see runs.begin().
 
-        `engine` is local or sam, `marks` says whether the function marks doubtful results. Call it with the
-        lock.
+        `engine` is local or sam, `marks` says whether the function marks doubtful results, `watch` whether a
+        watch adds files. Call it with the lock.
         """
-        return runs.begin(self.place, self.task, self.results, engine=engine, marks=marks)
+        return runs.begin(self.place, self.task, self.results, engine=engine, marks=marks, watch=watch)
 
     def disown(self) -> None:
         """Removes run.json, plans and failures of a run that was refused, so that its name is free again."""

@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skyfan_contract.headers import Header
+from skyfan_contract.products import product_type
+
 from .. import concurrency, files, inputs
 from .. import progress as progressing
 from ..errors import InputError, UsageError
@@ -174,8 +177,8 @@ def full_frames(criteria: Criteria, limits: ArchiveLimits, progress: OnProgress 
     sizes: dict[str, int] = concurrency.run(listing)
     by_chip: dict[str, list[str]] = {}
     for key in sorted(sizes):  # by day, then by the time in the name
-        if tiers.product_type(key) in criteria.product_types:
-            by_chip.setdefault(f"{key.split('/')[-2]} {tiers.product_type(key)}", []).append(key)
+        if product_type(key) in criteria.product_types:
+            by_chip.setdefault(f"{key.split('/')[-2]} {product_type(key)}", []).append(key)
     if not by_chip:
         raise InputError(f"no such full-frame image of TESS sector {criteria.sector} in s3://{limits.bucket}")
     files: list[select.File] = []
@@ -210,7 +213,7 @@ def with_headers(
     if reads_objects or pc.any(pc.starts_with(table["uri"], "file:")).as_py():
         rows = table.to_pylist()
         todo = {row["uri"]: row for row in rows if row["dropped"] is None and row["pixels"] is None}
-        found: dict[str, headers.Header | None] = {}
+        found: dict[str, Header | None] = {}
         errors: dict[str, str] = {}
         objects = [uri for uri in todo if uris.local_path(uri) is None]
         for uri in todo:
@@ -233,7 +236,7 @@ def with_headers(
     return table
 
 
-def _fill(row: dict[str, Any], header: headers.Header) -> None:
+def _fill(row: dict[str, Any], header: Header) -> None:
     row |= {name: value for name, value in header.columns.items() if row[name] is None}
     row["pixels"] = header.pixels
     row["tier"] = tiers.tier(row["uri"], row["size"], pixels=header.pixels)
@@ -264,7 +267,7 @@ def _sized(
     progress: OnProgress,
     wanted: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    files = [select.File(-1, None, tiers.product_type(uri), uri=uri) for uri in inputs_]
+    files = [select.File(-1, None, product_type(uri), uri=uri) for uri in inputs_]
     for file in files:
         if wanted and file.product not in wanted:
             file.drop("wrong type", f"its name ends in {file.product or 'no product type'}")

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from skyfan_contract import products
+
 from .. import extras, network
 from ..concurrency import retry_after
 from ..errors import UsageError
-from . import tiers
 from .limits import RETRIABLE, ArchiveLimits, NoAnswerError, UnansweredError, excerpt
 from .plan import SCHEMA
 
@@ -104,7 +105,7 @@ class MastClient:
             for row in _rows(pages.pop(0)):
                 uri = row.get("dataURI")
                 product_type = str(
-                    row.get("productSubGroupDescription") or tiers.product_type(uri) or "?"
+                    row.get("productSubGroupDescription") or products.product_type(uri) or "?"
                 ).upper()
                 parent, own = str(row.get("parent_obsid")), str(row.get("obsID"))
                 obsid = parent if parent in requested else own

@@ -1,21 +1,20 @@
 """Selects the files of observations for a plan, drops others with a reason. No I/O."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from skyfan_contract.products import product_type, provenance_of_name
+
 from .bucket import ObjectStatus
 from .plan import SCHEMA
-from .tiers import product_type, tier
+from .tiers import tier
 
 PUBLIC = "PUBLIC"
 _CALIBRATED = frozenset({"DRZ", "DRC", "FLT", "FLC", "I2D", "CAL"})
 _FULL_FRAMES = frozenset({"TESS FFI", "TICA FFI"})
-_HAP = re.compile(r"(?:.*/)?hst_(?:(skycell)|\d+_)", re.IGNORECASE)
-"""Names of Hubble Advanced Products: hst_skycell-p1234x05y06_…, hst_12345_01_…."""
 
 
 @dataclass(slots=True)
@@ -127,8 +126,8 @@ def provenance_of(stated: str | None, *names: str | None) -> str:
         return "pipeline"
     own = "mvm" if "MVM" in words else "hap" if words.startswith("HAP") else "pipeline"
     for name in names:
-        if name and "hst_" in name.lower() and (match := _HAP.match(name)):
-            own = "mvm" if match[1] else own if own == "mvm" else "hap"
+        if by_name := provenance_of_name(name):
+            own = "mvm" if by_name == "mvm" or own == "mvm" else "hap"
     return own
 
 

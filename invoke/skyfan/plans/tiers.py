@@ -1,12 +1,12 @@
 """The memory tier of each file: which function it is sent to, by what its pixels take. No I/O."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from math import isqrt
 from typing import NamedTuple
 
 from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, TILED_ABOVE, memory_of, memory_of_outputs
+from skyfan_contract.products import product_type
 
 from .plan import LARGE, STANDARD, Item
 
@@ -45,13 +45,6 @@ _SLOW, _MOST = 100_000_000, 1_000_000_000
 _WIDE = 1.5
 # Typical factor of Rice and gzip.
 _COMPRESSION = 4
-_SUFFIX = re.compile(r"_([a-z0-9]+)\.fits(?:\.gz|\.fz)?$", re.IGNORECASE)
-
-
-def product_type(name: str | None) -> str | None:
-    """The product type at the end of a file's name, in capitals: DRZ of jbeveo010_drz.fits."""
-    match = _SUFFIX.search(name or "")
-    return match[1].upper() if match else None
 
 
 def tier(

@@ -19,7 +19,7 @@ from ..errors import InputError, UsageError
 from ..events import OnProgress, ignore
 from ..files import from_json
 from ..plans.plan import DROPS
-from ..runs import planned, state
+from ..runs import planned, state, watched
 from ..runs.doubts import Doubts
 from ..runs.run_file import RunFile
 from ..runs.state import RunState
@@ -161,7 +161,12 @@ def read_request(place: Place, run: str, about: dict[str, Any]) -> Request:
     dropped: Counter[str] = Counter()
     groups: dict[tuple[str, str], tuple[int, int]] = {}
     sky = FootprintCollector()
-    for key in keys:
+    single = [key for key in keys if watched.is_plan(key)]
+    for table in watched.plan_tables(place, single):
+        for batch in table.select([*_SKY, *_GROUP]).combine_chunks().to_batches():
+            sky.add(batch)
+            _count(groups, batch)
+    for key in keys[: len(keys) - len(single)]:
         body = place.get(key)
         if body is None:
             continue

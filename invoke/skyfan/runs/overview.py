@@ -16,6 +16,7 @@ from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
 from . import run as runs
+from . import watched
 
 MAX_COUNTED = 1000
 """Results and failures are counted up to this number of objects: one page of an S3 listing."""
@@ -102,6 +103,8 @@ def _doubtful(place: Place, run: str) -> Count:
 
 def _files(place: Place, plan: Object) -> int | None:
     """The number of files that a plan's footer states; None if it cannot be read."""
+    if watched.is_plan(plan.key):
+        return 1
     if not plan.size:
         return None
     tail = place.get_range(plan.key, max(0, plan.size - _FOOTER), plan.size)

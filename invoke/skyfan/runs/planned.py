@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..plans.plan import Item
 from ..storage.place import Place
-from . import digests
+from . import digests, watched
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,9 @@ class Planned:
 
 
 def keys(place: Place, run: str) -> list[str]:
-    """The keys of a run's plans, sorted."""
-    return sorted(item.key for item in place.tables(f"runs/{run}/plans/"))
+    """The keys of a run's plans, sorted, those of single files after all others."""
+    found = (item.key for item in place.tables(f"runs/{run}/plans/"))
+    return sorted(found, key=lambda key: (watched.is_plan(key), key))
 
 
 def read(place: Place, plans: list[str]) -> Planned:
@@ -58,7 +58,11 @@ def items(place: Place, plans: list[str], rows: NDArray[np.int64]) -> Iterator[I
 
 
 def _batches(place: Place, plans: list[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    return chain.from_iterable(_kept_rows(place, key, columns) for key in plans)
+    single = [key for key in plans if watched.is_plan(key)]
+    for key in plans[: len(plans) - len(single)]:
+        yield from _kept_rows(place, key, columns)
+    for table in watched.plan_tables(place, single):
+        yield from table.select([*columns, "dropped"]).combine_chunks().to_batches()
 
 
 def _kept_rows(place: Place, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..storage.listing import Object
 from ..storage.place import Place
-from . import digests
+from . import digests, watched
 
 SCHEMA = pa.schema(
     [
@@ -67,13 +67,16 @@ def read(place: Place, objects: Iterable[Object]) -> Receipts:
 
 
 def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
-    """The receipts in some chunks, one table each. Raises InputError if a chunk is damaged."""
-    for item, body in place.fetch(objects):
+    """The receipts in some chunks. Raises InputError if a chunk is damaged."""
+    listed = list(objects)
+    columns = pa.schema(list(SCHEMA)[:4])
+    yield from watched.receipt_tables(place, (one for one in listed if watched.is_receipt(one.key)), columns)
+    for item, body in place.fetch(one for one in listed if not watched.is_receipt(one.key)):
         try:
             table = pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])
             if any(column.null_count for column in table.columns):
                 raise ValueError("it has rows without a value")
-            yield table.cast(pa.schema(list(SCHEMA)[:4]))
+            yield table.cast(columns)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # OSError: of a damaged page
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{place.uri(item.key)} is not a chunk of receipts: {reason}") from error

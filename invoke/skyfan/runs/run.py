@@ -45,11 +45,13 @@ def begin(
     *,
     engine: str | None = None,
     marks: bool = False,
+    watch: bool = False,
 ) -> bool:
     """Writes run.json and returns True, or compares the existing one and returns False.
 
     `results` is SKYFAN_OUTPUT of the function, `failures` the place of Lambda's failure records, `engine` the
-    one that processes the files, `marks` whether the function marks doubtful results. All are kept in
+    one that processes the files, `marks` whether the function marks doubtful results, `watch` whether a watch
+    adds files to the run. All are kept in
     run.json so that the run can be followed without the stack, and the time in `began`. Of several processes
     that start a run at once, one returns True. Raises RunConflictError if the configurations or the engines
     differ; the message names each key that does.
@@ -61,6 +63,8 @@ def begin(
         about["failures"] = failures
     if marks:
         about["doubtful"] = True
+    if watch:
+        about["watch"] = True
     key = f"runs/{task.run}/run.json"
     body = place.get(key)
     if body is None:

@@ -14,13 +14,14 @@ from ..formatting import Column
 from ..progress import Stages
 from ..storage import uris
 from ..storage.uris import Results
-from . import cancels
+from . import cancels, watch_state
 from .doubts import Doubts
 from .failures import FailureGroup
 from .judge import STATES
 from .overview import Count, Overview
 from .run_file import RunFile
 from .state import UNSUCCESSFUL, RunState
+from .watch_state import WatchState
 
 _UNKNOWN = (
     "not known: the functions of this run do not mark doubtful results, but `skyfan collect {}` counts them"
@@ -62,6 +63,7 @@ def document(state: RunState, doubts: Doubts | None) -> dict[str, Any]:
         "doubtful": None if doubts is None else len(doubts),
         "doubts": None if doubts is None else doubts.reasons,
         "running": state.running,
+        "watch": watch_document(state.watch) if state.watch else None,
         "unrecorded": state.unrecorded,
         "failures_read": state.lambdas is not None or state.place.folder is not None,
         "failures": [group.document() for group in state.groups()],
@@ -113,6 +115,8 @@ def show(console: Console, state: RunState, doubts: Doubts | None) -> None:
 
     say = partial(formatting.say, console)
     say(f"run {state.run} of {state.about.get('function')} in {state.place.name}")
+    if state.watch:
+        say(watch_line(state.watch))
     say("\n".join(["", *_table(state, doubts, console.width), ""]))
     if speed := rate(state):
         parts = [
@@ -145,6 +149,19 @@ def failure_lines(groups: Iterable[FailureGroup]) -> Iterator[str]:
 def timestamp(seconds: float | None) -> str | None:
     """Unix seconds as UTC, to the second."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def watch_line(one: WatchState) -> str:
+    """The state of the watch of a run: since when, and what it has spent of its budget."""
+    if one.watch.budget is None:
+        return one.words
+    return f"{one.words}; {formatting.usd(one.spent)} of {one.watch.budget:g} USD in {one.ledger.month}"
+
+
+def watch_document(one: WatchState) -> dict[str, Any]:
+    """The same for JSON."""
+    about = {"state": one.state, "budget_usd": one.watch.budget, "spent_usd": one.spent}
+    return {**about, "month": one.ledger.month, "waiting": one.ledger.waiting, "since": one.watch.created}
 
 
 def _table(state: RunState, doubts: Doubts | None, width: int) -> list[str]:
@@ -180,7 +197,11 @@ def _advice(state: RunState, groups: list[FailureGroup]) -> Iterator[str]:
         )
     if not counts["planned"]:
         yield "This run has no plan yet: the `skyfan run` command that started it adds one."
-    if counts["unsent"] and not state.running:
+    if state.watch:
+        yield from watch_state.notices(state.watch)
+    if state.watch and state.is_abandoned:
+        yield f"{counts['unsent']:,} not begun: `skyfan watch run {state.run}` processes them."
+    if counts["unsent"] and not state.running and not state.watch:
         idle = ", and nothing is at work on them" if state.is_abandoned else ""
         yield f"{counts['unsent']:,} not begun{idle}: the same `skyfan run` command continues with them."
     if counts["late"]:

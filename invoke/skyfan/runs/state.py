@@ -19,7 +19,7 @@ from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
 from ..tables import SHOWN_ROWS, Tabular
-from . import cancels, digests, doubts, failures, planned, receipts, run_file
+from . import cancels, digests, doubts, failures, planned, receipts, run_file, watch_state
 from . import run as runs
 from .digests import Replaced
 from .doubts import Doubts
@@ -29,6 +29,7 @@ from .local_receipts import LocalReceipts
 from .planned import Planned
 from .run_file import RunFile
 from .times import Times
+from .watch_state import WatchState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +59,8 @@ class RunState(Tabular):
     """Whether a process works on the run in its folder; None if that is not known, as for a bucket."""
     unrecorded: int
     """Results in a folder whose size and digest an engine did not record, as earlier versions."""
+    watch: WatchState | None
+    """The watch that adds files to the run, if one does."""
     _plans: list[str]
     _planned: Planned
     _states: FileStates
@@ -231,15 +234,8 @@ class Follower:
         done, damaged, ended, unplanned = self._done()
         self._read_file_records(listed, done)
         records, known_failures = self._records()
-        states = judge(
-            self._planned.digests,
-            done,
-            self._receipts,
-            records,
-            now or clock.time(),
-            limits or Limits(),
-            damaged,
-        )
+        moment, limits = now or clock.time(), limits or Limits()
+        states = judge(self._planned.digests, done, self._receipts, records, moment, limits, damaged)
         return RunState(
             run=self.run,
             place=self.place,
@@ -250,6 +246,7 @@ class Follower:
             accepted=len(self._receipts.file),
             lambdas=self._lambdas,
             running=running,
+            watch=watch_state.read(self.place, self.run) if self.about.get("watch") else None,
             unrecorded=self._local_receipts.missing(self._planned.digests[done]) if is_local else 0,
             _plans=self._plans,
             _planned=self._planned,
@@ -281,16 +278,14 @@ class Follower:
 
     def _read_file_records(self, listed: list[Object], done: NDArray[np.bool_]) -> None:
         """Reads new and changed records of planned files that are not done, and forgets all others."""
-        at = digests.find(
-            self._planned.digests, failures.digests_of(self._input_key(item.key) for item in listed)
-        )
+        named = failures.digests_of(self._input_key(item.key) for item in listed)
+        at = digests.find(self._planned.digests, named)
         relevant = {
             item.key: item for item, where in zip(listed, at, strict=True) if where >= 0 and not done[where]
         }
         self._file_records = {key: known for key, known in self._file_records.items() if key in relevant}
-        new = [
-            item for key, item in relevant.items() if self._file_records.get(key, (0.0,))[0] != item.modified
-        ]
+        held = self._file_records
+        new = [item for key, item in relevant.items() if held.get(key, (0.0,))[0] != item.modified]
         for record in failures.read(self.place, new):
             key = record.failure.record
             self._file_records[key] = relevant[key].modified, record.failure

@@ -3,6 +3,7 @@
     runs/<run>/run.json                     function, config, outputs, access; places of results and failures
     runs/<run>/plans/<digest>.parquet       the files to process; several plans if the run was extended
     runs/<run>/receipts/<time>-<id>.parquet invocations that Lambda accepted
+    runs/<run>/{plans,receipts}/<version>.* the same of single files, if the run is that of a watch
     runs/<run>/lease.json                   who sends the files to Lambda
     runs/<run>/catalogs/<key>.cat.fits      results, where SKYFAN_OUTPUT says so (see storage/uris.py)
     runs/<run>/failures/<key>.json          failure records of the local engine, and of files in a batch
@@ -10,6 +11,7 @@
     runs/<run>/cancel.json                  the cancels of the run, with their times (see runs/cancels.py)
     runs/<run>/logs/                        logs of the local engine
     runs/<run>/collected/                   the data set made by skyfan collect
+    watches/<name>/                         a standing query, whose run has its name (see skyfan_watch)
 
 Lambda's own failure records are in a separate bucket: aws/lambda/async/<function>/<y>/<m>/<d>/<time>-<id>.
 """
@@ -28,6 +30,7 @@ from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionEr
 from obstore.store import LocalStore, ObjectStore
 
 from skyfan_contract import is_digest
+from skyfan_watch.definition import PLANNED, SENT
 
 from .. import files
 from ..concurrency import require_threads
@@ -85,11 +88,12 @@ class Place:
         yield from (item for item in found if not item.key.endswith(".part"))
 
     def tables(self, prefix: str) -> tuple[Object, ...]:
-        """The Parquet files directly under a prefix that ends with a slash: nobody but skyfan writes there.
+        """The tables directly under a prefix that ends with a slash: nobody but skyfan writes there.
 
-        The permission of a function to write runs/*/failures/* reaches deeper into any folder of a run.
+        They are Parquet files, and rows that a watch has added. The permission of a function to write
+        runs/*/failures/* reaches deeper into any folder of a run.
         """
-        own = re.compile(re.escape(prefix) + r"[^/]+\.parquet")
+        own = re.compile(re.escape(prefix) + rf"[^/]+(\.parquet|{PLANNED}|{SENT})")
         return tuple(item for item in self.list(prefix) if own.fullmatch(item.key))
 
     def watch(self, prefix: str) -> Callable[[], Iterator[tuple[int, Iterable[Object]]]]:

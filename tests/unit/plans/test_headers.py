@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from skyfan.errors import InputError
 from skyfan.plans import headers, plan, tiers
-from skyfan.plans.headers import Header
+from skyfan_contract.headers import Header
 
 
 def write(path: Path, *planes: tuple[int, int], kind: type = fits.ImageHDU, **cards: object) -> Path:

@@ -1,18 +1,21 @@
 """The HDUs of a FITS file, read forward from ranges of bytes: where each header is, and its data."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from skyfan_contract import quoted
+from . import quoted
 
 Cards = dict[str, Any]
 
 BLOCK, CARD = 2880, 80
 MOST_HDUS = 1000
-_PIECE = 10 * BLOCK
+PIECE = 10 * BLOCK
+"""Bytes that are read at once: most primary headers."""
 _LONGEST_HEADER = 1000 * BLOCK
 _MOST_AXES = 999
 """The standard's limit."""
@@ -69,7 +72,7 @@ def header(offset: int) -> Generator[tuple[int, int], bytes, tuple[Cards | None,
     cards: Cards = {}
     raw = b""
     while (length := len(raw)) < _LONGEST_HEADER:
-        piece = yield offset + length, _PIECE
+        piece = yield offset + length, PIECE
         for at in range(0, len(piece) - CARD + 1, CARD):
             card = piece[at : at + CARD].decode("latin-1")
             name = card[:8].rstrip()
@@ -78,7 +81,7 @@ def header(offset: int) -> Generator[tuple[int, int], bytes, tuple[Cards | None,
                 return cards, (raw + piece)[: -(-end // BLOCK) * BLOCK]
             if card[8:10] == "= ":
                 cards.setdefault(name, value(card[10:]))
-        if len(piece) < _PIECE:
+        if len(piece) < PIECE:
             break
         raw += piece
     return None, b""

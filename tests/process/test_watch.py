@@ -1,0 +1,116 @@
+"""A watched folder: from a file to its catalog, by the command line."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+IMAGE = "ib4606c6q_flc.fits"
+
+
+def skyfan(folder: Path, *words: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "skyfan", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def keep(folder: Path) -> Any:
+    words = (
+        "watch",
+        "run",
+        "night",
+        "--output",
+        "out",
+        "--settle",
+        "0.3",
+        "--every",
+        "0.2",
+        "--until-idle",
+        "--json",
+    )
+    return json.loads(skyfan(folder, *words, "--jobs", "1"))
+
+
+@pytest.mark.slow
+def test_files_are_taken_when_they_are_complete_and_again_when_they_change(
+    tmp_path: Path, demo_data: Path
+) -> None:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    skyfan(tmp_path, "watch", "add", "night", "incoming", "--product", "FLC", "--output", "out")
+    body = (demo_data / IMAGE).read_bytes()
+    (incoming / IMAGE).write_bytes(body)
+    (incoming / "a b+ü%41_flc.fits").write_bytes(body)
+    (incoming / ".half_flc.fits").write_bytes(body[:100])
+    (incoming / "other_drz.fits").write_bytes(body)
+    (incoming / "bad_flc.fits").write_bytes(b"no FITS file")
+    first = keep(tmp_path)
+    assert first["counts"]["accepted"] == 3
+    assert first["skipped"] == {"another product type": 1}
+    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json", code=1))
+    assert {name: shown["counts"][name] for name in ("planned", "done", "failed")} == {
+        "planned": 3,
+        "done": 2,
+        "failed": 1,
+    }
+    assert keep(tmp_path)["counts"]["accepted"] == 3, "nothing new"
+    os.utime(incoming / IMAGE, (time.time() - 5, time.time() - 5))  # another version
+    Path(incoming, ".half_flc.fits").unlink()
+    (tmp_path / "renamed").write_bytes(body)
+    (tmp_path / "renamed").rename(incoming / "late_flc.fits")
+    last = keep(tmp_path)
+    assert last["counts"]["accepted"] == 5
+    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json", code=1))
+    assert (shown["counts"]["planned"], shown["counts"]["done"]) == (4, 3)
+    assert shown["watch"]["state"] == "watching"
+
+
+@pytest.mark.slow
+def test_it_ends_by_ctrl_c_and_goes_on_after_kill_9(tmp_path: Path, demo_data: Path) -> None:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    skyfan(tmp_path, "watch", "add", "night", "incoming", "--output", "out")
+    for number in range(6):
+        shutil.copy(demo_data / IMAGE, incoming / f"{number}_flc.fits")
+    words = ("watch", "run", "night", "--output", "out", "--settle", "0", "--every", "0.2", "--jobs", "1")
+    for end, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skyfan", *words], cwd=tmp_path, start_new_session=True
+        )
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "out/runs/night").rglob("*.cat.fits")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(end)
+        assert process.wait(60) == code
+    done = keep(tmp_path)
+    assert not done["in_flight"]
+    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json"))
+    assert (shown["counts"]["planned"], shown["counts"]["done"]) == (6, 6)
+
+
+@pytest.mark.slow
+def test_the_page_s_commands_for_a_folder_work(tmp_path: Path, demo_data: Path) -> None:
+    page = (REPO / "docs/howto/keep-up.md").read_text(encoding="utf-8")
+    block = page.partition("```console\n")[2].partition("```")[0]
+    commands = [line.removeprefix("$ ").split() for line in block.splitlines()]
+    assert len(commands) == 6
+    (tmp_path / "incoming").mkdir()
+    shutil.copy(demo_data / IMAGE, tmp_path / "incoming" / IMAGE)
+    printed = [skyfan(tmp_path, *words[1:]) for words in commands]
+    assert "night" in printed[2]
+    assert "accepted" in printed[3]
