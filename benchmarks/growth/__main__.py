@@ -67,6 +67,7 @@ def step(name: str, folder: Path, files: int) -> dict[str, float]:
 
     from skyfan.aws.remaining import Remaining
     from skyfan.catalogs import images
+    from skyfan.catalogs.ids import Ids
     from skyfan.local.worker import max_rss_mb
     from skyfan.plans import plan
     from skyfan.plans.tiers import MEMORY_MB
@@ -91,7 +92,7 @@ def step(name: str, folder: Path, files: int) -> dict[str, float]:
         found = state.read(Place.at(folder / "results"), "r")
         assert found.counts["sent"] == files
     else:
-        ids, batches = images.Ids(), []
+        ids, batches = Ids(), []
         row = {each.name: "some text" if each.type == pa.string() else 1 for each in images.SCHEMA}
         for start in range(0, files, CHUNK):
             rows = [

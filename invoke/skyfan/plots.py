@@ -65,6 +65,17 @@ def bars(axes: "Axes | None", values: Mapping[str, float], label: str, *, title:
     return axes
 
 
+def histogram(axes: "Axes | None", values: ArrayLike, label: str, *, title: str = "") -> "Axes":
+    """Rows per bin of values. Raises UsageError if none is finite."""
+    array = np.asarray(values, float)
+    if not len(finite := array[np.isfinite(array)]):
+        raise UsageError(f"nothing to plot: no row has a value of {label}")
+    axes = axes_or_new(axes)
+    axes.hist(finite, bins="auto" if len(finite) <= _MAX_POINTS else 100, histtype="stepfilled", alpha=0.6)
+    axes.set(xlabel=label, ylabel="rows", title=title)
+    return axes
+
+
 def number_counts(axes: "Axes | None", magnitudes: Mapping[str, ArrayLike], *, title: str = "") -> "Axes":
     """Sources per BIN_MAG of AB magnitude, one line per filter, on a logarithmic scale.
 

@@ -94,17 +94,17 @@ def find_stale(run: str, where: Where, *, progress: OnProgress = ignore) -> Fres
 
 def search(
     run: str | Path,
-    around: "str | tuple[float, float] | SkyCoord",
-    radius: "str | Quantity",
+    around: "str | tuple[float, float] | SkyCoord | None" = None,
+    radius: "str | Quantity | None" = None,
     *,
     where: Where | None = None,
     columns: Iterable[str] | None = None,
 ) -> SearchResult:
-    """The sources within `radius` of a position, nearest first.
+    """The sources within `radius` of a position, nearest first; rows, where another function made tables.
 
     `run` is the folder of a data set, or the name of a run that was collected and is in `where`. `around` is
     "RA DEC", a name, a pair of numbers in degrees, or a SkyCoord; `radius` is a string with a unit, such as
-    "20s", or a Quantity.
+    "20s", or a Quantity. Without both, these are all rows, those without a position last.
 
     The `table` of the result is an Arrow table with the distance in arcseconds and `columns` (default: all).
     Raises UsageError if the data set or a column does not exist.
@@ -113,7 +113,9 @@ def search(
     >>> near.to_table()["DISTANCE"].unit
     Unit("arcsec")
     """
-    degrees = angles.radius(radius)
+    if (around is None) != (radius is None):
+        raise UsageError("a circle needs a position and a radius: give both, or none for all rows")
+    degrees = None if radius is None else angles.radius(radius)
     place = engines.find_place(where)[0] if where else None
     folder = default_folder(place, str(run)) if place else Path(run)
     if not folder.exists():
@@ -123,6 +125,8 @@ def search(
         raise UsageError(
             f"run {run} was not collected yet: `skyfan collect {run} --output {place.name}` does it"
         )
+    if around is None or degrees is None:
+        return searching.all_rows(folder, columns)
     ra, dec = angles.position(around)
     return searching.search(folder, ra, dec, degrees, columns)
 

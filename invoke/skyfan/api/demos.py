@@ -6,7 +6,8 @@ from pathlib import Path
 from .. import events
 from ..bill.show import Costs
 from ..catalogs.collected import Collected
-from ..catalogs.search import SHORT, SearchResult
+from ..catalogs.kinds import SHORT
+from ..catalogs.search import SearchResult
 from ..demo import field
 from ..events import OnProgress, ignore
 from ..runs.outcome import Outcome

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from skyfan_contract import header_uri
+from skyfan_contract import TABLE, header_uri
 
 from ..errors import InputError
 from ..events import OnProgress, ignore
@@ -15,10 +15,8 @@ from ..runs.local_receipts import LocalReceipts
 from ..storage import uris
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import fitstable, images
+from . import fitstable, images, kinds
 from .fitstable import Catalog, DamagedCatalogError, Header
-
-SUFFIX = ".cat.fits"
 
 
 class OtherSettingsError(DamagedCatalogError):
@@ -42,7 +40,7 @@ class Check:
         catalog = fitstable.read(body)
         row = images.row(catalog)
         self.bytes(key, body)
-        row["uri"] = _image(row["uri"], key)
+        row["uri"] = _named(row["uri"], key, kinds.of_header(catalog.header).input)
         if differences := ", ".join(_differences(self._config, catalog.header)):
             raise OtherSettingsError(f"its settings are not those of the run: {differences}")
         self._digest = self._digest or row["config"]
@@ -59,17 +57,17 @@ class Check:
             raise DamagedCatalogError("its bytes are not those that were recorded when it was made")
 
 
-def _image(named: str, key: str) -> str:
-    """The URI of the image with this key, if a header names it. Raises DamagedCatalogError."""
+def _named(named: str, key: str, noun: str) -> str:
+    """The URI of the input with this key, if a header names it. Raises DamagedCatalogError."""
     uri = f"s3://{key}"
     if named in (header_uri(uri), header_uri(uri).replace("%25", "%")):  # the last of earlier versions
         return uri
     try:
         own = uris.key(named)
     except InputError as error:
-        raise DamagedCatalogError(f"its header names no image: {error}") from error
+        raise DamagedCatalogError(f"its header names no {noun}: {error}") from error
     if own != key or named.startswith("s3://"):
-        raise DamagedCatalogError(f"it is of another image, {named}")
+        raise DamagedCatalogError(f"it is of another {noun}, {named}")
     return named
 
 
@@ -83,7 +81,7 @@ def damaged(place: Place, run: str, progress: OnProgress = ignore) -> dict[str, 
     for done, (item, body) in enumerate(place.fetch(objects), start=1):
         key, _ = listed[item.key]
         try:
-            if results.tail.endswith(SUFFIX):
+            if results.tail.endswith(TABLE):
                 check.read(key, body)
             else:
                 check.bytes(key, body)

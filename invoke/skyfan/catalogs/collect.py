@@ -1,20 +1,22 @@
 """skyfan collect: merges the catalogs of a run into one data set of sources and a table of images.
 
-Each catalog is read once, several at the same time. Their rows are sorted on disk (see spill.py) until they
-are written partition by partition, so that memory is that of one partition (ROWS) and of the catalogs in
-flight, plus about 2 kB per image.
+The tables of any other function become rows and inputs instead (see kinds.py). Each table is read once,
+several at the same time. Their rows are sorted on disk (see spill.py) until they are written partition by
+partition, so that memory is that of one partition (ROWS) and of the tables in flight, plus about 2 kB per
+image.
 """
 
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from skyfan_contract import TABLE
 
 from .. import files
 from ..errors import UsageError
@@ -25,18 +27,18 @@ from ..runs.judge import STATES
 from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
-from . import dataset, images, partitions, schema
-from .check import SUFFIX, Check
+from . import dataset, facts, images, partitions, schema
+from .check import Check
 from .collected import Collected
 from .dataset import DataSet
-from .fitstable import DamagedCatalogError, Layout
-from .images import Ids
+from .ids import Ids
+from .intake import Intake, input_columns, string_lengths
+from .kinds import SOURCES
 from .partitions import Sources
 from .spill import Spill
 
 ROWS = 1 << 18
 """Maximum sources in a partition; 80 MB of them."""
-_IMAGES_PER_BATCH = 1000
 
 
 def collect(
@@ -57,8 +59,12 @@ def collect(
     folder with other contents.
     """
     about = runs.read(place, run)
-    if not about["results"].endswith(SUFFIX):
-        raise UsageError(f"the function {about.get('function')} of the run {run} makes no catalogs")
+    if not about["results"].endswith(TABLE):
+        raise UsageError(
+            f"the function {about.get('function')} of the run {run} makes no tables: its results are "
+            f"{about['results']}. A function whose process() returns a Table, and whose Results in "
+            f"template.yaml end in {TABLE}, can be collected (functions/runtime/README.md)"
+        )
     results = Results.of(about["results"], run)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (does not follow links)
     with files.replace_folder(folder) as work:
@@ -93,7 +99,7 @@ class _Collection:
         kept_names = set(kept["catalog"].to_pylist())
         new = {name: item for name, item in listed.items() if name not in kept_names}
         intake = self._read(new, kept, existing)
-        if existing and not intake.image_batches and not len(outdated):
+        if existing and not intake.has_images and not len(outdated):
             return self._result(existing.about, table, intake, existing.folder, 0, 0)
         if intake.columns is None:
             _, why, _, message = intake.left_out[0]
@@ -101,10 +107,13 @@ class _Collection:
             raise UsageError(
                 f"no catalog of the run {self.run} can be used; the first is {why}: {message}{cure}"
             )
-        read = pa.Table.from_batches(intake.image_batches, images.SCHEMA)
+        columns = images.schema(intake.kind or SOURCES, facts.known(intake.known))
+        kept, read = facts.fitted(kept, columns), intake.table(columns)
         outdated_images = frozenset(outdated["uri"].to_pylist())
         parts = list(partitions.existing_parts(existing, outdated_images)) if existing else []
-        sources = Sources(intake.spill.chunks, intake.spill.ids, _image_columns(read), parts)
+        kind = intake.kind or SOURCES
+        inputs = input_columns(read, kind)
+        sources = Sources(intake.spill.chunks, intake.spill.ids, inputs, parts, kind)
         table = pa.concat_tables([kept, read])
         about = self._write(sources, table, intake.columns, existing)
         removed = len(set(outdated["catalog"].to_pylist()) - set(new))
@@ -132,7 +141,7 @@ class _Collection:
     def _name(self, item: Object) -> str:
         return item.key.removeprefix(self.results.head)
 
-    def _read(self, new: dict[str, Object], kept: pa.Table, existing: DataSet | None) -> "_Intake":
+    def _read(self, new: dict[str, Object], kept: pa.Table, existing: DataSet | None) -> "Intake":
         (self.work / "rows").mkdir()
         columns = existing.schema if existing else None
         ids = Ids()
@@ -140,7 +149,10 @@ class _Collection:
             ids.keep(base, sources)
         before = next(iter(kept["config"].to_pylist()), "")
         check = Check(self.place, self.run, self.config, before)
-        intake = _Intake(Spill(self.work / "rows"), check, columns, ids, self.good)
+        intake = Intake(Spill(self.work / "rows"), check, columns, ids, self.good)
+        if existing:
+            intake.kind = existing.kind
+            intake.known = facts.of_table(kept, images.schema(existing.kind))
         for done, (item, body) in enumerate(self.place.fetch(new.values()), start=1):
             intake.add(self._name(item), self.results.key(item.key) or "", item, body)
             self.progress("reading catalogs", done, len(new))
@@ -153,7 +165,7 @@ class _Collection:
         """Writes the new data set except for missing.csv; returns what skyfan.json holds."""
         folder = self.work / "new"
         folder.mkdir()
-        columns = schema.described(columns, _string_lengths(table))
+        columns = schema.described(columns, string_lengths(table))
         reuse = existing is not None and columns.equals(existing.schema, check_metadata=True)
         written = []
         for partition, total in partitions.write_partitions(
@@ -177,7 +189,7 @@ class _Collection:
         shutil.rmtree(self.work / "rows")
         return about
 
-    def _missing(self, intake: "_Intake") -> Iterator[tuple[str, str, str, str]]:
+    def _missing(self, intake: "Intake") -> Iterator[tuple[str, str, str, str]]:
         """File, state, error and message of each file of the run that is not in the data set."""
         yield from intake.left_out
         others = (name for name in STATES if name not in {"done", "damaged"})
@@ -186,7 +198,7 @@ class _Collection:
             yield file.uri, file.state, *error
 
     def _result(
-        self, about: dict[str, Any], table: pa.Table, intake: "_Intake", folder: Path, read: int, removed: int
+        self, about: dict[str, Any], table: pa.Table, intake: "Intake", folder: Path, read: int, removed: int
     ) -> Collected:
         """Writes missing.csv into `folder` and sums up."""
         left_out = dataset.write_missing(self._missing(intake), folder)
@@ -205,63 +217,6 @@ class _Collection:
         )
 
 
-@dataclass
-class _Intake:
-    """Takes catalogs one by one; keeps their rows in `spill` and the table of images."""
-
-    spill: Spill
-    check: Check
-    columns: pa.Schema | None
-    """All columns so far, of the existing data set too; None before the first catalog."""
-    ids: Ids
-    """Those of images that have a catalog already."""
-    good: bool
-    """Whether doubtful images are left out."""
-    image_batches: list[pa.RecordBatch] = field(default_factory=list)
-    left_out: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Catalogs that cannot be used: file, state, error and message."""
-    _layouts: set[tuple[Layout, str]] = field(default_factory=set)
-    _batch: list[images.Row] = field(default_factory=list)
-
-    def add(self, name: str, key: str, item: Object, body: bytes) -> None:
-        """Takes the catalog of the input with this key, or adds it to `left_out`."""
-        try:
-            catalog, row = self.check.read(key, body)
-            if self.good and row["doubts"]:
-                self.left_out.append((row["uri"], "doubtful", "", row["doubts"]))
-                return
-            self._merge_columns(catalog.layout, row["flux_unit"])
-        except DamagedCatalogError as error:
-            self.left_out.append((name, "damaged", type(error).__name__, str(error)))
-            return
-        row["source_id"] = self.ids.assign(row["uri"], row["sources"])
-        self.spill.add(catalog.layout, catalog.rows, row["source_id"])
-        row |= {"catalog": name, "catalog_size": item.size}
-        row |= {"catalog_modified": item.modified, "catalog_etag": item.etag}
-        self._batch.append(row)
-        if len(self._batch) == _IMAGES_PER_BATCH:
-            self._flush_images()
-
-    def flush(self) -> None:
-        """Must be called after the last catalog."""
-        self.spill.flush()
-        self._flush_images()
-
-    def _flush_images(self) -> None:
-        if self._batch:
-            self.image_batches.append(pa.RecordBatch.from_pylist(self._batch, images.SCHEMA))
-        self._batch = []
-
-    def _merge_columns(self, layout: Layout, flux_unit: str) -> None:
-        if (layout, flux_unit) in self._layouts:
-            return
-        new = schema.of_layout(layout, flux_unit)
-        if self.columns and (name := schema.conflict(self.columns, new)):
-            raise DamagedCatalogError(f"its column {name} has another type than in other catalogs")
-        self.columns = schema.merged([self.columns, new] if self.columns else [new])
-        self._layouts.add((layout, flux_unit))
-
-
 def _listing(table: pa.Table) -> Iterator[tuple[str, int, float, str]]:
     """Name, size, time and ETag of the catalog of each image."""
     names = ("catalog", "catalog_size", "catalog_modified", "catalog_etag")
@@ -273,17 +228,3 @@ def _is_same(row: tuple[str, int, float, str], listed: dict[str, Object]) -> boo
     name, *before = row
     item = listed.get(name)
     return item is not None and [item.size, item.modified, item.etag] == before
-
-
-def _image_columns(table: pa.Table) -> pa.Table:
-    """The columns of schema.FROM_IMAGE, which are copied to every source of an image."""
-    middle = pc.divide(pc.add(table["t_min"], table["t_max"]), 2)
-    columns = [table["uri"], table["instrument"], table["filter"], middle, table["flux_unit"]]
-    return pa.table(columns, names=[field.name for field in schema.FROM_IMAGE]).combine_chunks()
-
-
-def _string_lengths(table: pa.Table) -> dict[str, int]:
-    """Upper limits of the lengths of strings, by column; in steps, so that they rarely change."""
-    names = {"IMAGE": "uri", "INSTRUMENT": "instrument", "FILTER": "filter", "FLUX_UNIT": "flux_unit"}
-    longest = {name: pc.max(pc.utf8_length(table[of])).as_py() or 0 for name, of in names.items()}
-    return {name: int(np.ceil((length + 1) / 32)) * 32 for name, length in longest.items()}

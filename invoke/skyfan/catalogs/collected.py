@@ -11,8 +11,8 @@ from .. import plots
 from ..errors import UsageError
 from ..formatting import count, reasons
 from ..tables import SHOWN_ROWS, Tabular
-from . import coverage, dataset
-from .search import SHORT
+from . import coverage, dataset, kinds
+from .kinds import SOURCES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +52,11 @@ class Collected(Tabular):
         """Its table of images, one row per image."""
         return self._existing().images
 
+    @property
+    def kind(self) -> kinds.Kind:
+        """What its rows and inputs are: sources and images, or rows and inputs."""
+        return self._existing().kind
+
     def moc(self) -> Any:
         """The sky that its images cover, as a mocpy.MOC. Raises UsageError if no image has an outline."""
         return coverage.of_images(self.image_table())
@@ -62,7 +67,7 @@ class Collected(Tabular):
     def _head(self) -> tuple[pa.Table, int]:
         """What people look for first comes first."""
         head = self._existing().read(SHOWN_ROWS)
-        first = [name for name in SHORT if name in head.column_names]
+        first = kinds.shown(head.schema)
         return head.select(list(dict.fromkeys([*first, *head.column_names]))), self.sources
 
     def _existing(self) -> dataset.DataSet:
@@ -71,7 +76,11 @@ class Collected(Tabular):
         raise UsageError(f"the data set {self.folder} no longer exists: collect the run {self.run} again")
 
     def _summary(self) -> str:
-        parts = [count(self.sources, "source"), f"{count(self.images, 'image')} in {self.folder}"]
+        kind = self.kind
+        rows, inputs = count(self.sources + self.unplaced, kind.row), count(self.images, kind.input)
+        if kind is SOURCES:
+            rows = count(self.sources, kind.row)
+        parts = [rows, f"{inputs} in {self.folder}"]
         if self.doubtful:
             parts.append(f"{self.doubtful:,} doubtful ({reasons(self.doubts)})")
         if self.left_out:
@@ -79,7 +88,11 @@ class Collected(Tabular):
         return f"run {self.run}: {', '.join(parts)}"
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Number counts: sources by magnitude, per filter. Raises UsageError if none has a magnitude."""
+        """Number counts: sources by magnitude, per filter; of other tables a histogram of the first number
+        that people see. Raises UsageError if there is none.
+        """
+        if self.kind is not SOURCES:
+            return self._histogram(axes)
         table = self._existing().read(columns=("FILTER", "MAG_AUTO"))
         filters = pc.unique(table["FILTER"]).to_pylist()
         magnitudes = {name: table.filter(pc.field("FILTER") == name)["MAG_AUTO"] for name in filters if name}
@@ -87,3 +100,13 @@ class Collected(Tabular):
             unnamed = pc.field("FILTER").is_null() | (pc.field("FILTER") == "")
             magnitudes[""] = table.filter(unnamed)["MAG_AUTO"]
         return plots.number_counts(axes, dict(sorted(magnitudes.items())), title=f"run {self.run}")
+
+    def _histogram(self, axes: "Axes | None") -> "Axes":
+        existing = self._existing()
+        if not (numbers := kinds.numbers(existing.schema)):
+            raise UsageError("nothing to plot: no column that people see first has numbers")
+        field = numbers[0]
+        unit = (field.metadata or {}).get(b"unit", b"").decode()
+        label = f"{field.name} ({unit})" if unit else field.name
+        values = existing.read(columns=[field.name])[field.name].to_numpy()
+        return plots.histogram(axes, values, label, title=f"run {self.run}")

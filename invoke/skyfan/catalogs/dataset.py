@@ -1,10 +1,10 @@
-"""A data set of sources on disk: the HATS layout, the table of images, and skyfan's own files.
+"""A data set on disk: the HATS layout, the table of images or other inputs, and skyfan's own files.
 
-dataset/Norder=K/Dir=D/Npix=N.parquet   sources, partitioned by HEALPix pixel and sorted by _healpix_29
+dataset/Norder=K/Dir=D/Npix=N.parquet   sources or rows by HEALPix pixel, sorted by _healpix_29
 dataset/_common_metadata                their columns with units
 partition_info.csv  hats.properties  properties
-unplaced.parquet                        sources without a position, if there are any
-images.parquet                          one row per image
+unplaced.parquet                        those without a position, if there are any
+images.parquet                          one row per image or other input
 missing.csv                             files of the run that are not in the data set, and why
 skyfan.json                             format, run and place, and counts
 """
@@ -28,8 +28,8 @@ from ..errors import InputError, UsageError
 from ..files import from_json
 from ..formatting import csv_text
 from ..storage.place import Place
-from . import healpix
-from .fitstable import POSITION
+from . import healpix, kinds
+from .kinds import Kind
 from .schema import HEALPIX, described
 
 FORMAT = 6
@@ -76,6 +76,11 @@ class DataSet:
     def schema(self) -> pa.Schema:
         """The columns of its sources."""
         return pq.read_schema(self.folder / "dataset" / "_common_metadata")
+
+    @property
+    def kind(self) -> Kind:
+        """What its rows and inputs are."""
+        return kinds.of_schema(self.schema)
 
     @property
     def images(self) -> pa.Table:
@@ -183,8 +188,7 @@ def write_metadata(
     properties = {
         "obs_collection": about["run"],
         "dataproduct_type": "source",
-        "hats_col_ra": POSITION[0],
-        "hats_col_dec": POSITION[1],
+        **dict(zip(("hats_col_ra", "hats_col_dec"), kinds.position(schema) or (), strict=False)),
     }
     write_hats(folder, partitions, schema, properties)
     (folder / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")

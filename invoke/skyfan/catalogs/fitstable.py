@@ -1,9 +1,10 @@
-"""Reads a catalog of sep_extract: its primary header, and its rows as they are in the file.
+"""Reads the table of a function: its primary header, and its rows as they are in the file.
 
 The table headers of a run's catalogs differ in two cards only, so that the rest is parsed once. astropy takes
 some 25 ms per file; this takes a fraction of one.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,15 +21,16 @@ _END = b"END".ljust(80)
 _BLOCK = 2880
 # The cards that differ between catalogs of one configuration.
 _VARIABLE = (b"NAXIS2  =", b"DATASUM =")
-_KINDS = {"J": "i4", "I": "i2", "K": "i8", "D": "f8", "E": "f4", "B": "u1", "L": "?"}
+_KINDS = {"J": "i4", "I": "i2", "K": "i8", "D": "f8", "E": "f4", "B": "u1", "L": "?", "A": "S"}
 _FORM = re.compile(r"(\d*)([A-Z])")
-# The main position of a source: windowed, and the barycentre where the window fails.
-POSITION = ("ALPHAWIN_J2000", "DELTAWIN_J2000")
-REQUIRED = ("NUMBER", *POSITION)
+_ABOUT = ("TTYPE", "TUNIT", "TUCD", "TCOMM")
+_TRUE = ord("T")
+RA, DEC = "pos.eq.ra;meta.main", "pos.eq.dec;meta.main"
+"""UCDs of the columns of the position."""
 
 
 class DamagedCatalogError(SkyfanError):
-    """A catalog is truncated or corrupted, or was not made by skyfan."""
+    """A table is truncated or corrupted, or was not made by skyfan."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,18 @@ class Column:
 
     name: str
     kind: str
-    """numpy's type code without byte order: f4, i2…"""
+    """numpy's type code without byte order: f4, i2, S16…"""
     length: int
     """Elements per cell; 0 for a scalar."""
     unit: str
     ucd: str
     meaning: str
+    shown: bool = False
+    """Whether people see it first."""
+
+    def values(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Values as the file has them, of `kind`: FITS has letters for bools."""
+        return stored == _TRUE if self.kind == "?" else stored
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,22 @@ class Layout:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The structured type of a row in the file."""
-        return np.dtype([(c.name, f">{c.kind}", (c.length,) if c.length else ()) for c in self.columns])
+        kinds = (("u1" if c.kind == "?" else f">{c.kind}") for c in self.columns)
+        cells = ((c.length,) if c.length else () for c in self.columns)
+        return np.dtype(
+            [(c.name, kind, cell) for c, kind, cell in zip(self.columns, kinds, cells, strict=True)]
+        )
+
+    @cached_property
+    def position(self) -> tuple[str, str] | None:
+        """The columns of the position in degrees; None if the table has none."""
+        found = {c.ucd: c.name for c in self.columns if c.ucd in (RA, DEC)}
+        return (found[RA], found[DEC]) if len(found) == 2 else None
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The contents of a catalog file."""
+    """The contents of a file."""
 
     header: Header
     """The primary header."""
@@ -78,7 +96,7 @@ class Catalog:
 
 
 def read(body: bytes) -> Catalog:
-    """Parses the bytes of a catalog file. Raises DamagedCatalogError if sep_extract did not write it."""
+    """Parses the bytes of a file. Raises DamagedCatalogError if no function of skyfan wrote it."""
     text, at = _header(body, 0)
     primary, history = cards(text)
     table, at = _header(body, at)
@@ -128,6 +146,17 @@ def cards(text: bytes) -> tuple[Header, str]:
     return values, "".join(history)
 
 
+def text(header: Header, key: str) -> str:
+    """The card as text; empty if it is missing."""
+    return str(header.get(key, "")).strip()
+
+
+def number(header: Header, key: str, missing: float = math.nan) -> float:
+    """The card as a number; `missing` if it is missing, or not a number."""
+    value = header.get(key)
+    return float(value) if isinstance(value, int | float) else missing
+
+
 def _value(text: str) -> str | int | float | bool | None:
     if text.startswith("'"):
         return _string(text)
@@ -175,17 +204,14 @@ def _layout(text: bytes) -> Layout:
         form = _FORM.fullmatch(str(values.get(f"TFORM{i}")))
         if form is None or form[2] not in _KINDS:
             raise DamagedCatalogError(f"its column {i} has the unknown type {values.get(f'TFORM{i}')}")
-        columns.append(
-            Column(
-                str(values.get(f"TTYPE{i}", "")),
-                _KINDS[form[2]],
-                int(form[1]) if form[1] else 0,
-                *(str(values.get(f"{key}{i}", "")) for key in ("TUNIT", "TUCD", "TCOMM")),
-            )
-        )
+        count, kind = int(form[1]) if form[1] else 0, _KINDS[form[2]]
+        if kind == "S":
+            kind, count = f"S{count or 1}", 0
+        name, unit, ucd, meaning = (str(values.get(f"{key}{i}", "")) for key in _ABOUT)
+        columns.append(Column(name, kind, count, unit, ucd, meaning, values.get(f"TSHOW{i}") is True))
+    if len({c.name for c in columns}) < len(columns) or not all(c.name for c in columns):
+        raise DamagedCatalogError("its columns are not all named, each differently")
     layout = Layout(tuple(columns))
-    if missing := set(REQUIRED) - {c.name for c in columns}:
-        raise DamagedCatalogError(f"it has no column {', '.join(sorted(missing))}")
     if layout.dtype.itemsize != values.get("NAXIS1"):
         raise DamagedCatalogError(
             f"its rows have {values.get('NAXIS1')} bytes, its columns {layout.dtype.itemsize}"

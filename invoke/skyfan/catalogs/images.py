@@ -1,13 +1,8 @@
-"""The table of images, one row per image, from the header of its catalog; and the ids of its sources.
+"""The table of images, or of other inputs, one row for each, from the header of its catalog or table."""
 
-SOURCE_ID is equal for a source in every run, and distinct in a data set even as a double: JavaScript, jq,
-spreadsheets, and pandas where a row is missing turn ids into doubles, which hold whole numbers up to 2^53.
-"""
-
-import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -15,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..runs import digests
-from .fitstable import POSITION, Catalog, DamagedCatalogError, Header
+from skyfan_contract import INPUT_COLUMNS
+
+from . import chips, facts, kinds
+from .fitstable import Catalog, DamagedCatalogError, Header, number, text
+from .kinds import ROWS, SOURCES, Kind
 
 _FIELDS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("uri", pa.string(), "", "The image"),
@@ -64,77 +62,99 @@ _FIELDS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("astropy", pa.string(), "", "Version of astropy"),
     ("notes", pa.string(), "", "What was left out or guessed"),
 )
-SCHEMA = pa.schema(
-    [
-        pa.field(name, kind, metadata={"description": meaning, **({"unit": unit} if unit else {})})
-        for name, kind, unit, meaning in _FIELDS
-    ]
-)
+_OF_ROWS = {
+    "uri": "The input",
+    "catalog": "Its table, below the run's results",
+    "catalog_size": "Size of the table",
+    "catalog_modified": "Unix time of the table",
+    "catalog_etag": "ETag of the table",
+    "sources": "Rows of its table",
+    "source_id": "ROW_ID of its rows less their number from 1",
+    "s_ra": "Mean position of its outline or of its rows; that of RA_TARG and DEC_TARG where there is none",
+    "s_dec": "Mean position of its outline or of its rows; that of RA_TARG and DEC_TARG where there is none",
+    "s_region": "STC-S outline that its table tells, or that of its rows",
+    "doubts": "Reasons to doubt its table; empty if there are none",
+    "skyfan": "Version of skyfan that made the table",
+}
+"""What columns of inputs mean that are no images."""
+
+
+def _schema(kind: Kind) -> pa.Schema:
+    fields = []
+    for name, of, unit, meaning in _FIELDS:
+        if kind is SOURCES or name in INPUT_COLUMNS:
+            meaning = meaning if kind is SOURCES else _OF_ROWS.get(name, meaning)  # noqa: PLW2901
+            about = {"description": meaning, **({"unit": unit} if unit else {})}
+            fields.append(pa.field(name, of, metadata=about))
+    return pa.schema(fields)
+
+
+SCHEMA = _schema(SOURCES)
+"""Of images and their sources."""
+_SCHEMAS = {SOURCES: SCHEMA, ROWS: _schema(ROWS)}
 Row = dict[str, Any]
 _REGION_WORDS = {"POLYGON", "ICRS"}
 _DIRECTIONS = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 
-def row(catalog: Catalog) -> Row:
-    """The row of an image, without source_id and what the listing says. Unknown numbers are None.
+def schema(kind: Kind, known: Iterable[pa.Field] = ()) -> pa.Schema:
+    """The columns of a table of inputs: those of its kind, and facts."""
+    return pa.schema([*_SCHEMAS[kind], *known])
 
-    Raises DamagedCatalogError if the header does not name the image, or NUMBER does not count from 1.
+
+def row(catalog: Catalog) -> Row:
+    """The row of an input, without source_id and what the listing says. Unknown numbers are None.
+
+    Raises DamagedCatalogError if the header does not name the input, or the catalog has no sources of
+    SepExtract although its header says so.
     """
     header, rows = catalog.header, catalog.rows
+    kind = kinds.of_header(header)
     uri = header.get("SRCURI")
     if not isinstance(uri, str):
-        raise DamagedCatalogError("its header does not name an image (SRCURI)")
-    if not np.array_equal(rows["NUMBER"], np.arange(1, len(rows) + 1)):
-        raise DamagedCatalogError("its column NUMBER does not count from 1")
-    ra, dec = (rows[name].astype(np.float64) for name in POSITION)
-    has_position = np.isfinite(ra) & np.isfinite(dec)
-    s_ra, s_dec, region = _footprint(ra[has_position], dec[has_position])
-    if outline := _text(header, "S_REGION"):
+        raise DamagedCatalogError(f"its header does not name an {kind.input} (SRCURI)")
+    if kind is SOURCES:
+        chips.check(catalog)
+    has_position = np.zeros(len(rows), bool)
+    s_ra = s_dec = math.nan
+    region = ""
+    if columns := catalog.layout.position:
+        ra, dec = (rows[name].astype(np.float64) for name in columns)
+        has_position = np.isfinite(ra) & np.isfinite(dec)
+        s_ra, s_dec, region = _footprint(ra[has_position], dec[has_position])
+    if outline := text(header, "S_REGION"):
         numbers = [word for word in outline.split() if word not in _REGION_WORDS]
-        corners = np.array(numbers, np.float64).reshape(-1, 2)
+        try:
+            corners = np.array(numbers, np.float64).reshape(-1, 2)
+        except ValueError as error:
+            raise DamagedCatalogError(f"its outline (S_REGION) cannot be read: {outline[:80]}") from error
         (s_ra, s_dec, _), region = _footprint(*corners.T), outline
-    chips = int(_number(header, "NCHIPS", 0))
+    elif kind is ROWS and not has_position.any():
+        s_ra, s_dec = number(header, "RA_TARG"), number(header, "DEC_TARG")
     values: Row = {
         "uri": uri,
-        "etag": _text(header, "SRCVER"),
-        "telescope": _text(header, "TELESCOP"),
-        "instrument": "/".join(filter(None, (_text(header, "INSTRUME"), _text(header, "DETECTOR")))),
+        "etag": text(header, "SRCVER"),
+        "telescope": text(header, "TELESCOP"),
+        "instrument": "/".join(filter(None, (text(header, "INSTRUME"), text(header, "DETECTOR")))),
         "filter": _filter(header),
-        "target": _text(header, "TARGNAME"),
-        "proposal_id": _text(header, "PROPOSID"),
-        "rootname": _text(header, "ROOTNAME"),
-        "t_min": _least(_chips(header, "TBEG", chips) or [_number(header, "EXPSTART")]),
-        "t_max": -_least([-t for t in _chips(header, "TEND", chips) or [_number(header, "EXPEND")]]),
-        "t_exptime": _least(_chips(header, "EXPTIM", chips)),
+        "target": text(header, "TARGNAME"),
+        "proposal_id": text(header, "PROPOSID"),
+        "rootname": text(header, "ROOTNAME"),
+        "t_min": number(header, "EXPSTART"),
+        "t_max": number(header, "EXPEND"),
         "sources": len(rows),
         "unplaced": len(rows) - int(has_position.sum()),
-        "chips": chips,
-        "exposures": header.get("NEXPOS"),
-        "wcsname": next((name for i in range(1, chips + 1) if (name := _text(header, f"WCSNAM{i}"))), ""),
-        "gaia": _gaia([bool(header[key]) for i in range(1, chips + 1) if (key := f"GAIA{i}") in header]),
-        "background": _mean(_chips(header, "BACK", chips)),
-        "rms": -_least([-value for value in _chips(header, "RMS", chips)]),
-        "flux_unit": _text(header, "FLUXUNIT"),
-        "zeropoint": _number(header, "ZEROPT1"),
-        "scale": _number(header, "SCALE1"),
-        "depth": _least(_chips(header, "DEPTH", chips)),
-        "depth_aperture": _depth_aperture(header),
-        "shared_noise": -_least([-value for value in _chips(header, "SHARE", chips)]),
-        "chip_depth": _each(header, "DEPTH", chips),
-        "chip_shared_noise": _each(header, "SHARE", chips),
-        "step": max((int(step) for step in _chips(header, "STEP", chips)), default=0),
         "s_ra": s_ra,
         "s_dec": s_dec,
         "s_region": region,
-        "quality": header.get("QUALITY"),
-        "doubts": _text(header, "DOUBTS"),
-        "config": _text(header, "CONFHASH"),
-        "skyfan": _text(header, "V_SKYFAN"),
-        "sep": _text(header, "V_SEP"),
-        "numpy": _text(header, "V_NUMPY"),
-        "astropy": _text(header, "V_ASTRO"),
+        "doubts": text(header, "DOUBTS"),
+        "config": text(header, "CONFHASH"),
+        "skyfan": text(header, "V_SKYFAN"),
+        "numpy": text(header, "V_NUMPY"),
+        "astropy": text(header, "V_ASTRO"),
         "notes": "; ".join(filter(None, (note.strip() for note in catalog.history.split("note: ")))),
     }
+    values |= chips.columns(header) if kind is SOURCES else facts.values(header)
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in values.items()
@@ -147,50 +167,10 @@ def doubtful(table: pa.Table) -> tuple[int, dict[str, int]]:
     return sum(map(bool, reasons)), dict(Counter(chain.from_iterable(reasons)).most_common())
 
 
-def _text(header: Header, key: str) -> str:
-    return str(header.get(key, "")).strip()
-
-
-def _number(header: Header, key: str, missing: float = math.nan) -> float:
-    value = header.get(key)
-    return float(value) if isinstance(value, int | float) else missing
-
-
-def _chips(header: Header, key: str, chips: int) -> list[float]:
-    """The finite values of a numbered card, from all chips that have it."""
-    values = (_number(header, f"{key}{i}") for i in range(1, chips + 1))
-    return [value for value in values if math.isfinite(value)]
-
-
-def _each(header: Header, key: str, chips: int) -> str:
-    """The value of a numbered card for each chip, nan where it has none."""
-    return " ".join(f"{_number(header, f'{key}{i}'):.4f}" for i in range(1, chips + 1))
-
-
-def _gaia(fitted: list[bool]) -> str:
-    return ("yes" if all(fitted) else "no") if fitted else ""
-
-
-def _least(values: list[float]) -> float:
-    return min(values, default=math.nan)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
-
-
 def _filter(header: Header) -> str:
     """FILTER, or the filters in the wheels of ACS that are not clear, joined as in MAST."""
-    names = [_text(header, key) for key in ("FILTER", "FILTER1", "FILTER2")]
+    names = [text(header, key) for key in ("FILTER", "FILTER1", "FILTER2")]
     return ";".join(name for name in names if name and not name.upper().startswith("CLEAR"))
-
-
-def _depth_aperture(header: Header) -> float:
-    """Diameter of the middle aperture, in which depths are measured."""
-    count = 0
-    while f"PHOTAP{count + 1}" in header:
-        count += 1
-    return _number(header, f"PHOTAP{count // 2 + 1}")
 
 
 def _footprint(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[float, float, str]:
@@ -209,46 +189,3 @@ def _footprint(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[float
     region = " ".join(f"{ra[i]:.7f} {dec[i]:.7f}" for i in corners)
     mean = math.degrees(lon0) % 360, math.degrees(lat0)
     return *mean, f"POLYGON ICRS {region}" if len(corners) > 2 else ""
-
-
-BASES = (1 << 53) - (1 << 31)
-"""Bases are below this number, so that base plus NUMBER, an int32, is below 2^53."""
-_CELL = 24
-"""Bits of a cell. Most images have ids in one cell, and most cells those of one image."""
-
-
-@dataclass
-class Ids:
-    """Ranges of ids in use. An image's ids are its base plus NUMBER, which counts from 1."""
-
-    _taken: dict[int, list[range]] = field(default_factory=dict)
-    """By cell."""
-
-    def keep(self, base: int, sources: int) -> bool:
-        """Takes the range of an image; False, and nothing is taken, where it overlaps another's."""
-        wanted = range(base + 1, base + 1 + sources)
-        cells = range(wanted.start >> _CELL, (wanted.stop >> _CELL) + 1)
-        for cell in cells:
-            for other in self._taken.get(cell, ()):
-                if wanted.start < other.stop and other.start < wanted.stop:
-                    return False
-        for cell in cells:
-            self._taken.setdefault(cell, []).append(wanted)
-        return True
-
-    def assign(self, uri: str, sources: int) -> int:
-        """The base of a new image: the digest of its URI, or of URI and attempt where ranges overlap.
-
-        That happens in 2 of 100,000 data sets of 10,000 images with 2,000 sources each.
-        """
-        for attempt in itertools.count():
-            base = digests.digest(f"{uri}\n{attempt}" if attempt else uri) % BASES
-            if self.keep(base, sources):
-                return base
-        raise AssertionError
-
-
-def source_ids(number: NDArray[np.int32], image: NDArray[np.int32], bases: list[int]) -> NDArray[np.int64]:
-    """SOURCE_ID (n,): NUMBER plus the base of the image, by the image's number."""
-    ids: NDArray[np.int64] = np.array(bases, np.int64)[image] + number
-    return ids

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from . import dataset, healpix, spill
+from . import dataset, healpix, kinds, spill
 from .dataset import UNPLACED, DataSet, Partition
 from .healpix import FINEST
-from .schema import FROM_IMAGE, HEALPIX, array, unknown, without_healpix
-from .spill import FIRST, Chunk, Columns
+from .kinds import Kind
+from .schema import HEALPIX, array, from_input, unknown, without_healpix
+from .spill import FIRST, Block, Chunk
 
 CountBelow = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 """Number of rows with keys below each of several edges."""
@@ -36,13 +37,14 @@ class ExistingPart:
     """Images whose sources are not kept; empty if all rows are."""
     partition: Partition | None
     """None for unplaced sources."""
+    kind: Kind
 
     def count_below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of kept rows with keys below each edge. Reads keys only for edges inside its range."""
         counts = np.where(edges >= self.stop, self.rows, 0)
         is_inside = (edges > self.start) & (edges < self.stop)
         if is_inside.any():
-            columns = [self._key, "IMAGE"] if self.removed else [self._key]
+            columns = [self._key, self.kind.uri_column] if self.removed else [self._key]
             counts[is_inside] = np.searchsorted(self._keys(self._read(columns)), edges[is_inside])
         return counts
 
@@ -60,7 +62,7 @@ class ExistingPart:
 
     @property
     def _key(self) -> str:
-        return HEALPIX if self.partition else "SOURCE_ID"
+        return HEALPIX if self.partition else self.kind.id_column
 
     def _keys(self, table: pa.Table) -> NDArray[np.int64]:
         keys: NDArray[np.int64] = table[self._key].to_numpy()
@@ -68,28 +70,36 @@ class ExistingPart:
 
     def _read(self, columns: list[str] | None) -> pa.Table:
         table = pq.read_table(self.path, columns=columns, partitioning=None)
-        return table.filter(_is_kept(table["IMAGE"], self.removed)) if self.removed else table
+        return table.filter(_is_kept(table[self.kind.uri_column], self.removed)) if self.removed else table
 
 
 def existing_parts(existing: DataSet, removed: frozenset[str]) -> Iterator[ExistingPart]:
-    """All parts of a data set. `removed` are the images whose sources are not kept."""
+    """All parts of a data set. `removed` are the inputs whose rows are not kept."""
+    kind = kinds.of_schema(existing.schema)
     for partition in existing.partitions:
         path = existing.folder / partition.path
-        yield _existing_part(path, partition.start, partition.stop, partition.rows, removed, partition)
+        yield _existing_part(path, partition.start, partition.stop, partition.rows, removed, partition, kind)
     path = existing.folder / UNPLACED
     if path.exists():
-        yield _existing_part(path, FIRST, 0, pq.read_metadata(path).num_rows, removed, None)
+        yield _existing_part(path, FIRST, 0, pq.read_metadata(path).num_rows, removed, None, kind)
 
 
 def _existing_part(
-    path: Path, start: int, stop: int, rows: int, removed: frozenset[str], partition: Partition | None
+    path: Path,
+    start: int,
+    stop: int,
+    rows: int,
+    removed: frozenset[str],
+    partition: Partition | None,
+    kind: Kind,
 ) -> ExistingPart:
     if removed:
-        images = pq.read_table(path, columns=["IMAGE"], read_dictionary=["IMAGE"], partitioning=None)["IMAGE"]
-        kept = pc.sum(_is_kept(images, removed)).as_py() or 0
+        name = kind.uri_column
+        uris = pq.read_table(path, columns=[name], read_dictionary=[name], partitioning=None)[name]
+        kept = pc.sum(_is_kept(uris, removed)).as_py() or 0
         if kept < rows:
-            return ExistingPart(path, start, stop, kept, removed, partition)
-    return ExistingPart(path, start, stop, rows, frozenset(), partition)
+            return ExistingPart(path, start, stop, kept, removed, partition, kind)
+    return ExistingPart(path, start, stop, rows, frozenset(), partition, kind)
 
 
 def _is_kept(images: pa.ChunkedArray, removed: frozenset[str]) -> pa.ChunkedArray:
@@ -102,10 +112,11 @@ class Sources:
 
     chunks: list[Chunk]
     ids: list[int]
-    """The image's share of SOURCE_ID, by the number of the image."""
-    images: pa.Table
-    """The columns of FROM_IMAGE of the images read now, in the order of their numbers."""
+    """The input's share of the ids of its rows, by the number of the input."""
+    inputs: pa.Table
+    """The columns of from_input() of the inputs read now, in the order of their numbers."""
     existing: list[ExistingPart]
+    kind: Kind
 
     def count_below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of sources with keys below each edge."""
@@ -117,34 +128,37 @@ class Sources:
         return total
 
     def table(self, start: int, stop: int, schema: pa.Schema) -> pa.Table:
-        """The sources with keys in [start, stop), sorted by key and SOURCE_ID."""
+        """The rows with keys in [start, stop), sorted by key and id."""
         tables = list(self._tables(start, stop, schema))
         if len(tables) == 1:
             return tables[0]
         table = pa.concat_tables(tables)
         tables.clear()
-        order = [name for name in (HEALPIX, "SOURCE_ID") if name in schema.names]
+        order = [name for name in (HEALPIX, self.kind.id_column) if name in schema.names]
         return table.sort_by([(name, "ascending") for name in order])
 
     def _tables(self, start: int, stop: int, schema: pa.Schema) -> Iterator[pa.Table]:
-        for columns in spill.take(self.chunks, start, stop, self.ids):
-            yield pa.table(list(self._arrays(columns, schema)), schema=schema)
+        for block in spill.take(self.chunks, start, stop, self.ids):
+            yield pa.table(list(self._arrays(block, schema)), schema=schema)
         for part in self.existing:
             table = part.table(start, stop, schema)
             if table is not None:
                 yield table
 
-    def _arrays(self, columns: Columns, schema: pa.Schema) -> Iterable[pa.Array]:
-        image = pa.array(columns["image"])
-        from_image = {field.name for field in FROM_IMAGE}
+    def _arrays(self, block: Block, schema: pa.Schema) -> Iterable[pa.Array]:
+        number = pa.array(block.inputs)
+        from_inputs = {field.name for field in from_input(self.kind)}
+        added = {HEALPIX: block.keys, self.kind.id_column: block.ids}
         for field in schema:
-            if field.name in from_image:
-                yield self.images[field.name].take(image)
-            elif field.name not in columns:
-                yield unknown(len(image), field.type)
+            if field.name in from_inputs:
+                yield self.inputs[field.name].take(number)
+            elif field.name in added:
+                yield pa.array(added[field.name])
+            elif field.name not in block.columns:
+                yield unknown(len(number), field.type)
             else:
                 # pop, so that no column is in memory twice
-                yield array(columns.pop(field.name), field.type)
+                yield array(block.columns.pop(field.name), field.type)
 
 
 def write_partitions(

@@ -1,4 +1,4 @@
-"""Writes sources as region files of DS9 and CASA (CARTA): their Kron ellipses on the sky.
+"""Writes sources as region files of DS9 and CASA (CARTA), as Kron ellipses on the sky; other rows as points.
 
 DS9: the angle of an ellipse counts from the right of an image with north up, so it is the position angle
 plus 90 degrees (ds9.si.edu/doc/ref/region.html). CASA: [[x, y], [bmaj, bmin], pa] with half-axes and the
@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from .. import files
 from ..errors import UsageError
-from .fitstable import POSITION
+from . import kinds
 
 SUFFIXES = (".reg", ".crtf")
-COLUMNS = (*POSITION, "A_IMAGE", "B_IMAGE", "THETA_J2000", "KRON_RADIUS", "IMAGE")
+COLUMNS = ("ALPHAWIN_J2000", "DELTAWIN_J2000", "A_IMAGE", "B_IMAGE", "THETA_J2000", "KRON_RADIUS", "IMAGE")
 """What a region is made of."""
 _HEADS = {
     ".reg": ["# Region file format: DS9", "global color=green", "icrs"],
@@ -45,15 +45,8 @@ def write(table: pa.Table, scales: Mapping[str, float | None], path: Path) -> No
     shaped = np.isfinite(size * a * b * angle) & (a * size > 0) & (b * size > 0)
     ellipse, point = _ELLIPSES[path.suffix], _POINTS[path.suffix]
     lines = list(_HEADS[path.suffix])
-    for count, what in (
-        ((~placed).sum(), "without a position: left out"),
-        (
-            (placed & ~shaped).sum(),
-            "without a shape: points",
-        ),
-    ):
-        if count:
-            lines.append(f"# {count:,} sources {what}")
+    lines += _counted((~placed).sum(), "sources without a position: left out")
+    lines += _counted((placed & ~shaped).sum(), "sources without a shape: points")
     for i in np.flatnonzero(placed):
         form = ellipse if shaped[i] else point
         lines.append(
@@ -66,5 +59,25 @@ def write(table: pa.Table, scales: Mapping[str, float | None], path: Path) -> No
                 turned=(angle[i] + 90) % 360,
             )
         )
+    _write(lines, path)
+
+
+def write_points(table: pa.Table, path: Path) -> None:
+    """Writes a point per row that has a position. Raises UsageError if the table lacks the columns of one."""
+    names = kinds.position(table.schema)
+    if names is None:
+        raise UsageError(f"{path}: regions need the columns of the position: search without --columns")
+    ra, dec = (table[name].to_numpy().astype(float) for name in names)
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    lines = [*_HEADS[path.suffix], *_counted((~placed).sum(), "rows without a position: left out")]
+    lines += [_POINTS[path.suffix].format(ra=ra[i], dec=dec[i]) for i in np.flatnonzero(placed)]
+    _write(lines, path)
+
+
+def _counted(number: int, what: str) -> list[str]:
+    return [f"# {number:,} {what}"] if number else []
+
+
+def _write(lines: list[str], path: Path) -> None:
     with files.replace(path) as part:
         part.write_text("\n".join([*lines, ""]), encoding="ascii")

@@ -1,4 +1,4 @@
-"""The columns of a data set: those of the catalogs, and those about the image of each source."""
+"""The columns of a data set: those of the tables, and those about the input of each row."""
 
 import json
 from collections.abc import Iterable
@@ -8,14 +8,21 @@ from xml.sax.saxutils import escape, quoteattr
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .fitstable import Column, Layout
+from skyfan_contract import ADDED_COLUMNS
+
+from . import kinds
+from .fitstable import Column, DamagedCatalogError, Layout
+from .kinds import ROWS, SOURCES, Kind
 
 HEALPIX = "_healpix_29"
 _LENGTH = "table::len::"
+_MOST = b"arraysize"
+"""Metadata of a text column: the length of the longest text that it can hold."""
 _KINDS = {
     "i1": pa.int8(), "i2": pa.int16(), "i4": pa.int32(), "i8": pa.int64(), "u1": pa.uint8(), "?": pa.bool_(),
     "f4": pa.float32(), "f8": pa.float64(),
 }  # fmt: skip
+_ABOUT = (b"unit", b"ucd", b"description")
 _VOTABLE = {
     pa.int16(): "short", pa.int32(): "int", pa.int64(): "long", pa.uint8(): "unsignedByte",
     pa.bool_(): "boolean", pa.float32(): "float", pa.float64(): "double", pa.string(): "unicodeChar",
@@ -27,43 +34,66 @@ def _field(name: str, kind: pa.DataType, unit: str, ucd: str, meaning: str) -> p
     return pa.field(name, kind, metadata={key: value for key, value in about.items() if value})
 
 
-_BEFORE = (
-    _field(HEALPIX, pa.int64(), "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position"),
-    _field(
+_KEY = _field(HEALPIX, pa.int64(), "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position")
+_IDS = {
+    SOURCES: _field(
         "SOURCE_ID", pa.int64(), "", "meta.id", "Digest of the image's URI plus NUMBER: the same in every run"
     ),
-)
-FROM_IMAGE = (
-    _field("IMAGE", pa.string(), "", "meta.ref.url", "URI of the image"),
+    ROWS: _field(
+        "ROW_ID",
+        pa.int64(),
+        "",
+        "meta.id",
+        "Digest of the input's URI plus the number of the row: the same in every run",
+    ),
+}
+_URIS = {
+    SOURCES: _field("IMAGE", pa.string(), "", "meta.ref.url", "URI of the image"),
+    ROWS: _field("INPUT", pa.string(), "", "meta.ref.url", "URI of the input"),
+}
+_OBSERVED = (
     _field("INSTRUMENT", pa.string(), "", "meta.id;instr", "Instrument and detector"),
     _field("FILTER", pa.string(), "", "meta.id;instr.filter", "Filters other than clear ones"),
     _field("MJD", pa.float64(), "d", "time.epoch", "Middle between start and end of the exposure"),
-    _field(
-        "FLUX_UNIT",
-        pa.string(),
-        "",
-        "meta.unit",
-        "Unit of fluxes and backgrounds; none where the image has none",
-    ),
 )
+_FLUX_UNIT = _field(
+    "FLUX_UNIT", pa.string(), "", "meta.unit", "Unit of fluxes and backgrounds; none where the image has none"
+)
+_ADDED = {name.upper() for name in ADDED_COLUMNS}
 
 
-def of_layout(layout: Layout, flux_unit: str) -> pa.Schema:
-    """The columns of sources from a catalog of this layout. In FITS, TUNIT has ct instead of electron."""
-    return pa.schema([*_BEFORE, *(_of_column(column, flux_unit) for column in layout.columns), *FROM_IMAGE])
+def from_input(kind: Kind) -> tuple[pa.Field, ...]:
+    """The columns of a row that are those of its input."""
+    return (_URIS[kind], *_OBSERVED, *([_FLUX_UNIT] if kind is SOURCES else []))
+
+
+def of_layout(layout: Layout, kind: Kind, flux_unit: str, observed: frozenset[str]) -> pa.Schema:
+    """The columns of rows from a table of this layout. In FITS, TUNIT has ct instead of electron.
+
+    `observed` are those of from_input() that the input has; sources have all of them. Raises
+    DamagedCatalogError if the table itself has a column that skyfan adds.
+    """
+    if kind is ROWS and (odd := next((c.name for c in layout.columns if c.name.upper() in _ADDED), None)):
+        raise DamagedCatalogError(f"its column {odd} has a name that skyfan adds itself")
+    last = [field for field in from_input(kind) if kind is SOURCES or field.name in observed]
+    own = [_of_column(column, flux_unit) for column in layout.columns]
+    return pa.schema([_KEY, _IDS[kind], *own, *last])
 
 
 def _of_column(column: Column, flux_unit: str) -> pa.Field:
+    if column.kind.startswith("S"):
+        field = _field(column.name, pa.string(), column.unit, column.ucd, column.meaning)
+        return _marked(field, shown=column.shown, length=int(column.kind[1:]))
     kind = _KINDS[column.kind]
     in_flux = bool(flux_unit) and column.unit == flux_unit.replace("electron", "ct")
     unit = flux_unit if in_flux else column.unit
-    return _field(
-        column.name,
-        pa.list_(kind, column.length) if column.length else kind,
-        unit,
-        column.ucd,
-        column.meaning,
-    )
+    kind = pa.list_(kind, column.length) if column.length else kind
+    return _marked(_field(column.name, kind, unit, column.ucd, column.meaning), shown=column.shown)
+
+
+def _marked(field: pa.Field, *, shown: bool, length: int | None = None) -> pa.Field:
+    marks = ({b"shown": b"yes"} if shown else {}) | ({_MOST: str(length).encode()} if length else {})
+    return field.with_metadata({**(field.metadata or {}), **marks}) if marks else field
 
 
 def array(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
@@ -72,6 +102,8 @@ def array(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     Only null means unknown to every reader. DuckDB and polars sort NaN above all numbers, and DuckDB skips a
     condition if the statistics of the file fulfil it, which do not count NaN.
     """
+    if values.dtype.kind == "S":
+        return pa.array(values.astype(str), pa.string())
     flat = pa.array(values.ravel(), from_pandas=True)
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)
@@ -94,19 +126,23 @@ def conflict(a: pa.Schema, b: pa.Schema) -> str | None:
 
 
 def merged(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """The columns of all schemas, without units that differ. The columns of FROM_IMAGE come last."""
+    """The columns of all schemas, without units that differ. The columns of from_input() come last."""
     fields: dict[str, pa.Field] = {}
     for schema in schemas:
         for field in schema:
             fields[field.name] = _merged(fields[field.name], field) if field.name in fields else field
-    last = {field.name for field in FROM_IMAGE}
-    return pa.schema(sorted(fields.values(), key=lambda field: field.name in last))
+    made = pa.schema(fields.values())
+    last = [field.name for field in from_input(kinds.of_schema(made))]
+    places = {name: place for place, name in enumerate(last)}
+    return pa.schema(sorted(made, key=lambda field: places.get(field.name, -1)))
 
 
 def _merged(a: pa.Field, b: pa.Field) -> pa.Field:
     about = dict(a.metadata or {})
     if about.get(b"unit") != (b.metadata or {}).get(b"unit"):
         about.pop(b"unit", None)
+    if _MOST in about:
+        about[_MOST] = max(about[_MOST], b.metadata[_MOST], key=int)
     return a.with_metadata(about)
 
 
@@ -122,18 +158,20 @@ def string_lengths(schema: pa.Schema) -> dict[str, int]:
 def described(schema: pa.Schema, lengths: dict[str, int]) -> pa.Schema:
     """The schema with units, UCDs and descriptions as metadata for astropy and as VOTable in Parquet.
 
-    `lengths` are the maximum lengths of strings, in characters, at least of all string columns. astropy's
-    parquet.votable reader fails where strings have no length, and its parquet reader measures all and warns.
+    `lengths` are the maximum lengths of strings, in characters, at least of all string columns whose fields
+    do not say it. astropy's parquet.votable reader fails where strings have no length,
+    and its parquet reader measures all and warns.
     """
     columns, fields = [], []
+    lengths = {f.name: int(f.metadata[_MOST]) for f in schema if _MOST in (f.metadata or {})} | lengths
     for field in schema:
-        about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        about = {k.decode(): v.decode() for k, v in (field.metadata or {}).items() if k in _ABOUT}
         column: dict[str, Any] = {"name": field.name, "datatype": "string", **about}
         if ucd := column.pop("ucd", None):
             column["meta"] = {"ucd": ucd}
         columns.append(column)
         fields.append(_votable(field, about, lengths))
-    table = f'<TABLE name="sources">{"".join(fields)}</TABLE>'
+    table = f'<TABLE name="{kinds.of_schema(schema).row}s">{"".join(fields)}</TABLE>'
     votable = (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'

@@ -1,4 +1,4 @@
-"""skyfan search: the sources within a circle, read from the partitions and row groups that overlap it."""
+"""skyfan search: the rows within a circle, read from the partitions and row groups that overlap it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from .. import files, plots
 from ..errors import UsageError
 from ..formatting import count
 from ..tables import Tabular
-from . import dataset, export, healpix, regions
-from .fitstable import POSITION
+from . import dataset, export, healpix, kinds, regions
+from .dataset import DataSet
+from .fitstable import DEC, RA
+from .kinds import SHORT, SOURCES, Kind
 from .schema import HEALPIX, described, string_lengths
 
 if TYPE_CHECKING:
@@ -31,36 +33,33 @@ DISTANCE = pa.field(
         "description": "Great-circle distance from the centre",
     },
 )
-SHORT = (
-    "ALPHAWIN_J2000", "DELTAWIN_J2000", "MAG_AUTO", "MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE", "FLAGS",
-    "FILTER", "IMAGE",
-)  # fmt: skip
-"""Columns for people. Passed to search() as this very tuple, those that the data set has are taken."""
 
 
 @dataclass(frozen=True, repr=False)
 class SearchResult(Tabular):
-    """Sources within a circle, nearest first, and how much was read to find them."""
+    """Rows within a circle, nearest first, or all rows, and how much was read to find them."""
 
     folder: Path
     """Of the data set."""
     table: pa.Table
-    """DISTANCE and the selected columns, with units and UCDs in the metadata of the fields."""
+    """DISTANCE (of a circle) and the selected columns, with units and UCDs in the metadata of the fields."""
     partitions: int
     """Partitions opened."""
     row_groups: int
     """Row groups read in them."""
     rows: int
     """Rows whose distance was computed."""
+    kind: Kind = SOURCES
+    """What the rows are."""
 
     def _table(self) -> pa.Table:
         return self.table
 
     def _summary(self) -> str:
-        return count(len(self.table), "source")
+        return count(len(self.table), self.kind.row)
 
     def write(self, path: str | Path) -> None:
-        """Writes the sources to a file in the format of its suffix: export.SUFFIXES, or regions.SUFFIXES.
+        """Writes the rows to a file in the format of its suffix: export.SUFFIXES, or regions.SUFFIXES.
 
         Raises UsageError for another suffix, and for regions if a column is missing.
         """
@@ -69,17 +68,22 @@ class SearchResult(Tabular):
         if path.suffix not in regions.SUFFIXES:
             export.write(self.table, path)
             return
+        if self.kind is not SOURCES:
+            regions.write_points(self.table, path)
+            return
         images = pq.read_table(self.folder / "images.parquet", columns=["uri", "scale"])
         scales = dict(zip(images["uri"].to_pylist(), images["scale"].to_pylist(), strict=True))
         regions.write(self.table, scales, path)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """The positions of the sources, brighter ones larger. Raises UsageError without positions."""
+        """The positions of the rows, brighter ones larger. Raises UsageError without positions."""
         existing = self.table.column_names
-        pairs = (POSITION, ("ALPHA_J2000", "DELTA_J2000"))
-        names = next((pair for pair in pairs if set(pair) <= set(existing)), None)
+        other = ("ALPHA_J2000", "DELTA_J2000")
+        names = kinds.position(self.table.schema) or (other if set(other) <= set(existing) else None)
         if names is None:
-            raise UsageError(f"nothing to plot: search with the columns {' and '.join(POSITION)}")
+            found = dataset.find(self.folder)
+            wanted = (kinds.position(found.schema) if found else None) or ("of a position",)
+            raise UsageError(f"nothing to plot: search with the columns {' and '.join(wanted)}")
         magnitude = self.table["MAG_AUTO"].to_numpy() if "MAG_AUTO" in existing else None
         ra, dec = (self.table[name].to_numpy() for name in names)
         return plots.sky(axes, ra, dec, magnitude, title=self._summary())
@@ -88,21 +92,21 @@ class SearchResult(Tabular):
 def search(
     folder: str | Path, ra: float, dec: float, radius: float, columns: Iterable[str] | None = None
 ) -> SearchResult:
-    """Finds the sources of a data set within `radius` of a position; all in degrees.
+    """Finds the rows of a data set within `radius` of a position; all in degrees.
 
-    `columns` are names of columns (default: all), or SHORT. The position of a source is its windowed one,
-    POSITION. Raises UsageError if the data set or a column does not exist, or the data set has an older
-    format.
+    `columns` are names of columns (default: all), or SHORT. The position of a source is its windowed one.
+    Raises UsageError if the data set or a column does not exist, the rows have no positions, or the data set
+    has an older format.
     """
-    folder = Path(folder)
-    files.recover_folder(folder)
-    existing = dataset.find(folder)
-    if existing is None:
-        raise UsageError(f"{folder} is not a data set: skyfan collect makes one")
-    if existing.about["format"] != dataset.FORMAT:
-        raise UsageError(f"{folder} has the format of another version of skyfan: collect its run again")
+    existing = _existing(folder)
     schema = existing.schema
     names = _selected(schema, columns)
+    position = list(kinds.position(schema) or ())
+    if not position:
+        raise UsageError(
+            f"the rows in {folder} have no position: no columns of the table have the UCDs {RA} and {DEC}; "
+            "search without a circle for all of them"
+        )
     ranges = healpix.circle(ra, dec, radius)
     tables, partitions, row_groups, rows = [], 0, 0, 0
     for partition in existing.partitions:
@@ -113,19 +117,46 @@ def search(
             groups = [i for i in range(file.num_row_groups) if _overlap(ranges, *_key_range(file, i))]
             row_groups += len(groups)
             for group in groups:
-                positions = file.read_row_group(group, columns=list(POSITION))
+                positions = file.read_row_group(group, columns=position)
                 rows += len(positions)
-                distance = healpix.separation(ra, dec, *(positions[name].to_numpy() for name in POSITION))
+                distance = healpix.separation(ra, dec, *(positions[name].to_numpy() for name in position))
                 inside = np.flatnonzero(distance <= radius)
                 if len(inside):
                     found = pa.array(distance[inside] * 3600)
-                    table = file.read_row_group(group, columns=names or list(POSITION)).take(pa.array(inside))
+                    table = file.read_row_group(group, columns=names or position).take(pa.array(inside))
                     tables.append(table.add_column(0, DISTANCE, found).select([DISTANCE.name, *names]))
     selected = pa.schema([DISTANCE, *(schema.field(name) for name in names)])
     table = pa.concat_tables([selected.empty_table(), *(part.cast(selected) for part in tables)])
-    order = [("DISTANCE", "ascending"), *([("SOURCE_ID", "ascending")] if "SOURCE_ID" in names else [])]
+    ids = existing.kind.id_column
+    order = [("DISTANCE", "ascending"), *([(ids, "ascending")] if ids in names else [])]
     table = table.sort_by(order).replace_schema_metadata(described(selected, string_lengths(schema)).metadata)
-    return SearchResult(existing.folder, table, partitions, row_groups, rows)
+    return SearchResult(existing.folder, table, partitions, row_groups, rows, existing.kind)
+
+
+def all_rows(
+    folder: str | Path, columns: Iterable[str] | None = None, limit: int | None = None
+) -> SearchResult:
+    """All rows of a data set, or the first `limit`, those without a position last; memory is that of them.
+
+    Raises UsageError as search() does.
+    """
+    existing = _existing(folder)
+    names = _selected(existing.schema, columns)
+    lengths = string_lengths(existing.schema)
+    selected = pa.schema([existing.schema.field(name) for name in names])
+    table = existing.read(limit, names).replace_schema_metadata(described(selected, lengths).metadata)
+    return SearchResult(existing.folder, table, len(existing.partitions), 0, 0, existing.kind)
+
+
+def _existing(folder: str | Path) -> DataSet:
+    folder = Path(folder)
+    files.recover_folder(folder)
+    existing = dataset.find(folder)
+    if existing is None:
+        raise UsageError(f"{folder} is not a data set: skyfan collect makes one")
+    if existing.about["format"] != dataset.FORMAT:
+        raise UsageError(f"{folder} has the format of another version of skyfan: collect its run again")
+    return existing
 
 
 def _selected(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:
@@ -133,7 +164,7 @@ def _selected(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:
     if columns is None:
         return existing
     if columns is SHORT:
-        return [name for name in SHORT if name in existing]
+        return kinds.shown(schema)
     selected = list(dict.fromkeys(name for name in columns if name != DISTANCE.name))
     if unknown := [name for name in selected if name not in schema.names]:
         folded = {name.upper(): name for name in existing}

@@ -1,31 +1,40 @@
-"""Sorts the rows of many catalogs on disk: written in sorted chunks, read back by ranges of keys.
+"""Sorts the rows of many tables on disk: written in sorted chunks, read back by ranges of keys.
 
-The key of a source is its HEALPix pixel of order 29. The key of a source without a position is its SOURCE_ID
-minus 2^63, a negative number, so that all sources have one order, which does not depend on the order of
+The key of a row is the HEALPix pixel of order 29 of its position. The key of a row without a position is its
+id minus 2^63, a negative number, so that all rows have one order, which does not depend on the order of
 reading.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import healpix
-from .fitstable import POSITION, Layout
-from .images import source_ids
-from .schema import HEALPIX
+from .fitstable import Layout
+from .ids import row_ids
 
 CHUNK = 1 << 17
 """Maximum rows in memory before they are sorted and written; 270 bytes each, three times while sorting."""
 FIRST = -(1 << 63)
-"""The smallest key. Keys below 0 are of sources without a position."""
+"""The smallest key. Keys below 0 are of rows without a position."""
 _BLOCK = 4096
 
 Rows = NDArray[np.void]
 Columns = dict[str, NDArray[Any]]
+
+
+class Block(NamedTuple):
+    """Rows of one layout, sorted by key and id."""
+
+    keys: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    inputs: NDArray[np.int32]
+    """The number of the input of each row."""
+    columns: Columns
 
 
 @dataclass(frozen=True)
@@ -42,27 +51,27 @@ class Chunk:
         return np.searchsorted(self.keys, edges)
 
     def read(self, start: int, stop: int) -> tuple[Rows, NDArray[np.int32], NDArray[np.int64]]:
-        """Rows `start` to `stop` (exclusive), the numbers of their images, and their keys."""
+        """Rows `start` to `stop` (exclusive), the numbers (n, 2) of inputs and within them, and the keys."""
         dtype = self.layout.dtype
         count = stop - start
         rows = np.fromfile(self.path.with_suffix(".rows"), dtype, count, offset=start * dtype.itemsize)
-        image = np.fromfile(self.path.with_suffix(".image"), np.int32, count, offset=start * 4)
-        return rows, image, np.array(self.keys[start:stop])
+        numbers = np.fromfile(self.path.with_suffix(".numbers"), np.int32, 2 * count, offset=start * 8)
+        return rows, numbers.reshape(-1, 2), np.array(self.keys[start:stop])
 
 
 @dataclass
 class Spill:
-    """Takes the rows of catalogs and writes sorted chunks to `folder`, with the memory of one chunk."""
+    """Takes the rows of tables and writes sorted chunks to `folder`, with the memory of one chunk."""
 
     folder: Path
     ids: list[int] = field(default_factory=list)
-    """Added to NUMBER of a source for its SOURCE_ID, by the number of the image."""
+    """Added to the number of a row, from 1, for its id, by the number of the input."""
     chunks: list[Chunk] = field(default_factory=list)
     _held: dict[Layout, list[tuple[int, Rows]]] = field(default_factory=dict)
     _count: int = 0
 
     def add(self, layout: Layout, rows: Rows, base: int) -> None:
-        """Takes the sources of one image; `base` is the image's share of their SOURCE_IDs."""
+        """Takes the rows of one input; `base` is the input's share of their ids."""
         if self._count + len(rows) > CHUNK:
             self.flush()
         if len(rows):
@@ -78,26 +87,27 @@ class Spill:
 
     def _write(self, layout: Layout, held: list[tuple[int, Rows]]) -> None:
         rows = _concatenate([part for _, part in held], layout)
-        image = np.repeat(np.array([i for i, _ in held], np.int32), [len(part) for _, part in held])
+        numbers = np.empty((len(rows), 2), np.int32)
+        numbers[:, 0] = np.repeat([i for i, _ in held], [len(part) for _, part in held])
+        numbers[:, 1] = np.concatenate([np.arange(1, len(part) + 1) for _, part in held])
         held.clear()
-        keys = healpix.keys(*(rows[name].astype(np.float64) for name in POSITION))
+        keys = np.full(len(rows), -1, np.int64)
+        if layout.position:
+            keys = healpix.keys(*(rows[name].astype(np.float64) for name in layout.position))
         unplaced = keys < 0
-        keys[unplaced] = source_ids(rows["NUMBER"][unplaced], image[unplaced], self.ids) + FIRST
+        keys[unplaced] = row_ids(numbers[unplaced], self.ids) + FIRST
         order = np.argsort(keys, kind="stable")
         path = self.folder / f"{len(self.chunks):06}"
         with path.with_suffix(".rows").open("wb") as file:
             for start in range(0, len(order), _BLOCK):
                 file.write(_take(rows, order[start : start + _BLOCK]).tobytes())
-        image[order].tofile(path.with_suffix(".image"))
+        numbers[order].tofile(path.with_suffix(".numbers"))
         keys[order].tofile(path.with_suffix(".keys"))
         self.chunks.append(Chunk(layout, path, np.memmap(path.with_suffix(".keys"), np.int64, "r")))
 
 
-def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iterator[Columns]:
-    """The rows with keys in [start, stop), per layout: columns by name, sorted by key and SOURCE_ID.
-
-    The key, SOURCE_ID and `image` (the number of the image) are added as columns.
-    """
+def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iterator[Block]:
+    """The rows with keys in [start, stop), one block per layout."""
     by_layout: dict[Layout, list[tuple[Rows, NDArray[np.int32], NDArray[np.int64]]]] = {}
     for chunk in chunks:
         low, high = chunk.count_below(np.array([start, stop], np.int64)).tolist()
@@ -105,12 +115,12 @@ def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iter
             by_layout.setdefault(chunk.layout, []).append(chunk.read(low, high))
     for layout, parts in by_layout.items():
         rows = _concatenate([part for part, _, _ in parts], layout)
-        image = np.concatenate([part for _, part, _ in parts])
+        numbers = np.concatenate([part for _, part, _ in parts])
         keys = np.concatenate([part for _, _, part in parts])
         parts.clear()
-        ident = source_ids(rows["NUMBER"], image, ids)
+        ident = row_ids(numbers, ids)
         order = np.lexsort((ident, keys))
-        columns: Columns = {HEALPIX: keys[order], "SOURCE_ID": ident[order], "image": image[order]}
+        columns: Columns = {}
         for column in layout.columns:
             shape = (len(rows), column.length) if column.length else (len(rows),)
             columns[column.name] = np.empty(shape, column.kind)
@@ -118,8 +128,8 @@ def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iter
         for at in range(0, len(rows), _BLOCK):
             block = _take(rows, order[at : at + _BLOCK])
             for column in layout.columns:
-                columns[column.name][at : at + _BLOCK] = block[column.name]
-        yield columns
+                columns[column.name][at : at + _BLOCK] = column.values(block[column.name])
+        yield Block(keys[order], ident[order], numbers[order, 0], columns)
 
 
 def _concatenate(parts: list[Rows], layout: Layout) -> Rows:

@@ -50,7 +50,8 @@ def collect(
 ) -> None:
     """Merge all catalogs of RUN into one data set.
 
-    Writes a table of sources and a table of images. The data set is Parquet, partitioned by HEALPix pixel as
+    Writes a table of sources and a table of images; of another function that makes tables, their rows and a
+    table of inputs. The data set is Parquet, partitioned by HEALPix pixel as
     in HATS, which LSDB reads. Repeat the command at any time: it reads only catalogs that are new or have
     changed. Files of the run without a catalog are counted, and listed with reasons in missing.csv; doubtful
     images are counted by reason.
@@ -103,24 +104,31 @@ def collect(
 
 def show(done: "Collected") -> None:
     """Prints what was collected."""
-    say = partial(formatting.say, console())
-    say(
-        f"{count(done.sources, 'source')} of {count(done.images, 'image')} in "
-        f"{count(done.partitions, 'partition')}: {done.folder}"
-    )
-    if done.unplaced:
+    say, kind = partial(formatting.say, console()), done.kind
+    if done.sources or not done.unplaced:
+        say(
+            f"{count(done.sources, kind.row)} of {count(done.images, kind.input)} in "
+            f"{count(done.partitions, 'partition')}: {done.folder}"
+        )
+    else:
+        say(f"{count(done.unplaced, kind.row)} of {count(done.images, kind.input)}: {done.folder}")
+    if done.unplaced and not done.sources:
+        say(f"none has a position on the sky: {done.folder / 'unplaced.parquet'}")
+    elif done.unplaced:
         say(f"{done.unplaced:,} more without a position on the sky: {done.folder / 'unplaced.parquet'}")
     removed = (
-        f", {count(done.removed, 'image')} removed: their catalogs no longer exist" if done.removed else ""
+        f", {count(done.removed, kind.input)} removed: their {kind.result}s no longer exist"
+        if done.removed
+        else ""
     )
     say(
-        f"{count(done.read, 'catalog')} read, {done.images - done.read:,} unchanged{removed}"
+        f"{count(done.read, kind.result)} read, {done.images - done.read:,} unchanged{removed}"
         if done.read or removed
-        else "no catalog is new"
+        else f"no {kind.result} is new"
     )
     if done.doubtful:
         say(
-            f"doubtful: {count(done.doubtful, 'image')} ({reasons(done.doubts)}); "
+            f"doubtful: {count(done.doubtful, kind.input)} ({reasons(done.doubts)}); "
             f"the column doubts of {done.folder / 'images.parquet'} says which"
         )
     if done.left_out:
@@ -129,4 +137,4 @@ def show(done: "Collected") -> None:
     for name, why in list(done.damaged.items())[:_NAMED]:
         say(f"damaged: {name}: {why}")
     if done.damaged:
-        say(f"`skyfan retry {done.run} --damaged` makes the damaged catalogs again, and only these.")
+        say(f"`skyfan retry {done.run} --damaged` makes the damaged {kind.result}s again, and only these.")

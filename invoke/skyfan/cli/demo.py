@@ -64,7 +64,7 @@ def demo(*, output: Path, no_open: bool, as_json: bool) -> None:
         echo(f"\n$ skyfan collect {where}")
         show_collected(made.collected)
         echo(f"\n$ skyfan search {where} --around {around} --radius {demos.RADIUS}")
-        show_found(made.found.table, is_short=True)
+        show_found(made.found, is_short=True)
         echo(f"\n$ skyfan costs {where}")
         echo(f"On Lambda the same work would have cost {usd(bill.usd)} for {count(bill.images, 'image')}.")
         echo(f"\n$ skyfan report {where}\n{page.as_uri()}")

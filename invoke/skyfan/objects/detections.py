@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..catalogs import healpix
 from ..catalogs.dataset import DataSet, Partition
-from ..catalogs.fitstable import POSITION
+from ..catalogs.chips import POSITION
 from ..catalogs.schema import HEALPIX
 from ..sky import footprints
 from . import tiles

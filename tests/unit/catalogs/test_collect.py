@@ -17,7 +17,7 @@ from standins import catalogs
 from sep_extract.quality import Quality
 from skyfan import files
 from skyfan.catalogs import collect as collecting
-from skyfan.catalogs import dataset, images, partitions
+from skyfan.catalogs import dataset, ids, partitions
 from skyfan.catalogs import spill as spilling
 from skyfan.catalogs.collected import Collected
 from skyfan.catalogs.search import search
@@ -247,7 +247,7 @@ def test_several_calls_give_what_one_call_gives(
 def test_ids_stay_with_their_sources_and_are_distinct_even_where_digests_meet(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "BASES", 2000)  # 12 images of 5 to 60 sources: some ranges overlap
+    monkeypatch.setattr(ids, "BASES", 2000)  # 12 images of 5 to 60 sources: some ranges overlap
     folder = output / "runs/default"
 
     def by_source(done: Collected) -> dict[tuple[str, int], int]:
@@ -266,7 +266,7 @@ def test_ids_stay_with_their_sources_and_are_distinct_even_where_digests_meet(
     assert {row["uri"]: row["source_id"] + 1 for row in bases} == {
         image: value for (image, number), value in second.items() if number == 1
     }
-    digested = {row["source_id"] == images.digests.digest(row["uri"]) % images.BASES for row in bases}
+    digested = {row["source_id"] == ids.digests.digest(row["uri"]) % ids.BASES for row in bases}
     assert digested == {True, False}
 
 

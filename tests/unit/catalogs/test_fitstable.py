@@ -57,13 +57,11 @@ def test_a_corrupted_catalog_is_damaged(body: bytes) -> None:
 
 
 def test_the_error_message_says_why_a_file_is_not_a_catalog() -> None:
-    image, other, odd = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    image, odd = io.BytesIO(), io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((3, 3)))]).writeto(image)
-    fits.BinTableHDU(np.array([(1,)], [("NUMBER", ">i4")])).writeto(other)
     fits.BinTableHDU.from_columns([fits.Column("NUMBER", "C", array=[1j])]).writeto(odd)
     for file, words in (
         (image, "not a table"),
-        (other, "ALPHAWIN_J2000, DELTAWIN_J2000"),
         (odd, "type C"),
     ):
         with pytest.raises(DamagedCatalogError, match=words):

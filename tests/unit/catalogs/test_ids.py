@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyfan.catalogs import images as ids
-from skyfan.catalogs.images import Ids
+from skyfan.catalogs import ids
+from skyfan.catalogs.ids import Ids
 
 
 def test_a_million_ids_are_distinct_as_doubles() -> None:
@@ -15,7 +15,7 @@ def test_a_million_ids_are_distinct_as_doubles() -> None:
     bases = [taken.assign(f"s3://archive/{i:04}_flt.fits", count) for i, count in enumerate(counts)]
     image = np.repeat(np.arange(1000, dtype=np.int32), counts)
     number = np.tile(np.arange(1, 1001, dtype=np.int32), 1000)
-    found = ids.source_ids(number, image, bases)
+    found = ids.row_ids(np.stack([image, number], axis=1), bases)
     assert len(np.unique(found.astype(np.float64))) == 1_000_000
     assert found.min() > 0
     assert found.max() < 1 << 53
@@ -34,7 +34,7 @@ def test_ranges_never_overlap_however_full_the_numbers_are(counts: list[int]) ->
 
 
 def test_the_largest_id_of_the_largest_image_is_exact_as_a_double() -> None:
-    found = ids.source_ids(np.array([2**31 - 1], np.int32), np.zeros(1, np.int32), [ids.BASES - 1])
+    found = ids.row_ids(np.array([[0, 2**31 - 1]], np.int32), [ids.BASES - 1])
     assert int(found[0]) < 1 << 53
 
 
