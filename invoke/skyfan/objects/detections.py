@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..catalogs import healpix
-from ..catalogs.dataset import DataSet, Partition
 from ..catalogs.chips import POSITION
+from ..catalogs.dataset import DataSet, Partition
 from ..catalogs.schema import HEALPIX
 from ..sky import footprints
 from . import tiles
