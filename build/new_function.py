@@ -24,9 +24,10 @@ _OWN_PACKAGES = {"skyfan", "skyfan_contract", "skyfan_function", "skyfan_watch"}
 _END = "    # `skyfan new-function` adds"
 _ENTRY = """\
     {name}:
-      Description: Size and statistics of each image in a FITS file, as JSON.
+      Description: Size and statistics of each image in a FITS file, as a table.
       Code: functions/{folder}
-      Results: {folder}/{{key}}.json
+      # .cat.fits is a table, which skyfan collect reads; .json a dict.
+      Results: {folder}/{{key}}.cat.fits
       # One whole vCPU; more memory buys more of them.
       Memory: 1769
       Timeout: 120

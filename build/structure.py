@@ -13,7 +13,7 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).resolve().parents[1] / "invoke"
-MOST_MODULES, MOST_LINES = 210, 350
+MOST_MODULES, MOST_LINES = 216, 350
 
 
 def modules() -> dict[Path, int]:

@@ -101,10 +101,11 @@ def test_a_new_function_is_built_and_invoked(
     template = reaching(containers.build(tmp_path / "build", stack))
     event = {"input": INPUT, "run": "made", "access": "signed"}
     answer = _invoke(template, "PixelCensus", event, tmp_path)
-    key = f"runs/made/pixel_census/archive/hst/public/{NAME}.json"
+    key = f"runs/made/pixel_census/archive/hst/public/{NAME}.cat.fits"
     assert answer["output"] == f"s3://results/{key}"
-    assert json.load(archive.get_object(Bucket="results", Key=key)["Body"])["images"] == answer["images"]
-    assert all(image["finite"] > 0 for image in answer["images"])
+    with fits.open(io.BytesIO(archive.get_object(Bucket="results", Key=key)["Body"].read())) as hdus:
+        assert len(hdus[1].data) == answer["rows"] > 0
+        assert (hdus[1].data["FINITE"] > 0).all()
 
     archive.put_object(Bucket="archive", Key="words.fits", Body=b"no stars here")
     failed = _invoke(template, "PixelCensus", {**event, "input": "s3://archive/words.fits"}, tmp_path)

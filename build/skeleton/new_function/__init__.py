@@ -1,1 +1,1 @@
-"""Size and statistics of each image in a FITS file."""
+"""Size and statistics of each image in a FITS file, as a table."""

@@ -1,4 +1,4 @@
-"""Size and statistics of each image in a FITS file, as JSON. Replace process() by your own."""
+"""Size and statistics of each image in a FITS file, as a table. Replace COLUMNS and process() by your own."""
 
 from typing import Any
 
@@ -8,22 +8,36 @@ from astropy.io import fits
 from skyfan_function.event import Request
 from skyfan_function.fits_input import open_fits
 from skyfan_function.handler import Job, lambda_handler
+from skyfan_function.table import Column, Fact, Table, observed
+
+# Name, FITS type, unit, IVOA UCD and meaning. `shown` columns are those that people see first.
+COLUMNS = (
+    Column("EXT", "I", "", "meta.id;instr.det", "Index of the extension (0 is the primary HDU)", shown=True),
+    Column("EXTNAME", "68A", "", "meta.id", "Name of the extension", shown=True),
+    Column("FINITE", "K", "", "meta.number", "Pixels that have a value", shown=True),
+    Column("MEDIAN", "D", "", "phot.count;stat.median", "Median of their values", shown=True),
+    Column("DEVIATION", "D", "", "stat.stdev;phot.count", "Standard deviation of their values", shown=True),
+)
 
 
-def process(job: Job[Request]) -> dict[str, Any]:
-    """The work on one file. What is returned becomes the result; an error becomes a failure record."""
+def process(job: Job[Request]) -> Table:
+    """The work on one file. The table becomes the result; an error becomes a failure record."""
     with open_fits(job.source) as hdus:
-        return {"images": [_statistics(hdu) for hdu in hdus if hdu.is_image and hdu.shape]}
+        rows = [_statistics(ext, hdu) for ext, hdu in enumerate(hdus) if hdu.is_image and hdu.shape]
+        facts = [Fact("NHDU", len(hdus), "", "meta.number", "Extensions of the file, with the primary HDU")]
+        return Table.of_rows(
+            COLUMNS, rows, facts=facts, observation=observed(*(hdu.header for hdu in hdus[:2]))
+        )
 
 
-def _statistics(hdu: fits.ImageHDU) -> dict[str, Any]:
+def _statistics(ext: int, hdu: fits.ImageHDU) -> dict[str, Any]:
     pixels = hdu.data[np.isfinite(hdu.data)]
     return {
-        "name": hdu.name,
-        "shape": list(hdu.shape),
-        "finite": int(pixels.size),
-        "median": float(np.median(pixels)) if pixels.size else None,
-        "deviation": float(np.std(pixels, dtype=float)) if pixels.size else None,
+        "EXT": ext,
+        "EXTNAME": hdu.name,
+        "FINITE": pixels.size,
+        "MEDIAN": np.median(pixels) if pixels.size else None,
+        "DEVIATION": np.std(pixels, dtype=float) if pixels.size else None,
     }
 
 

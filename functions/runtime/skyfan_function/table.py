@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Self
 
 import astropy
 import numpy as np
@@ -64,6 +64,18 @@ class Table:
     """Further files by suffix, such as ".preview.png", which skyfan report shows."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of further packages by name."""
+
+    @classmethod
+    def of_rows(cls, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], **more: Any) -> Self:
+        """A table of rows that are dicts, with a value for each column; ``more`` are the other fields."""
+        names = [column.name for column in columns]
+        for row in rows:
+            if set(row) != set(names):
+                odd = sorted(set(row) ^ set(names))
+                raise TableError(
+                    f"a row and the columns must have the same names; they differ in {', '.join(odd)}"
+                )
+        return cls(columns, {name: [row[name] for row in rows] for name in names}, **more)
 
     def to_result(self, job: Job[Any]) -> Result:
         """The FITS file. Raises TableError, and ConfigurationError if SKYFAN_OUTPUT does not end in TABLE."""

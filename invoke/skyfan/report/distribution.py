@@ -111,14 +111,21 @@ class Grid:
     """Pairs beyond the edges, which hold all but the outermost."""
 
 
-def grid(x: Floats, y: Floats, size: tuple[int, int]) -> Grid | None:
-    """A grid of `size` over the pairs of finite values; None if there are fewer than two different ones."""
+def grid(x: Floats, y: Floats, size: tuple[int, int], *, from_zero: bool = True) -> Grid | None:
+    """A grid of `size` over the pairs of finite values; None if there are fewer than two different ones.
+
+    With `from_zero`, the vertical axis begins at 0 or below, and ends below the largest values.
+    """
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     if len(x) < 2 or x.min() == x.max() or y.min() == y.max():
         return None
     x_low, x_high = np.quantile(x, (_RARE, 1 - _RARE)) if len(x) >= _MANY else (x.min(), x.max())
-    y_high = np.quantile(y, 0.98) if len(y) >= 50 else y.max()
-    edges = np.linspace(x_low, x_high, size[0] + 1), np.linspace(min(0.0, y.min()), y_high, size[1] + 1)
+    y_low, y_high = min(0.0, y.min()), np.quantile(y, 0.98) if len(y) >= 50 else y.max()
+    if not from_zero:
+        y_low, y_high = np.quantile(y, (_RARE, 1 - _RARE)) if len(y) >= _MANY else (y.min(), y.max())
+    if x_low == x_high or y_low == y_high:
+        return None
+    edges = np.linspace(x_low, x_high, size[0] + 1), np.linspace(y_low, y_high, size[1] + 1)
     counts = np.histogram2d(x, y, edges)[0].astype(np.int64)
     return Grid(*edges, counts, len(x) - int(counts.sum()))

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,9 @@ import pyarrow as pa
 from skyfan_contract import LARGER, NEVER, RETRY
 
 from .. import formatting
+from ..catalogs import images as inputs
+from ..catalogs import kinds
+from ..catalogs.kinds import SOURCES, Kind
 from ..formatting import file_name
 from ..runs.doubts import Doubts
 from ..runs.judge import STATES
@@ -38,6 +41,10 @@ MEASURED = (
     "catalog",
 )
 """Columns of images.parquet that the table shows."""
+_OF_IMAGES = ("t_exptime", "depth")
+"""Those of them that only images have."""
+_MAX_FACTS = 4
+"""Facts in the table; a row that is opened has as many more."""
 INLINE = 300
 """Images that the page itself carries; more are in files beside it."""
 _MAX_KINDS = 60
@@ -78,15 +85,17 @@ DETAILS = (
     Heading("retry", "Can a retry help?"),
 )
 """What a row shows when it is opened, besides its notes or message."""
-_LOOKED_AT = (*(heading.key for heading in HEADINGS), "reasons", "uri")
-_DETAILED = ("proposal", "catalog", "size", "retry", "notes")
+_LABELS_OF_ROWS = {"name": "Input", "sources": "Rows", "catalog": "Table"}
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """One row per image of a run, those that need a look first."""
+    """One row per image or other input of a run, those that need a look first."""
 
     rows: list[Row]
+    kind: Kind = SOURCES
+    headings: tuple[Heading, ...] = HEADINGS
+    details: tuple[Heading, ...] = DETAILS
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,25 +120,57 @@ class ImageTable:
         """Names and contents of the pieces: what is sorted and searched, and the longer details."""
         for number, start in enumerate(range(0, len(self.rows), ROWS)):
             rows = self.rows[start : start + ROWS]
-            yield f"images-{number:03}", _columns(rows, _LOOKED_AT)
-            yield f"details-{number:03}", _columns(rows, _DETAILED)
+            looked_at = (*(heading.key for heading in self.headings), "reasons", "uri")
+            detailed = (heading.key for heading in self.details if heading.key not in looked_at)
+            yield f"images-{number:03}", _columns(rows, looked_at)
+            yield f"details-{number:03}", _columns(rows, (*detailed, "notes"))
 
 
-def table(state: RunState, collected: pa.Table | None, doubts: Doubts | None) -> ImageTable:
+def table(
+    state: RunState, collected: pa.Table | None, doubts: Doubts | None, kind: Kind = SOURCES
+) -> ImageTable:
     """All images of a run: its planned files, with what `collected` (images.parquet) tells of them.
 
-    `doubts` are the marks of the run, for images that are done and not collected.
+    `doubts` are the marks of the run, for images that are done and not collected. Of other inputs, the table
+    has facts instead of what only images have.
     """
     found: dict[str, Row] = {}
+    headings: tuple[Heading, ...] = HEADINGS
+    details: tuple[Heading, ...] = DETAILS
+    shown: tuple[str, ...] = MEASURED
+    if kind is not SOURCES and collected is not None:
+        facts = [_heading(field) for field in fact_fields(collected.schema)]
+        headings, details = _of_rows(HEADINGS, facts[:_MAX_FACTS]), _of_rows(DETAILS, facts[_MAX_FACTS:])
+        shown = (*(name for name in MEASURED if name not in _OF_IMAGES), *(fact.label for fact in facts))
     if collected is not None:
-        columns = [collected["uri"].to_pylist(), *(collected[name].to_pylist() for name in MEASURED)]
-        found = {uri: dict(zip(MEASURED, values, strict=True)) for uri, *values in zip(*columns, strict=True)}
+        names = [name.lower() for name in shown]
+        columns = [collected["uri"].to_pylist(), *(collected[name].to_pylist() for name in names)]
+        found = {uri: dict(zip(shown, values, strict=True)) for uri, *values in zip(*columns, strict=True)}
     marked = {} if doubts is None else {file.uri: " ".join(names) for file, names in state.doubtful(doubts)}
-    rows = [_row(file, found.pop(file.uri, None), marked) for file in state.files(*STATES)]
+    told = [name for name in shown if name not in MEASURED]
+    rows = [_row(file, found.pop(file.uri, None), marked, told) for file in state.files(*STATES)]
     # Results of files that are in no plan.
-    rows += [_row(RunFile(uri, None, "", "done", None, None), image, marked) for uri, image in found.items()]
+    unplanned = ((RunFile(uri, None, "", "done", None, None), image) for uri, image in found.items())
+    rows += [_row(file, image, marked, told) for file, image in unplanned]
     rank = {name: number for number, name in enumerate(ORDER)}
-    return ImageTable(sorted(rows, key=lambda row: rank[row["state"]]))
+    return ImageTable(sorted(rows, key=lambda row: rank[row["state"]]), kind, headings, details)
+
+
+def _of_rows(headings: tuple[Heading, ...], facts: list[Heading]) -> tuple[Heading, ...]:
+    """The headings that inputs have, in their words, with facts before the last one."""
+    kept = [heading for heading in headings if heading.key not in ("exposure", "depth")]
+    named = [replace(one, label=_LABELS_OF_ROWS.get(one.key, one.label)) for one in kept]
+    return (*named[:-1], *facts, named[-1])
+
+
+def _heading(field: pa.Field) -> Heading:
+    is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return Heading(f"fact-{field.name}", field.name.upper(), number=bool(is_number), minor=True)
+
+
+def fact_fields(schema: pa.Schema) -> list[pa.Field]:
+    """The facts that functions told, of a table of inputs."""
+    return [field for field in schema if field.name not in inputs.schema(kinds.ROWS).names]
 
 
 def retry_helps(cure: str | None) -> str:
@@ -137,11 +178,12 @@ def retry_helps(cure: str | None) -> str:
     return _CURES.get(cure, "perhaps") if cure else "perhaps"
 
 
-def _row(file: RunFile, image: Row | None, marked: dict[str, str]) -> Row:
+def _row(file: RunFile, image: Row | None, marked: dict[str, str], fact_names: Sequence[str]) -> Row:
     is_done = file.state == "done"
     known = image if image is not None and is_done else {}
     doubts = (known.get("doubts") or "") if known else marked.get(file.uri, "") if is_done else ""
     failure = file.failure
+    facts = {name: known.get(name) for name in fact_names}
     return {
         "name": file_name(file.uri),
         "state": DOUBTFUL if doubts else file.state,
@@ -159,7 +201,7 @@ def _row(file: RunFile, image: Row | None, marked: dict[str, str]) -> Row:
         "size": None if file.size is None else round(file.size / 1e6, 2),
         "retry": retry_helps(failure.cure) if failure else "",
         "notes": failure.message if failure else known.get("notes") or "",
-    }
+    } | {f"fact-{name.lower()}": _plain(value) for name, value in facts.items()}
 
 
 def date(mjd: float | None) -> str:
@@ -170,6 +212,11 @@ def date(mjd: float | None) -> str:
         return f"{_MJD_ZERO + timedelta(days=mjd):%Y-%m-%d}"
     except OverflowError:
         return f"MJD {mjd:g}"
+
+
+def _plain(value: Any) -> Any:
+    """A fact as the page shows it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -195,19 +242,21 @@ def _columns(rows: list[Row], keys: tuple[str, ...]) -> dict[str, Any]:
 
 def section_of(table: ImageTable, folder: str) -> Markup:
     """The table of all images. Its pieces are in the page, or in `folder` as seen from the page."""
-    title = "All images"
+    title = f"All {table.kind.input}s"
     if not len(table):
-        return section("images", title, tag("p", "The run has no images yet."))
+        return section("images", title, tag("p", f"The run has no {table.kind.input}s yet."))
+    noun = table.kind.input
     sentence = (
-        f"{formatting.count(len(table), 'image')}; those that need a look come first. "
+        f"{formatting.count(len(table), noun)}; those that need a look come first. "
         "Open a row for its notes or the message of its failure; a heading sorts."
     )
     about = {
+        "noun": noun,
         "total": len(table),
         "rows": table.piece_rows,
         "folder": folder,
-        "headings": [asdict(heading) for heading in HEADINGS],
-        "details": [asdict(heading) for heading in DETAILS],
+        "headings": [asdict(heading) for heading in table.headings],
+        "details": [asdict(heading) for heading in table.details],
     }
     pieces = table.pieces() if len(table) <= INLINE else ()
     return section(
@@ -221,7 +270,7 @@ def section_of(table: ImageTable, folder: str) -> Markup:
         tag("p", id="images-count", role="status", class_="count"),
         tag(
             "div",
-            _empty_table(),
+            _empty_table(table),
             class_="scroll",
             role="region",
             tabindex=0,
@@ -269,7 +318,7 @@ def _labelled(label: str, control: Markup) -> Markup:
     return tag("label", tag("span", label), control)
 
 
-def _empty_table() -> Markup:
+def _empty_table(table: ImageTable) -> Markup:
     heads = [
         tag(
             "th",
@@ -281,9 +330,9 @@ def _empty_table() -> Markup:
             )
             or None,
         )
-        for heading in HEADINGS
+        for heading in table.headings
     ]
-    caption = tag("caption", "All images of the run", id="images-caption", class_="unseen")
+    caption = tag("caption", f"All {table.kind.input}s of the run", id="images-caption", class_="unseen")
     return tag("table", caption, tag("thead", tag("tr", heads)), tag("tbody"), id="images-table")
 
 

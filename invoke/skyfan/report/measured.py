@@ -1,6 +1,7 @@
 """The collected data set of a run in numbers: images, depths, magnitudes, versions."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..catalogs import dataset, images
+from ..catalogs.kinds import ROWS, SOURCES, Kind
 from ..errors import InputError
 from ..sky.footprints import FootprintCollector, Footprints
+from . import rows, sample
 from .distribution import Distribution, Floats, Grid, distribution, grid
 from .images import MEASURED
+from .rows import RowCharts
 
-ROW_GROUPS = 64
-"""Row groups of sources (16,384 rows each) whose magnitudes are read, at most."""
-_PER_GROUP = 1 << 12
-"""Magnitudes of each of them that count, if not all are read."""
 _GRID = (70, 45)
 _COLUMNS = [
     "uri",
@@ -77,8 +77,9 @@ class Doubted:
 
 @dataclass(frozen=True)
 class Measured:
-    """A data set in numbers."""
+    """A data set in numbers. Of rows and inputs, what only sources and images have is NaN, None or empty."""
 
+    kind: Kind
     images: int
     sources: int
     unplaced: int
@@ -103,12 +104,15 @@ class Measured:
     magnitudes: Distribution | None
     widths: Grid | None
     """FWHM_IMAGE against MAG_AUTO of the same sources."""
+    rows: RowCharts | None
+    """What is drawn of the tables of any other function."""
     versions: list[tuple[tuple[str, ...], int]]
-    """(skyfan, sep, numpy, astropy, digest of the settings) and the number of images made with them."""
+    """(skyfan, sep, numpy, astropy, digest of the settings) and the number of images made with them; without
+    sep for the tables of other functions."""
     footprints: Footprints
     examples: list[Example]
     table: pa.Table
-    """The _COLUMNS of images.parquet."""
+    """The _COLUMNS of images.parquet; all of them, if its inputs are no images."""
 
 
 def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | None:
@@ -123,8 +127,10 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
     if origin != (place, run):
         raise InputError(f"{folder} holds the run {origin[1]} of {origin[0]}, not {run} of {place}")
     try:
-        table = pq.read_table(folder / "images.parquet", columns=_COLUMNS)
-        magnitudes, widths = _magnitudes(found)
+        kind = found.kind
+        table = pq.read_table(folder / "images.parquet", columns=_COLUMNS if kind is SOURCES else None)
+        drawn = None if kind is SOURCES else rows.read(found, table)
+        magnitudes, widths = _magnitudes(found) if kind is SOURCES else (None, None)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise InputError(
             f"{folder} cannot be read ({error}): remove it and run skyfan collect again"
@@ -133,9 +139,12 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
     sky.add(table)
     began, ended = _floats(table, "t_min"), _floats(table, "t_max")
     apertures = np.unique(_finite(_floats(table, "depth_aperture")))
+    noun = "sources" if kind is SOURCES else "rows"
     doubtful, doubts = images.doubtful(table)
-    versions = Counter(zip(*(table[name].to_pylist() for name in _VERSIONS), strict=True))
+    names = [name for name in _VERSIONS if name in table.column_names]
+    versions = Counter(zip(*(table[name].to_pylist() for name in names), strict=True))
     return Measured(
+        kind=kind,
         images=len(table),
         sources=int(found.about["sources"]),
         unplaced=int(found.about["unplaced"]),
@@ -143,14 +152,15 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
         ended=float(max(_finite(ended), default=np.nan)),
         groups=_groups(table),
         depth_aperture=float(apertures[0]) if len(apertures) == 1 else float("nan"),
-        steps=dict(sorted(Counter(table["step"].to_pylist()).items())),
+        steps=dict(sorted(Counter(table["step"].to_pylist()).items())) if kind is SOURCES else {},
         doubtful=doubtful,
         doubts=doubts,
         doubted=_doubted(table),
         depth=distribution(_floats(table, "depth"), "5σ depth", "AB mag"),
-        per_image=distribution(_floats(table, "sources"), "number of sources", "", integers=True),
+        per_image=distribution(_floats(table, "sources"), f"number of {noun}", "", integers=True),
         magnitudes=magnitudes,
         widths=widths,
+        rows=drawn,
         versions=versions.most_common(),
         footprints=sky.finish(),
         examples=_examples(table, max_examples),
@@ -159,37 +169,11 @@ def read(folder: Path, place: str, run: str, max_examples: int) -> Measured | No
 
 
 def _magnitudes(found: dataset.DataSet) -> tuple[Distribution | None, Grid | None]:
-    """MAG_AUTO and widths of all sources, or of a sample in which each source is as likely as any other.
-
-    A row group holds the sources of one place on the sky. So groups are chosen at equal steps through all
-    rows, which makes large ones likelier, and as many rows of each count.
-    """
+    """MAG_AUTO and widths of all sources, or of a sample."""
     columns = [name for name in ("MAG_AUTO", "FWHM_IMAGE") if name in found.schema.names]
     if "MAG_AUTO" not in columns:
         return None, None
-    rows = np.array([pixel.rows for pixel in found.partitions], np.int64)
-    groups = -(-rows // dataset.ROW_GROUP)
-    is_sample = int(groups.sum()) > ROW_GROUPS
-    ends = np.cumsum(rows)
-    chosen: dict[int, list[int]] = {
-        number: list(range(count)) for number, count in enumerate(groups.tolist())
-    }
-    if is_sample:
-        chosen = {}
-        for row in ((np.arange(ROW_GROUPS) + 0.5) / ROW_GROUPS * ends[-1]).astype(int).tolist():
-            partition = int(np.searchsorted(ends, row, side="right"))
-            within = row - int(ends[partition] - rows[partition])
-            chosen.setdefault(partition, []).append(within // dataset.ROW_GROUP)
-    each = max(1, min(_PER_GROUP, dataset.ROW_GROUP, int(rows.sum()) // ROW_GROUPS))
-    values = [np.empty((len(columns), 0))]
-    for partition, numbers in chosen.items():
-        with pq.ParquetFile(found.folder / found.partitions[partition].path) as file:
-            for number in numbers:
-                read = file.read_row_group(number, columns=columns)
-                group = np.stack([read[name].to_numpy().astype(np.float64) for name in columns])
-                spread = np.linspace(0, group.shape[1] - 1, each).astype(int)
-                values.append(group[:, spread] if is_sample else group)
-    magnitudes, *widths = np.concatenate(values, axis=1)
+    magnitudes, *widths = sample.of_columns(found, columns, unplaced=False)
     total = max(len(magnitudes), found.about["sources"])
     return (
         distribution(magnitudes, "MAG_AUTO", "AB mag", total=total),
@@ -198,19 +182,20 @@ def _magnitudes(found: dataset.DataSet) -> tuple[Distribution | None, Grid | Non
 
 
 def _groups(table: pa.Table) -> list[Group]:
-    images: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
-    columns = (table[name].to_pylist() for name in ("instrument", "filter", "sources", "t_exptime", "depth"))
+    grouped: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    columns: list[Iterable[Any]] = [table[name].to_pylist() for name in ("instrument", "filter", "sources")]
+    columns += [_floats(table, "t_exptime"), _floats(table, "depth")]
     for instrument, name, sources, seconds, depth in zip(*columns, strict=True):
-        images.setdefault((instrument, name), []).append((sources, seconds, depth))
+        grouped.setdefault((instrument, name), []).append((sources, seconds, depth))
     groups = []
-    for (instrument, name), rows in images.items():
-        numbers = np.array(rows, np.float64)
+    for (instrument, name), members in grouped.items():
+        numbers = np.array(members, np.float64)
         depths = _finite(numbers[:, 2])
         low, middle, high = np.quantile(depths, (0, 0.5, 1)) if len(depths) else (np.nan,) * 3
         exposure = float(_finite(numbers[:, 1]).sum())
         total = int(numbers[:, 0].sum())
         groups.append(
-            Group(instrument, name, len(rows), total, exposure, (float(low), float(middle), float(high)))
+            Group(instrument, name, len(members), total, exposure, (float(low), float(middle), float(high)))
         )
     return sorted(groups, key=lambda group: (-group.images, group.instrument, group.filter))
 
@@ -221,10 +206,10 @@ def _examples(table: pa.Table, maximum: int) -> list[Example]:
     sources = table["sources"].to_numpy()
     kinds = list(zip(table["instrument"].to_pylist(), table["filter"].to_pylist(), strict=True))
     for row in np.argsort(-sources, kind="stable"):
-        rows = turns.setdefault(kinds[row], [])
-        if len(rows) < maximum:
-            rows.append(int(row))
-    chosen = [rows[turn] for turn in range(maximum) for rows in turns.values() if turn < len(rows)][:maximum]
+        turn = turns.setdefault(kinds[row], [])
+        if len(turn) < maximum:
+            turn.append(int(row))
+    chosen = [turn[i] for i in range(maximum) for turn in turns.values() if i < len(turn)][:maximum]
     return [_example(row) for row in table.take(chosen).to_pylist()] if chosen else []
 
 
@@ -242,11 +227,14 @@ def _doubted(table: pa.Table) -> dict[str, Doubted]:
 
 def _example(row: dict[str, Any]) -> Example:
     kind = " ".join(filter(None, (row["instrument"], row["filter"])))
-    depth = np.nan if row["depth"] is None else row["depth"]
-    return Example(row["uri"], row["catalog"], kind, row["sources"], depth)
+    depth = row.get("depth") if "depth_aperture" in row else None  # a fact may have that name
+    return Example(row["uri"], row["catalog"], kind, row["sources"], np.nan if depth is None else depth)
 
 
 def _floats(table: pa.Table, name: str) -> Floats:
+    """A column of numbers; NaN where only images have it: a fact of another function may have its name."""
+    if name not in (images.SCHEMA if "depth_aperture" in table.column_names else images.schema(ROWS)).names:
+        return np.full(len(table), np.nan)
     column: Floats = table[name].to_numpy().astype(np.float64)
     return column
 

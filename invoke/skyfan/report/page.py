@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 
 from .. import files, formatting
 from ..bill.show import Costs
+from ..catalogs.kinds import SOURCES
 from ..errors import InputError, UsageError
 from ..plans.plan import Plan
 from ..runs.state import UNSUCCESSFUL
 from ..sky.footprints import NO_FOOTPRINTS, FootprintCollector
-from . import charts, images, section_costs, section_run, section_sky, thumbnails
+from . import charts, images, section_costs, section_rows, section_run, section_sky, thumbnails
 from .charts import WIDTH, Chart
 from .html import Markup, data, facts, notice, section, table, tag, text
 from .maps import sky_charts
@@ -37,12 +38,13 @@ _PAGE_WIDTH = 2 * WIDTH + _GAP + 2 * _MARGIN
 def render(story: Story, folder: str = "") -> str:
     """The page as HTML; `folder`, as seen from the page, has what it loads on demand."""
     folder = quote(folder)
+    kind = story.images.kind
     contents = {
         "outcome": ("Outcome", section_run.outcome(story)),
-        "images": ("Images", images.section_of(story.images, folder)),
+        "images": (f"{kind.input}s".capitalize(), images.section_of(story.images, folder)),
         "pictures": ("Pictures", _pictures(story, folder)),
         "sky": ("Sky", section_sky.maps(story)),
-        "measured": ("Sources", section_sky.measured(story)),
+        "measured": (f"{kind.row}s".capitalize(), _measured(story)),
         "work": ("Work", section_costs.work(story)),
         "costs": ("Costs", section_costs.costs(story)),
         "request": ("Request", section_run.request(story)),
@@ -81,8 +83,15 @@ def render(story: Story, folder: str = "") -> str:
 
 
 def _pictures(story: Story, folder: str) -> Markup:
-    chosen = "those with the most sources for each instrument and filter" if story.measured else ""
-    return thumbnails.section_of(story.thumbnails, story.state.counts["done"], chosen, folder)
+    kind = story.images.kind
+    chosen = f"those with the most {kind.row}s for each instrument and filter" if story.measured else ""
+    return thumbnails.section_of(story.thumbnails, story.state.counts["done"], chosen, folder, kind)
+
+
+def _measured(story: Story) -> Markup:
+    if story.measured and story.measured.rows:
+        return section_rows.measured(story.measured, story.measured.rows)
+    return section_sky.measured(story)
 
 
 def _policy(style: str, script: str, has_folder: bool) -> str:
@@ -107,14 +116,15 @@ def _banner(story: Story) -> Markup:
     done = f"{counts['done']:,}"
     if counts["done"] < counts["planned"]:
         done += f" of {counts['planned']:,}"
-    figures = [("images done", done)]
+    kind = story.images.kind
+    figures = [(f"{kind.input}s done", done)]
     if trouble := sum(counts[name] for name in UNSUCCESSFUL):
         figures.append(("failed or missing", f"{trouble:,}"))
     doubtful = story.measured.doubtful if story.measured else len(story.doubts or ())
     if doubtful:
-        figures.append(("doubtful images", f"{doubtful:,}"))
+        figures.append((f"doubtful {kind.input}s", f"{doubtful:,}"))
     if story.measured:
-        figures.append(("sources", f"{story.measured.sources + story.measured.unplaced:,}"))
+        figures.append((f"{kind.row}s", f"{story.measured.sources + story.measured.unplaced:,}"))
     figures += _time_and_money(story)
     return text(
         [
@@ -145,13 +155,16 @@ def _versions(story: Story) -> Markup:
         sentence = story.absent.get("measured", "No catalog has been collected.")
         return section("versions", "Versions", notice(sentence))
     versions = story.measured.versions
-    head = ["skyfan", "sep", "numpy", "astropy", "Digest of the settings", "Images"]
+    kind = story.images.kind
+    head = ["skyfan", "sep", "numpy", "astropy", "Digest of the settings", f"{kind.input}s".capitalize()]
+    if kind is not SOURCES:
+        head.remove("sep")
     rows = [(*map(str, names), f"{number:,}") for names, number in versions[:_MAX_VERSIONS]]
     omitted = len(versions) - _MAX_VERSIONS
-    caption = "Versions that made the catalogs"
+    caption = f"Versions that made the {kind.result}s"
     if omitted > 0:
         caption += f"; {omitted:,} rarer combinations are left out"
-    return section("versions", "Versions", table("made", caption, head, rows, numbers=(5,)))
+    return section("versions", "Versions", table("made", caption, head, rows, numbers=(len(head) - 1,)))
 
 
 @dataclass(frozen=True)

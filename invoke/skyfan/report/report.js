@@ -121,8 +121,8 @@
       const rows = view.slice(first, first + FEW);
       body.replaceChildren(...rows.map(line));
       for (const row of [...body.rows]) if (notes.checked || opened.has(Number(row.dataset.at))) open(row, true);
-      count.textContent = total === about.total ? `${NUMBER.format(total)} images` : `${NUMBER.format(total)} of ${NUMBER.format(about.total)} images`;
-      find("images-page").textContent = total ? `${NUMBER.format(first + 1)} to ${NUMBER.format(first + rows.length)} of ${NUMBER.format(total)}` : "No image matches.";
+      count.textContent = total === about.total ? `${NUMBER.format(total)} ${about.noun}s` : `${NUMBER.format(total)} of ${NUMBER.format(about.total)} ${about.noun}s`;
+      find("images-page").textContent = total ? `${NUMBER.format(first + 1)} to ${NUMBER.format(first + rows.length)} of ${NUMBER.format(total)}` : `No ${about.noun} matches.`;
       find("images-previous").disabled = page === 0;
       find("images-next").disabled = first + FEW >= total;
       body.closest("section").classList.toggle("single", total <= FEW);

@@ -19,9 +19,9 @@ _MAX_GROUPS = 40
 _MAX_VALUES = 10
 _MAX_MESSAGE = 300
 _MEANING = {
-    "done": "the catalog exists",
+    "done": "the result exists",
     "failed": "the last attempt ended with an error",
-    "damaged": "the catalog is not the one that was recorded",
+    "damaged": "the result is not the one that was recorded",
     "missing": "no result, and none will come: the event has expired",
     "cancelled": "stopped by skyfan cancel",
     "late": "no result, although all retries should be over",
@@ -188,11 +188,15 @@ def _in_table(label: str, state: str, search: str = "") -> Markup:
 
 
 def _doubtful(story: Story) -> Markup:
-    heading, command = tag("h3", "Doubtful images"), tag("code", f"skyfan status {story.run} --doubtful")
+    kind = story.images.kind
+    heading, command = (
+        tag("h3", f"Doubtful {kind.input}s"),
+        tag("code", f"skyfan status {story.run} --doubtful"),
+    )
     if story.measured:
-        number, doubts, of = story.measured.doubtful, story.measured.doubts, "collected images"
+        number, doubts, of = story.measured.doubtful, story.measured.doubts, f"collected {kind.input}s"
     elif story.doubts is not None:
-        number, doubts, of = len(story.doubts), story.doubts.reasons, "images that are done"
+        number, doubts, of = len(story.doubts), story.doubts.reasons, f"{kind.input}s that are done"
     else:
         command = tag("code", f"skyfan collect {story.run}")
         return text([heading, tag("p", "Not known: ", command, " counts them from the catalogs.")])
@@ -209,8 +213,8 @@ def _doubtful(story: Story) -> Markup:
         (tag("code", reason), _in_table(f"{count:,}", DOUBTFUL, reason), examples.get(reason, "–"))
         for reason, count in doubts.items()
     ]
-    head = ["Reason", "Images", "Example, and the notes of its catalog"]
-    made = table("doubtful", "Doubtful images by reason", head, rows, numbers=(1,), wordy=True)
+    head = ["Reason", f"{kind.input}s".capitalize(), f"Example, and the notes of its {kind.result}"]
+    made = table("doubtful", f"Doubtful {kind.input}s by reason", head, rows, numbers=(1,), wordy=True)
     return text([heading, tag("p", sentence, where), made])
 
 

@@ -145,6 +145,24 @@ def number_counts(values: Distribution, depth: Distribution | None) -> Chart:
 
 def widths(found: Grid, depth: Distribution | None) -> Chart:
     """The density of sources by magnitude and width: stars are the flat, narrow ridge."""
+    summary = density_summary(found, "source", "magnitude and width")
+    summary += " Stars lie on a level line, galaxies above it, and cosmic rays and hot pixels below."
+    labels = "MAG_AUTO (AB mag)", "FWHM (pixels)"
+    limit = depth.quantiles[2] if depth else math.nan
+    return density("widths", "Magnitude and width", summary, found, labels, limit)
+
+
+def density_summary(found: Grid, noun: str, by: str) -> str:
+    """How many there are, by which two values."""
+    number = int(found.counts.sum())
+    beyond = f" {found.outside:,} lie beyond the axes." if found.outside else ""
+    return f"{formatting.count(number, noun)} by {by}; the stronger the colour, the more.{beyond}"
+
+
+def density(
+    name: str, title: str, summary: str, found: Grid, labels: tuple[str, str], limit: float = math.nan
+) -> Chart:
+    """How many have which two values, by colour; `limit` is the value of a line on the horizontal axis."""
     x = Scale(float(found.x_edges[0]), float(found.x_edges[-1]), LEFT, RIGHT)
     y = Scale(float(found.y_edges[0]), float(found.y_edges[-1]), BOTTOM, TOP)
     shade = np.ceil(_SHADES * np.log1p(found.counts) / np.log1p(found.counts.max())).astype(int)
@@ -157,15 +175,8 @@ def widths(found: Grid, depth: Distribution | None) -> Chart:
             for bottom, top in [found.y_edges[row : row + 2]]
         )
         drawn.append(tag("path", d=cells, class_=f"shade{level}"))
-    number = int(found.counts.sum())
-    summary = (
-        f"{formatting.count(number, 'source')} by magnitude and width; the stronger the colour, the more. "
-    )
-    summary += "Stars lie on a level line, galaxies above it, and cosmic rays and hot pixels below."
-    if found.outside:
-        summary += f" {found.outside:,} lie beyond the axes."
     lines = []
-    if depth and found.x_edges[0] < (median := depth.quantiles[2]) < found.x_edges[-1]:
-        lines = [charts.limit(x(median), f"5σ {median:.1f}")]
-    axes = vertical_axis(y, "FWHM (pixels)", whole=False), horizontal_axis(x, "MAG_AUTO (AB mag)")
-    return chart("widths", "Magnitude and width", summary, *axes, tag("g", drawn, class_="density"), lines)
+    if found.x_edges[0] < limit < found.x_edges[-1]:
+        lines = [charts.limit(x(limit), f"5σ {limit:.1f}")]
+    axes = vertical_axis(y, labels[1], whole=False), horizontal_axis(x, labels[0])
+    return chart(name, title, summary, *axes, tag("g", drawn, class_="density"), lines)

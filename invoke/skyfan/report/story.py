@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ..bill.show import Costs
 from ..catalogs.dataset import default_folder
+from ..catalogs.kinds import SOURCES
 from ..errors import InputError, UsageError
 from ..events import OnProgress, ignore
 from ..files import from_json
@@ -143,9 +144,13 @@ def gather(
         state=found,
         missing=list(islice(found.files("missing"), MAX_MISSING)),
         doubts=doubts,
-        images=images.table(found, collected.table if collected else None, doubts),
+        images=images.table(
+            found, collected.table if collected else None, doubts, collected.kind if collected else SOURCES
+        ),
         measured=collected,
-        thumbnails=list(thumbnails.make(place, results, examples)),
+        thumbnails=list(
+            thumbnails.make(place, results, examples, draw=collected is None or collected.kind is SOURCES)
+        ),
         costs=bill,
         absent=absent,
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from .. import formatting
+from ..catalogs.kinds import SOURCES, Kind
 from ..errors import UsageError
 from ..pictures import images, plain
 from ..storage import uris
@@ -55,16 +56,18 @@ class Thumbnail:
     height: int
 
 
-def make(place: Place, results: Results, examples: Iterable[Example]) -> Iterator[Thumbnail]:
+def make(
+    place: Place, results: Results, examples: Iterable[Example], *, draw: bool = True
+) -> Iterator[Thumbnail]:
     """The pictures of those examples that have one, up to MAX_BYTES.
 
-    An image on this machine is drawn; of others the run's previews are taken.
+    An image on this machine is drawn, if `draw`; of others the run's previews are taken.
     """
     used = 0
     for image in examples:
         key = results.head + image.catalog
         preview = key.removesuffix(results.tail) + ".preview.png"
-        found = _drawn(place, key, image.uri) or _preview(place, preview)
+        found = (_drawn(place, key, image.uri) if draw else None) or _preview(place, preview)
         if found is None:
             continue
         small, large, (width, height) = found
@@ -165,18 +168,23 @@ def _overlay(masks: Masks) -> bytes:
     return body.getvalue()
 
 
-def section_of(pictures: list[Thumbnail], done: int, chosen: str, folder: str) -> Markup:
+def section_of(
+    pictures: list[Thumbnail], done: int, chosen: str, folder: str, kind: Kind = SOURCES
+) -> Markup:
     """Some of the `done` images, and how they were `chosen`; large ones are in `folder` beside the page."""
-    title = "Images and their sources"
+    is_sources = kind is SOURCES
+    title = "Images and their sources" if is_sources else "Pictures"
     if not pictures:
         sentence = "The run has no previews (`--outputs preview`), and its images are not on this machine."
+        if not is_sources:
+            sentence = "The function made no pictures: files that end in .preview.png, beside its tables."
         return section("pictures", title, notice(sentence))
-    sentence = f"{formatting.count(len(pictures), 'image')} of {done:,} that are done"
+    sentence = f"{formatting.count(len(pictures), kind.input)} of {done:,} that are done"
     if chosen:
         sentence += f": {chosen}"
-    sentence += ". Outlines are the Kron ellipses of sources; orange ones have flags."
+    sentence += ". Outlines are the Kron ellipses of sources; orange ones have flags." if is_sources else "."
     can_hide = any(picture.small.outlines for picture in pictures)
-    items = [tag("li", _figure(number, picture, folder)) for number, picture in enumerate(pictures)]
+    items = [tag("li", _figure(number, picture, folder, kind)) for number, picture in enumerate(pictures)]
     return section(
         "pictures",
         title,
@@ -222,16 +230,17 @@ def _viewer(can_hide: bool) -> Markup:
     )
 
 
-def _figure(number: int, picture: Thumbnail, folder: str) -> Markup:
+def _figure(number: int, picture: Thumbnail, folder: str, kind: Kind) -> Markup:
     image, size = picture.image, {"width": picture.width, "height": picture.height}
     parts = [image.kind] if image.kind else []
     if image.sources >= 0:
-        parts.append(formatting.count(image.sources, "source"))
+        parts.append(formatting.count(image.sources, kind.row))
     if math.isfinite(image.depth):
         parts.append(f"5σ depth {image.depth:.2f} AB mag")
     description = ", ".join(parts)
     name = formatting.file_name(image.uri)
-    alternative = f"{name} with its sources outlined" + (f": {description}" if parts else "")
+    shown = "with its sources outlined" if kind is SOURCES else "as its function drew it"
+    alternative = f"{name} {shown}" + (f": {description}" if parts else "")
     layers = tag("img", src=_embedded("jpeg", picture.small.base), **size, alt=alternative, class_="sky")
     if picture.small.outlines:
         outlines = _embedded("png", picture.small.outlines)

@@ -101,7 +101,7 @@ def test_a_function_is_made_with_its_part_of_the_template(stack: Path) -> None:
     text = (stack / "template.yaml").read_text(encoding="utf-8")
     assert generator.filled(text) == text
     (function,) = (item for item in generator.functions(text) if item.name == "PixelCensus")
-    assert (function.code, function.results) == ("functions/pixel_census", "pixel_census/{key}.json")
+    assert (function.code, function.results) == ("functions/pixel_census", "pixel_census/{key}.cat.fits")
     for path in files:
         body = (folder / path).read_text(encoding="utf-8")
         assert not {word for word in (new_function.NAME, new_function.FOLDER) if word in body}, path

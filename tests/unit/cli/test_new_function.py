@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 from click.testing import CliRunner, Result
 from standins.processes import SKYFAN
 
@@ -57,9 +58,9 @@ def test_a_new_function_runs_on_the_local_engine(stack: Path, demo_data: Path) -
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["failed"] == 1
     results = stack / "out/runs/default"
-    (result,) = results.glob("pixel_census/**/*.json")
-    images = json.loads(result.read_text())["images"]
-    assert [image["name"] for image in images] == ["SCI", "ERR", "DQ"]
+    (result,) = results.glob("pixel_census/**/*.cat.fits")
+    with fits.open(result) as hdus:
+        assert list(hdus[1].data["EXTNAME"]) == ["SCI", "ERR", "DQ"]
     (record,) = results.glob("failures/**/*.json")
     assert json.loads(record.read_text())["responsePayload"]["errorType"] == "NotFitsError"
 

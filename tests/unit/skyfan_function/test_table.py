@@ -259,3 +259,11 @@ def test_a_function_returns_it(
     failed = handler({"input": put("bad", "bad.fits")}, None)
     assert (failed["errorType"], failed["permanent"]) == ("TableError", True)
     assert [line["level"] for line in logged()] == ["INFO", "ERROR"]
+
+
+def test_rows_may_be_dicts() -> None:
+    rows = [{name: ROWS[name][i] for name in ROWS} for i in range(2)]
+    assert written(Table.of_rows(COLUMNS, rows, facts=FACTS)) == written(Table(COLUMNS, ROWS, FACTS))
+    assert written(Table.of_rows(COLUMNS, [])) == written(Table(COLUMNS, dict.fromkeys(ROWS, ())))
+    with pytest.raises(Exception, match="differ in GOOD"):
+        Table.of_rows(COLUMNS, [{name: rows[0][name] for name in rows[0] if name != "GOOD"}])
