@@ -21,7 +21,9 @@ import wheels  # noqa: E402
 CHOICES = {
     "skyfan": "",
     "skyfan[aws]": "[aws]",
+    "skyfan[dask]": "[dask]",
     "skyfan[mast]": "[mast]",
+    "skyfan[match]": "[match]",
     "skyfan[plot]": "[plot]",
     "skyfan[vo]": "[vo]",
     "skyfan[all]": "[all]",

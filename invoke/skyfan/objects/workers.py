@@ -160,7 +160,7 @@ class Cluster:
             self._client.submit(function, *call, pure=False, retries=_RETRIES): n
             for n, call in enumerate(calls)
         }
-        for future in self._dask.as_completed(futures):
+        for future in self._dask.as_completed(futures, loop=self._client.loop):
             yield futures[future], future.result()
 
     def close(self) -> None:
