@@ -111,8 +111,8 @@ def _check(name: str, value: float | None, least: int) -> None:
 
 
 class Selection:
-    """The files that a retry sends: failed, missing, damaged and cancelled ones, and in a folder those that
-    have not begun. Counts while select() is iterated.
+    """The files that a retry sends: failed, missing, damaged and cancelled ones, and in a folder, or of
+    a watch, those that have not begun. Counts while select() is iterated.
 
     >>> Selection(late=True).files
     0
@@ -169,7 +169,8 @@ class Selection:
             counts.clear()
         self.alone.clear()
         # In a folder, the engine that retries has the run's lock, so that nothing else will begin these.
-        waiting = ("unsent",) if state.place.folder is not None else ()
+        # Those of a watch, which wait for its budget, have no other command.
+        waiting = ("unsent",) if state.place.folder is not None or state.watch else ()
         wanted = STATES if self.is_named else (*self._states, *waiting)
         for file in state.files(*wanted):
             if self._is_selected(file, functions[LARGE]):

@@ -180,6 +180,15 @@ def test_commands_ask_for_what_the_table_grants_and_use_all_of_it(
     asks(access.INVOKER, "cancel", "r")
     criteria = ("--instrument", "WFC3/IR", "--product", "FLT", "--budget", "5USD/month")
     asks(access.INVOKER, "watch", "add", "w", *criteria)
+    plan = {
+        "uri": files[0],
+        "size": 9,
+        "etag": "e",
+        "tier": "standard",
+        "accepted": "2026-11-27T00:00:00.000Z",
+    }
+    backend.put_object(cloud.RESULTS, f"runs/w/plans/{'0' * 32}.planned", json.dumps(plan).encode())
+    asks(access.INVOKER, "retry", "w")
     asks(access.INVOKER, "watch", "pause", "w")
     asks(access.READER, "watch", "list")
     asks(access.READER, "status", "w")

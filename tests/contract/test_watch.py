@@ -321,6 +321,26 @@ def test_beyond_the_budget_files_wait_and_are_sent_when_it_is_raised(
     assert len(aws.invocations.events) == 5
 
 
+def test_retry_sends_what_waits_and_the_watch_does_not_send_it_again(
+    aws: Aws, skyfan: Skyfan, demo_data: Path
+) -> None:
+    skyfan(*ADD, "--budget", "0USD/month")
+    aws.put(KEY, (demo_data / "ib4606c6q_flc.fits").read_bytes())
+    aws.publish(message(KEY))
+    aws.deliver()
+    assert not aws.invocations.events
+    done = skyfan("retry", "new", "--no-wait")
+    assert done.exit_code == 0, done.output
+    assert len(aws.invocations.events) == 1
+    skyfan(*ADD, "--budget", "5USD/month")
+    aws.publish(message(KEY))
+    aws.publish(message(KEY.replace("_flc", "_raw")))
+    aws.deliver()
+    assert len(aws.invocations.events) == 1
+    shown = json.loads(skyfan("status", "new", "--output", "s3://results", "--json").stdout)
+    assert (shown["counts"]["unsent"], shown["counts"]["sent"]) == (0, 1)
+
+
 def test_the_header_decides_what_the_key_does_not_tell(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
     for name, words in (("uvis", ("--instrument", "WFC3/UVIS")), ("ir", ("--instrument", "WFC3/IR"))):
         done = skyfan("watch", "add", name, "--product", "FLC", *words, "--budget", "1 USD/month")

@@ -87,13 +87,17 @@ def test_it_ends_by_ctrl_c_and_goes_on_after_kill_9(tmp_path: Path, demo_data: P
     skyfan(tmp_path, "watch", "add", "night", "incoming", "--output", "out")
     for number in range(6):
         shutil.copy(demo_data / IMAGE, incoming / f"{number}_flc.fits")
+
+    def catalogs() -> list[Path]:
+        return list((tmp_path / "out/runs/night").rglob("*.cat.fits"))
+
     words = ("watch", "run", "night", "--output", "out", "--settle", "0", "--every", "0.2", "--jobs", "1")
     for end, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         process = subprocess.Popen(
             [sys.executable, "-m", "skyfan", *words], cwd=tmp_path, start_new_session=True
         )
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "out/runs/night").rglob("*.cat.fits")) and time.monotonic() < deadline:
+        before, deadline = len(catalogs()), time.monotonic() + 120
+        while len(catalogs()) == before and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(end)
         assert process.wait(60) == code

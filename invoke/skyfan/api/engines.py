@@ -11,6 +11,7 @@ from ..errors import RunBusyError, UsageError
 from ..local.engine import LocalEngine
 from ..plans import plan as plans
 from ..plans.plan import Plan
+from ..runs import receipts, watched
 from ..runs import run as runs
 from ..runs.outcome import Outcome
 from ..storage.place import Place
@@ -104,7 +105,12 @@ def retry(
         results = Results.of(runs.read(engine.place, run)["results"], run)
         for key in selection.damaged:
             engine.place.put(results.object_key(key), b"")
-    return engine.send(task, selection, on_event)
+    try:
+        return engine.send(task, selection, on_event)
+    finally:
+        if engine.place.folder is None and runs.read(engine.place, run).get("watch"):
+            sent = receipts.tables(engine.place, receipts.chunks(engine.place, run))
+            watched.confirm(engine.place, run, sent)
 
 
 def preview_retry(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +45,28 @@ def receipt_tables(place: Place, objects: Iterable[Object], schema: pa.Schema) -
     """The rows of such receipts, with the columns of `schema`. Raises InputError for one that is damaged."""
     for rows in _chunks(place, objects, lambda row: {name: row[name] for name in schema.names}):
         yield pa.Table.from_pylist(rows, schema)
+
+
+def confirm(place: Place, run: str, accepted: Iterable[pa.Table]) -> None:
+    """Notes that files which a watch accepted were sent by a command, so that the watch does not send them.
+
+    `accepted` are the receipts of the run, with the columns of receipts.SCHEMA.
+    """
+    prefixes = f"runs/{run}/plans/", f"runs/{run}/receipts/"
+    listed = [{item.key.removeprefix(prefix) for item in place.tables(prefix)} for prefix in prefixes]
+    sent = {name.removesuffix(SENT) for name in listed[1]}
+    open_ = [name for name in sorted(listed[0]) if is_plan(name) and name.removesuffix(PLANNED) not in sent]
+    if not open_:
+        return
+    rows = sorted((row for table in accepted for row in table.to_pylist()), key=lambda row: row["sent"])
+    found = {row["uri"]: row for row in rows}  # the newest of each file
+    for item, body in place.fetch(Object(prefixes[0] + name, 0, 0.0) for name in open_):
+        plan = json.loads(body)
+        row = found.get(plan["uri"])
+        if row and row["sent"] >= datetime.fromisoformat(plan["accepted"]):
+            receipt = {**row, "sent": int(row["sent"].timestamp() * 1000), "batch": 1}
+            name = item.key.removeprefix(prefixes[0]).removesuffix(PLANNED)
+            place.put(f"{prefixes[1]}{name}{SENT}", json.dumps(receipt).encode())
 
 
 def _chunks(
