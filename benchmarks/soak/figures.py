@@ -31,10 +31,10 @@ class Trend:
 
     def text(self, name: str) -> str:
         first, second = self.halves
-        return f"{name:28}{self.images:8,}{first:12.1f}{second:13.1f}{self.highest:10.1f}{self.slope:+13.3f}"
+        return f"{name:34}{self.images:8,}{first:12.1f}{second:13.1f}{self.highest:10.1f}{self.slope:+13.3f}"
 
 
-HEAD = f"{'':28}{'images':>8}{'first half':>12}{'second half':>13}{'highest':>10}{'per 1,000':>13}"
+HEAD = f"{'':34}{'images':>8}{'first half':>12}{'second half':>13}{'highest':>10}{'per 1,000':>13}"
 
 
 @dataclass

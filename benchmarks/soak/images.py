@@ -12,7 +12,7 @@ SIDE, KINDS, PER_FOLDER = 64, 20, 500
 BUCKET = "archive"
 _STARS = 5
 # One in so many is compressed, and its decoders run in a child; is in S3; can never be measured.
-_COMPRESSED, _REMOTE, _BAD = 20, 8, 100
+_COMPRESSED, _REMOTE, _BAD = 20, 3, 100
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ def lay_out(images: Path, folder: Path, bucket: Path, number: int) -> list[Input
         kind = "packed" if at % _COMPRESSED in (0, 5) else "plain"
         image, error = f"{kind}{at % KINDS}", ""
         is_remote = at % _REMOTE == 0
-        if at % _BAD == 1 or at % (4 * _BAD) == 8:
-            image = "absent" if is_remote else list(BAD)[at // _BAD % 3]
+        if at % _BAD == 1:
+            hundred = at // _BAD
+            image = "absent" if is_remote else list(BAD)[(hundred + hundred // 3) % 3]
             error = BAD[image]
         name = f"{at // PER_FOLDER:03}/{at:06}.fits"
         path = (bucket if is_remote else folder) / name

@@ -49,7 +49,9 @@ class Report:
     moments: Counter[str] = field(default_factory=Counter)
     """Of the kills: before the first catalog of their command line, at work, after the last."""
     command_line: figures.Series = field(default_factory=lambda: figures.Series("command line"))
-    worker: figures.Series = field(default_factory=lambda: figures.Series("worker"))
+    local: figures.Series = field(default_factory=lambda: figures.Series("worker, local images"))
+    remote: figures.Series = field(default_factory=lambda: figures.Series("worker, images in S3"))
+    """Apart, because a plan has the local ones first, and a worker loads its client of S3 with the others."""
     trends: list[str] = field(default_factory=list)
     catalogs: int = 0
     broken: list[str] = field(default_factory=list)
@@ -84,6 +86,7 @@ class Soak:
         self.inputs = images.lay_out(
             self.folder / "images", self.folder / "inputs", self.folder / "bucket", self.number
         )
+        self.local = sum(one.uri.startswith("file:") for one in self.inputs)
         (self.folder / "list.txt").write_text("".join(f"{one.uri}\n" for one in self.inputs))
         for name in ("tmp", "state"):
             (self.folder / name).mkdir()
@@ -202,7 +205,9 @@ class Soak:
             if workers and done > before:
                 self.report.command_line.add(done, command)
                 for worker in workers:
-                    self.report.worker.add(done, worker)
+                    is_local = done < 0.95 * self.local
+                    if is_local or done > self.local:
+                        (self.report.local if is_local else self.report.remote).add(done, worker)
             if kill and done >= kill.done and now >= kill.not_before:
                 time.sleep(self.rng.uniform(0, _SAMPLE_S))
                 self._kills.pop(0)
@@ -275,7 +280,7 @@ class Soak:
         """Every catalog, every failure, and nothing else."""
         self.report.broken += remains.left(self.folder, self.output / "runs" / _RUN)
         self._await_orphans(-1)
-        for series in (self.report.command_line, self.report.worker):
+        for series in (self.report.command_line, self.report.local, self.report.remote):
             for name, trend, is_flat in series.trends():
                 self.report.trends.append(trend.text(name))
                 if not is_flat:

@@ -1,5 +1,6 @@
 """Errors that skyfan raises on purpose. Their messages say what was wrong and what to do about it."""
 
+import errno
 import re
 import tomllib
 from collections.abc import Iterable
@@ -70,3 +71,21 @@ def _answers() -> list[dict[str, Any]]:
     path = Path(__file__).with_suffix(".toml")
     rows: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["answer"]
     return rows
+
+
+_CURES = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "it needs the right to write there: change that, or name another folder",
+    ),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (`ulimit -n`)"),
+}
+
+
+def of_system(error: OSError) -> str:
+    """What the system refused: path, reason and what to do."""
+    path = error.filename2 or error.filename
+    text = f"{path}: {error.strerror}" if path and error.strerror else str(error)
+    cure = _CURES.get(error.errno or 0)
+    return f"{text}; {cure}. What was done before is whole" if cure else text

@@ -24,9 +24,9 @@ _ASCII = {
     **dict(zip(" ▁▂▃▄▅▆▇█", " ..::==##", strict=True)),
 }
 _UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-"""Control characters, which terminals obey, those that reorder text, and halves of characters."""
+"""Control characters, which terminals obey, those that reorder text or are not seen, halves of characters."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
 

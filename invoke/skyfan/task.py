@@ -40,6 +40,8 @@ class Task:
             raise UsageError(f"{self.run!r} cannot be the name of a run: use {RUN_RULE}")
         if self.access not in ACCESS:
             raise UsageError(f"access must be one of {', '.join(ACCESS)}, not {self.access!r}")
+        for name, value in self.config.items():
+            _check_json(name, value)
 
     def event(self, uri: str) -> dict[str, Any]:
         """The event for one input."""
@@ -70,6 +72,19 @@ class Task:
             "outputs": sorted(self.outputs),
             "access": self.access,
         }
+
+
+def _check_json(name: object, value: Any) -> None:
+    """Raises UsageError for a setting that no event can hold."""
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a setting must be text, not {name!r}")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the setting {name!r} is nothing that JSON can hold ({str(error)[:100]}): use finite numbers, "
+            "text, true, false, and lists or tables of these"
+        ) from error
 
 
 class Filling:

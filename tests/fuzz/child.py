@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,9 +106,13 @@ def _serve() -> None:
 
 class _Runner:
     def __init__(self, folder: Path, printed: list[Any]) -> None:
-        from sep_extract.handler import handler  # with the environment that it reads
+        # With the environment that it reads.
+        from sep_extract import chip, handler, image
+        from sep_extract.whole import Tiling
 
-        self._handler, self._printed = handler, printed
+        image.TILED_ABOVE = seeds.TILED_ABOVE
+        handler.chips = partial(chip.chips, tiling=Tiling(**seeds.TILING))
+        self._handler, self._printed = handler.handler, printed
         self._path = folder / "mutant.fits"
         where = folder / "runs" / "default" / str(self._path).lstrip("/")
         self._catalog, self._record = (where.with_name(where.name + end) for end in (".cat.fits", ".json"))

@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     ),
     "asinh-scaled pixels beyond float32": ("asinh", [["flip", 0, 612877240, 20]], "catalog"),
     "errors of all sizes": ("flt", [["flip", 2, 444919132, 5000]], "catalog"),
+    "errors of all sizes in a mosaic": ("mosaic", [["flip", 2, 546636769, 200]], "catalog"),
     "errors that are other bytes": ("tables", [["length", 3, 0]], "catalog"),
     "pixels among the smallest numbers": (
         "lookup",

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from .files import File
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
-SIDE = 64
+SIDE, MOSAIC = 64, 96
+TILED_ABOVE, TILING = 80 * 80, {"core": 40, "margins": (8, 24), "block": 20}
+"""Pixels of an image above which a mutant is measured in tiles, and these; mosaics of archives are as large
+as the limits of a mutant.
+"""
 TAN = {
     "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 32.0, "CRPIX2": 32.0, "CRVAL1": 150.1,
     "CRVAL2": 2.2, "CD1_1": -3.6e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 3.6e-5,
@@ -140,6 +144,9 @@ MAKE: dict[str, Callable[[], fits.HDUList]] = {
     "gzip tiles": lambda: _compressed("GZIP_2", field(), quantize_level=0),
     "hcompress": lambda: _compressed("HCOMPRESS_1", field().astype("i4")),
     "plio": lambda: _compressed("PLIO_1", field().astype("i2")),
+    "mosaic": lambda: _flt(field(30, side=MOSAIC), {**WFC3_IR, **SIP}, **_planes(MOSAIC)),
+    "mosaic weight": lambda: _flt(field(30, side=MOSAIC), None, WHT=np.full((MOSAIC, MOSAIC), 100, "f4")),
+    "mosaic rice": lambda: _compressed("RICE_1", field(30, side=MOSAIC), quantize_level=16),
     "lookup": _lookup,
     "tables": _tables,
     "47 tuc": lambda: _cut("j8bt06nyq_flt.fits", SIDE),

@@ -157,6 +157,7 @@ def test_a_text_is_printed_without_markup_and_as_one_row_of_a_table(text: str) -
 
 def test_escapes_are_those_of_python() -> None:
     assert formatting.printable("\x1b]0;t\x07 é…\n\u202e\x7f") == "\\x1b]0;t\\x07 é…\n\\u202e\\u007f"
+    assert formatting.printable("a\u200bb\u2060\ufeff\xad") == "a\\u200bb\\u2060\\ufeff\\xad"  # not seen
 
 
 PRINTING = {

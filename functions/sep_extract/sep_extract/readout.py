@@ -302,7 +302,8 @@ class PixelReader:
         )
         error = None if known and known.error is None else self._array(self._plane.error, np.float32)
         if error is not None:
-            error *= np.float32(factor)
+            with np.errstate(over="ignore", invalid="ignore"):  # infinite and NaN are not positive below
+                error *= np.float32(factor)
             positive = (error > 0) & (error < WILDEST)
             if known and known.error is not None:
                 error[~positive] = known.error

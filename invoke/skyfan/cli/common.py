@@ -16,7 +16,7 @@ import click
 
 import skyfan_contract as contract
 
-from ..errors import Interrupted, UsageError
+from ..errors import Interrupted, UsageError, of_system
 from ..formatting import ENCODING_ERRORS, printable
 from ..sky import angles
 from . import defaults
@@ -87,7 +87,7 @@ class Group(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:  # such as a full disk
-            echo(f"skyfan: {error}", err=True)
+            echo(f"skyfan: {of_system(error)}", err=True)
             sys.exit(1)
 
 

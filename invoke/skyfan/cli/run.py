@@ -207,10 +207,14 @@ def read(pairs: Iterable[str], file: Path | None = None) -> dict[str, Any]:
     The keys are not checked here but by the function.
     """
     settings = _file(file) if file else {}
+    seen = set()
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--config takes KEY=VALUE, such as thresh=3, not {pair!r}")
+        if name.strip() in seen:
+            raise UsageError(f"--config gives {name.strip()!r} twice")
+        seen.add(name.strip())
         *tables, key = name.strip().split(".")
         place = settings
         for table in tables:
@@ -226,7 +230,7 @@ def value(text: str) -> Any:
     if text.startswith(("'", '"', "[", "{")) or not set(text) & set("\"'\n#"):
         try:
             return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # also numbers of thousands of digits, and brackets in thousands
             pass
     return text
 
@@ -236,5 +240,5 @@ def _file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"the settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"the settings file {path} cannot be read: {error}") from error

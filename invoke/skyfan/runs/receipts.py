@@ -79,7 +79,10 @@ def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
             yield table.cast(columns)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # OSError: of a damaged page
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f"{place.uri(item.key)} is not a chunk of receipts: {reason}") from error
+            raise InputError(
+                f"{place.uri(item.key)} is not a chunk of receipts: {reason}. Results are safe; restore the "
+                "version before it, or remove it: of its files, those without a result are sent again"
+            ) from error
 
 
 def rows(table: pa.Table) -> Receipts:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from skyfan.aws import stack
 from skyfan.cli import defaults, main
-from skyfan.errors import UsageError
+from skyfan.errors import UsageError, of_system
 
 FOREIGN = "Resources:\n  Hello:\n    Type: AWS::Serverless::Function\n    Properties: {CodeUri: hello}\n"
 
@@ -90,3 +90,19 @@ def test_ctrl_c_is_130_before_a_command_has_begun_too(monkeypatch: pytest.Monkey
     monkeypatch.setattr(defaults, "read", interrupted)
     done = skyfan("runs")
     assert (done.exit_code, done.stderr) == (130, "skyfan: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "/x/a"), ("/x/a: Permission denied; ", "another folder")),
+        (OSError(28, "No space left on device", "/x/a"), ("/x/a: No space left on device; ", "free space")),
+        (OSError(24, "Too many open files"), ("[Errno 24] Too many open files; ", "ulimit -n")),
+        (OSError(5, "Input/output error", "/x/a"), ("/x/a: Input/output error",)),
+        (OSError("the line is cut"), ("the line is cut",)),
+    ],
+)
+def test_what_the_system_refuses_has_path_reason_and_cure(error: OSError, words: tuple[str, ...]) -> None:
+    text = of_system(error)
+    assert text.startswith(words[0])
+    assert all(word in text for word in words)
