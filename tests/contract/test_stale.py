@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ import requests
 from astropy.io import fits
 from click.testing import CliRunner, Result
 from standins import aws as stand_in_aws
+from standins.bucket import Bucket, Request, serving
 
 from skyfan import api
-from skyfan.catalogs import origins
+from skyfan.catalogs import freshness, origins
 from skyfan.cli import main
+from skyfan.runs import run as runs
 from skyfan.runs.local_receipts import FILE
+from skyfan.storage.place import Place
+from skyfan.task import Task
 
 NAMES = tuple(f"{number}.fits" for number in range(4))
 
@@ -199,3 +204,58 @@ def test_local_files_that_have_changed(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_the_version_in_the_first_bytes_of_a_result(head: bytes, version: str) -> None:
     assert origins.of_head(head) == version
+
+
+def _run(folder: Path, sources: dict[str, str]) -> Place:
+    """A run with a result of each source, by the version that the result names."""
+    place = Place.at(folder, make=True)
+    runs.begin(place, Task("r"), "s3://results/runs/{run}/catalogs/{key}.cat.fits")
+    runs.add_plan(place, "r", runs.of_uris(sources, folder / "plan.parquet"))
+    for uri, version in sources.items():
+        cards = ("SIMPLE  =                    T", f"SRCVER  = '{version}'" if version else "OTHER   = 1")
+        body = "".join(card.ljust(80) for card in cards).encode()
+        place.put(f"runs/r/catalogs/{uri.removeprefix('s3://')}.cat.fits", body)
+    return place
+
+
+def test_each_source_is_in_one_state_and_close_ones_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weak ETags, other forms of versions, denied, gone and unknown ones, by a server that we spoil."""
+    bucket = Bucket(tmp_path)
+    etags = {
+        f"hst/a/b/{number:02}.fits": bucket.put(f"hst/a/b/{number:02}.fits", b"x", {}) for number in range(20)
+    }
+    etags |= {
+        f"other/{name}": bucket.put(f"other/{name}", b"xy", {}) for name in ("denied", "sized", "unknown")
+    }
+
+    def deny(request: Request, headers: dict[str, str], body: bytes) -> bytes:
+        if request.key == "other/denied":
+            request.status = 403
+            return b"<Error><Code>AccessDenied</Code></Error>"
+        return body
+
+    bucket.spoil = deny
+    modified = bucket.stored["other/sized"].headers["Last-Modified"]
+    seconds = int(parsedate_to_datetime(modified).timestamp())
+    sources = {f"s3://sky/{key}": "etag=" + etag.strip('"') for key, etag in etags.items()}
+    sources["s3://sky/hst/a/b/07.fits"] = "etag=older"
+    sources["s3://sky/hst/a/b/99.fits"] = "etag=removed since"
+    sources["s3://sky/other/sized"] = f"size=2 modified={seconds}"
+    sources["s3://sky/other/unknown"] = ""
+    place = _run(tmp_path / "out", sources)
+    with serving(bucket) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        found = freshness.compare(place, "r")
+    assert found.counts == {"fresh": 20, "stale": 1, "source gone": 1, "not checked": 1, "unknown version": 1}
+    assert found.requests == {"LIST": 1, "HEAD": 3}
+    by_state = {source.state: source for source in found.sources}
+    assert by_state["stale"].uri.endswith("07.fits")
+    assert list(found.stale) == ["sky/hst/a/b/07.fits"]
+    assert by_state["stale"].size == 1
+    assert by_state["source gone"].uri.endswith("99.fits")
+    assert "denied" in by_state["not checked"].message
+    assert by_state["unknown version"].now == "etag=" + etags["other/unknown"].strip('"')
+    assert not found.is_fresh
+    assert found.to_pandas().shape == (4, 7)

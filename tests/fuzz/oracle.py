@@ -223,7 +223,7 @@ def _places(columns: dict[str, Any], raw: bytes) -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             hdus = fits.open(io.BytesIO(_plain(raw)), memmap=False)
-            images = {int(i): np.asarray(hdus[i].data) for i in np.unique(columns["EXT_NUMBER"])}
+            images = {int(i): _image(hdus, int(i)) for i in np.unique(columns["EXT_NUMBER"])}
     except Exception as exc:
         yield f"read: astropy cannot read what was measured: {exc!r}"
         return
@@ -240,6 +240,14 @@ def _places(columns: dict[str, Any], raw: bytes) -> Iterator[str]:
             if not np.isfinite(image[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]).any():
                 yield f"nothing: a source at {x:g}, {y:g}, where no pixel has a value"
                 return
+
+
+def _image(hdus: fits.HDUList, index: int) -> Any:
+    """The pixels of an extension; of a table of frames, stack 1 of which has its index, the brightest."""
+    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and "FLUX" in hdu.columns.names]
+    if tables and not any(hdu.name == "SCI" for hdu in hdus):
+        return np.fmax.reduce(np.asarray(tables[0].data["FLUX"], float), axis=0)
+    return np.asarray(hdus[index].data)
 
 
 def _plain(raw: bytes) -> bytes:

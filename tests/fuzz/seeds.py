@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pixel_files
 from astropy.io import fits
 from numpy.typing import NDArray
 
@@ -154,6 +155,7 @@ MAKE: dict[str, Callable[[], fits.HDUList]] = {
     "abell": lambda: _cut("abell2744_f105w_drz.fits", SIDE),
     "grism": lambda: _cut("ib6o23rsq_flt.fits", SIDE),
     "two chips": lambda: _cut("ib4606c6q_flc.fits", 10),
+    "frames": lambda: pixel_files.make((11, 12), 20, pixel_files.STARS[:1], bad=(7,)),
 }
 # Weights: what takes thrice as long comes a third as often.
 OFTEN = {name: 3 if name not in ("two chips", "abell", "47 tuc", "planes") else 1 for name in MAKE}

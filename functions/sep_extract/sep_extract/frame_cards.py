@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ _WCS = re.compile(
     r"WCSAXES|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT)[12]|(PC|CD)[12]_[12]|(LON|LAT)POLE|RADESYS|EQUINOX|[AB]P?_\w+"
 )
 _NOT_COPIED = re.compile(r"NEXTEND|CHECKSUM|DATASUM|EXTNAME|EXTVER|INHERIT")
+_KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 _MJD = 2400000.5
 _DAY = 86400.0
 # A shorter INT_TIME is in days, as that of some headers, not in seconds.
@@ -35,10 +37,7 @@ _LEAST_FRAME = 1e-3
 
 def primary(header: fits.Header) -> fits.Header:
     """The primary header for the stacks: that of the file, without cards about its bytes."""
-    made = header.copy(strip=True)
-    for key in [key for key in made if _NOT_COPIED.fullmatch(key)]:
-        del made[key]
-    return made
+    return fits.Header(card for card in _sound(header.copy(strip=True)) if not _NOT_COPIED.fullmatch(card[0]))
 
 
 def of(
@@ -52,7 +51,8 @@ def of(
     table, notes, number = hdus[index].header, list[str](), column + 1
     cards = Cards(table, hdus[0].header)
     made = fits.Header()
-    if unit := Cards(table).text(f"TUNIT{number}"):
+    unit = Cards(table).text(f"TUNIT{number}")
+    if unit and unit.isascii() and unit.isprintable():
         made["BUNIT"] = unit
     found = _of_column(table, number) or _of_image(hdus, shape)
     if found is None:
@@ -104,21 +104,33 @@ def _frame(cards: Cards) -> float | None:
 
 def _of_column(table: fits.Header, number: int) -> fits.Header | None:
     """The WCS of the pixels in a column, as that of an image; None if it has none that is valid."""
-    made = fits.Header()
+    made, found = fits.Header(), dict(_sound(table))
     for key, pattern in _OF_COLUMN.items():
-        value = table.get(pattern.format(number))
-        if value is not None:
-            made[key] = value
+        if (name := pattern.format(number)) in found:
+            made[key] = found[name]
     return made if _is_celestial(made) else None
 
 
 def _of_image(hdus: fits.HDUList, shape: tuple[int, int]) -> fits.Header | None:
     for hdu in hdus[1:]:
         if isinstance(hdu, fits.ImageHDU) and tuple(hdu.shape) == shape:
-            made = fits.Header([card for card in hdu.header.cards if _WCS.fullmatch(card.keyword)])
+            made = fits.Header(card for card in _sound(hdu.header) if _WCS.fullmatch(card[0]))
             if _is_celestial(made):
                 return made
     return None
+
+
+def _sound(header: fits.Header) -> Iterator[tuple[str, object]]:
+    """Keywords and values of the cards that can be written again: a damaged one harms nothing else."""
+    for card in header.cards:
+        try:
+            keyword, value = card.keyword, card.value
+        except (fits.VerifyError, ValueError):
+            continue
+        is_text = isinstance(value, str) and value.isascii() and value.isprintable()
+        is_number = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+        if _KEYWORD.fullmatch(keyword) and (is_text or is_number):
+            yield keyword, value
 
 
 def _is_celestial(header: fits.Header) -> bool:

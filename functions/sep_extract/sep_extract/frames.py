@@ -152,6 +152,9 @@ class _Reader:
     def __init__(self, source: Source, hdus: fits.HDUList, index: int) -> None:
         self._source, self._hdu = source, hdus[index]
         self._label = f"{source.name} HDU {index}"
+        for key in ("PCOUNT", "GCOUNT"):
+            if key not in self._hdu.header:
+                raise UnreadableError(f"{self._label} is damaged: a table without {key}; fetch it again")
         columns: Any = self._hdu.columns
         self._names = {name.upper(): i for i, name in enumerate(columns.names)}
         self._type: np.dtype[Any] = columns.dtype.newbyteorder(">")

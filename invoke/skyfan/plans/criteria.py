@@ -11,6 +11,8 @@ from ..sky import angles
 
 MAIN_PRODUCTS = {"HST": ("DRZ", "DRC"), "JWST": ("I2D",), "TESS": ("FFIC",)}
 """Default product types by mission: the calibrated, combined image."""
+PIXEL_FILES = frozenset({"TP"})
+"""Target pixel files of TESS, which MAST counts among the time series."""
 FULL_FRAMES = frozenset({"FFIC", "FFIR"})
 """Product types of TESS's full-frame images: calibrated and uncalibrated."""
 PROVENANCES = ("pipeline", "hap", "mvm", "any")
@@ -132,9 +134,11 @@ class Criteria:
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of query_criteria, without the position, which may be a name to resolve first.
 
-        Selects images only, unless `where` has dataproduct_type. Raises UsageError for invalid values.
+        Selects images only, target pixel files if they alone are wanted, unless `where` has dataproduct_type.
+        Raises UsageError for invalid values.
         """
-        arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": ["image"]}
+        kind = "timeseries" if self.product_types == PIXEL_FILES else "image"
+        arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": [kind]}
         columns = {
             "instrument_name": self.instrument,
             "filters": self.filters,

@@ -29,12 +29,14 @@ class Layout(NamedTuple):
 # DRZ: SCI, WHT (float32) and CTX (int32, one plane or several). FLT: SCI, ERR (float32), DQ (int16), for IR
 # also SAMP and TIME; one or two chips. CAL: SCI, ERR, DQ, three variances, and AREA, which some modes lack,
 # four bytes each. I2D: SCI, ERR, WHT, three variances, and CON, a plane for each 32 exposures. FFIC: two.
+# TP: five planes or more of each of 500 to 120,000 cadences, in up to 99 stacks.
 LAYOUTS: Mapping[str, Layout] = {
     **dict.fromkeys(("DRZ", "DRC"), Layout(12, 16, ("science", "weight"))),
     **dict.fromkeys(("FLT", "FLC"), Layout(10, 20, ("science", "error", "dq"))),
     "CAL": Layout(24, 28, ("science", "error", "dq", "area")),
     "I2D": Layout(28, 40, ("science", "error", "weight")),
     "FFIC": Layout(8, 9, ("science", "error")),
+    "TP": Layout(10_000, 3_000_000, ("science", "error")),
 }
 # Of files of one size, one that holds the image alone has the most pixels.
 _UNKNOWN = Layout(4, 20, ("science",))

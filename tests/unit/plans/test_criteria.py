@@ -92,3 +92,11 @@ def test_ranges_may_lack_an_end() -> None:
     assert mjd_range("..2010-01-01") == [0.0, 55198.0]  # the whole of that day
     assert mjd_range("2020-01-01..9999-12-31")[1] > 2.9e6
     assert mjd_range("2010-01-01T12:00..2010-01-01T18:00") == [55197.5, 55197.75]
+
+
+def test_target_pixel_files_are_time_series() -> None:
+    found = Criteria.of(mission="TESS", target="TIC 1", products=["tp"])
+    assert found.arguments()["dataproduct_type"] == ["timeseries"]
+    assert found.needs_lists
+    both = Criteria.of(mission="TESS", target="TIC 1", products=["TP", "FFIC"])
+    assert both.arguments()["dataproduct_type"] == ["image"]

@@ -240,6 +240,9 @@ def test_a_tess_full_frame_image_goes_to_the_smaller_function() -> None:
     """
     assert tiers.tier("tess2018206192942-s0001-1-1-0120-s_ffic.fits", 2136 * 2078 * 8 + 30_000) == STANDARD
     assert tiers.tier("a_ffic.fits", 36_000_000, {STANDARD: 498, LARGE: 1769}) == STANDARD
+    # A target pixel file is many frames of a few pixels.
+    assert tiers.tier("tess2018206045859-s0001-0000000377780790-0120-s_tp.fits", 50_000_000) == STANDARD
+    assert tiers.tier("a_fast-tp.fits", 50_000_000) is not None
 
 
 def test_where_pixels_are_known_planes_still_count() -> None:
@@ -265,6 +268,7 @@ EXTENSIONS = {
     "CAL": "SCI ERR DQ AREA VAR_POISSON VAR_RNOISE VAR_FLAT",
     "I2D": "SCI ERR CON WHT VAR_POISSON VAR_RNOISE VAR_FLAT",
     "FFIC": "CAL UNCERT",
+    "TP": "SCI ERR",  # of a stack
 }
 
 

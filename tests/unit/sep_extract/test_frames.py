@@ -200,6 +200,16 @@ def test_a_table_that_is_cut_short_is_refused(read: Read, save: Callable[..., Pa
         read(save(body.getvalue()[:200_000], "short.fits"))
 
 
+def test_a_table_without_a_count_is_refused(read: Read, save: Callable[..., Path]) -> None:
+    body = io.BytesIO()
+    pixel_files.make().writeto(body)
+    damaged = body.getvalue().replace(
+        b"PCOUNT  =                    0 / num", b"COMMENT =                    0 / num"
+    )
+    with pytest.raises(UnreadableError, match="a table without PCOUNT"):
+        read(save(damaged, "count.fits"))
+
+
 def test_more_memory_than_there_is_is_refused_before_anything_is_read(read: Read) -> None:
     with pytest.raises(ImageTooLargeError, match="stacks of 18 x 20 pixels need about"):
         read(pixel_files.make(), memory=1 << 20)
