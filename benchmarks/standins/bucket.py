@@ -99,7 +99,9 @@ class Bucket:
     latency: float = 0.0
     """Seconds."""
     rate: float = 0.0
-    """Bytes per second; 0: no limit."""
+    """Bytes per second, shared by all; 0: no limit."""
+    each: float = 0.0
+    """Bytes per second of one connection; 0: no limit."""
     requests: list[Request] = field(default_factory=list)
     spoil: Callable[[Request, dict[str, str], bytes], bytes] | None = None
     keeps: bool = False
@@ -240,7 +242,11 @@ class Bucket:
             writer.write(body[: len(body) // 2])
             await asyncio.sleep(_FOREVER_S)
         step = _PIECE if rate == math.inf else 100
+        free = time.monotonic()
         for at in range(0, len(body), step):
+            if self.each and at:
+                free = max(free, time.monotonic() - _SLACK_S) + step / self.each
+                await asyncio.sleep(free - time.monotonic())
             piece = memoryview(body)[at : at + step]
             await asyncio.sleep(step / rate)
             if self.rate:

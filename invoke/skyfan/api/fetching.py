@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
 
+    from ..fetch.bucket import Bucket
+
 
 @progress.shown
 def fetch(  # noqa: PLR0913
@@ -37,7 +39,7 @@ def fetch(  # noqa: PLR0913
     overwrite: bool = False,
     progress: OnProgress = ignore,
 ) -> Result:
-    """Fetches the files of a plan, or those that paths name, into the folder `to`.
+    """Fetches the files of a plan, or those that paths name, into the folder or s3://bucket/prefix `to`.
 
     `paths` are s3:// objects, prefixes that end in /, patterns, mast: URIs and @lists; or one plan or plan
     file; or a table with a column `uri`. Files get their names in the archive, with `keep_paths` bucket and
@@ -62,7 +64,7 @@ def fetch(  # noqa: PLR0913
     limit = parse_size(limit_egress) if isinstance(limit_egress, str) else limit_egress
     selection = wanted.select(paths, access, mast=mast, places=wanted.places_of)
     options = Options(access, keep_paths, part(extensions, cutout, size), limit, connections, verify)
-    with Folder(Path(to), access, overwrite=overwrite) as destination:
+    with destination_of(to, access, limit, overwrite=overwrite) as destination:
         work = Fetch(destination, options, progress, downloads if mast else dict)
         work.result.unwanted = selection.unwanted
         work.result.refuse(selection.refused)
@@ -100,3 +102,12 @@ def downloads() -> dict[str, Source]:
     from ..plans.limits import ArchiveLimits
 
     return {"mast": Downloads(ArchiveLimits.from_environment())}
+
+
+def destination_of(to: str | Path, access: str, limit: int, *, overwrite: bool) -> "Folder | Bucket":
+    """The folder, or the bucket, to which files go. Raises UsageError."""
+    if not str(to).startswith("s3://"):
+        return Folder(Path(to), access, overwrite=overwrite)
+    from ..fetch.bucket import Bucket  # boto3, which a folder does not need
+
+    return Bucket(str(to), access, limit=limit, overwrite=overwrite)

@@ -23,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BEGUN = 2
 """How often a file is begun that changes, or arrives damaged, while it is read."""
 _LOOKED_UP = 32
-"""Files whose versions are requested at once, at least."""
+"""Files that are looked at, here and at their source, at once."""
 _DONE = {ABSENT: FETCHED, CHANGED: UPDATED, DAMAGED: REPAIRED}
 
 
@@ -46,6 +46,8 @@ class Destination(Protocol):
     """Where files go; see Folder and Bucket."""
 
     name: str
+    copies: bool
+    """Whether S3 copies whole objects to it by itself, so that they do not leave AWS."""
     rows: dict[str, Row]
 
     def promised(self, job: Job) -> int: ...
@@ -132,7 +134,7 @@ class Fetch:
             self._progress("versions", done, len(named))
 
         self._progress("versions", 0, len(named))
-        await _each(named, lambda pair: look(*pair), max(_LOOKED_UP, self._options.connections))
+        await _each(named, lambda pair: look(*pair), _LOOKED_UP)
         order = {name: number for number, (name, _) in enumerate(named)}
         return sorted(jobs, key=lambda job: order[job.name])
 

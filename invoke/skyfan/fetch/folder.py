@@ -24,6 +24,8 @@ T = TypeVar("T")
 class Folder:
     """A folder with its manifest. Use it as a context manager: one process at a time writes to it."""
 
+    copies = False
+
     def __init__(self, path: Path, access: str, *, overwrite: bool = False) -> None:
         files.require_posix("fetching into a folder")
         self.name = str(path)
