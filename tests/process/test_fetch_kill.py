@@ -46,7 +46,7 @@ def written(to: Path) -> int:
     total = 0
     for journal in to.glob(".*.journal"):
         for line in journal.read_text().splitlines()[1:]:
-            start, end, _ = line.split()
+            start, end = line.split()
             total += int(end) - int(start)
     return total
 

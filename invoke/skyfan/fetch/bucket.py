@@ -104,19 +104,8 @@ class Bucket:
 
     async def _copied(self, job: Job) -> Row | None:
         """The row of an object that S3 has copied; None if it refuses to."""
-        bucket, _, key = job.uri.removeprefix("s3://").partition("/")
-        extra = {"CopySourceIfMatch": job.version.etag} if job.version.etag else {}
-        if self._access == "requester-pays":
-            extra["RequestPayer"] = "requester"
         try:
-            await asyncio.to_thread(
-                self._client.copy,
-                {"Bucket": bucket, "Key": key},
-                self._bucket,
-                f"{self._prefix}{job.name}",
-                ExtraArgs=extra,
-                Config=TransferConfig(multipart_threshold=_LARGEST_COPY, max_concurrency=4),
-            )
+            await asyncio.to_thread(self._copy, job)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in ("PreconditionFailed", "412"):
@@ -131,6 +120,16 @@ class Bucket:
         row = self._row(job, None, "md5" if is_same else checks.SIZE, found, 0)
         self._record(row)
         return row
+
+    def _copy(self, job: Job) -> None:
+        """Copies an object by one request, or in parts. Raises ClientError."""
+        bucket, _, key = job.uri.removeprefix("s3://").partition("/")
+        extra = {"CopySourceIfMatch": job.version.etag} if job.version.etag else {}
+        if self._access == "requester-pays":
+            extra["RequestPayer"] = "requester"
+        config = TransferConfig(multipart_threshold=_LARGEST_COPY, max_concurrency=4)
+        source = {"Bucket": bucket, "Key": key}
+        self._client.copy(source, self._bucket, f"{self._prefix}{job.name}", ExtraArgs=extra, Config=config)
 
     async def _streamed(self, job: Job, reader: Reader) -> Row:
         """The row of a file that was read and written, without a disk."""

@@ -13,7 +13,7 @@ from .job import ABSENT, CHANGED, DAMAGED, UNCHANGED, BlockedError, DamagedError
 from .manifest import Row
 from .recipe import Recipe
 from .result import FAILED, FETCHED, NOT_BEGUN, OUTSIDE, REPAIRED, UPDATED, File, Result
-from .source import Objects, Reader, Source, Version, VersionError
+from .source import LOOKED_UP, Objects, Reader, Source, Version, VersionError
 from .wanted import Wanted
 
 T = TypeVar("T")
@@ -22,8 +22,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors after which no other file can be written either."""
 _BEGUN = 2
 """How often a file is begun that changes, or arrives damaged, while it is read."""
-_LOOKED_UP = 32
-"""Files that are looked at, here and at their source, at once."""
 _DONE = {ABSENT: FETCHED, CHANGED: UPDATED, DAMAGED: REPAIRED}
 
 
@@ -134,7 +132,7 @@ class Fetch:
             self._progress("versions", done, len(named))
 
         self._progress("versions", 0, len(named))
-        await _each(named, lambda pair: look(*pair), _LOOKED_UP)
+        await _each(named, lambda pair: look(*pair), LOOKED_UP)
         order = {name: number for number, (name, _) in enumerate(named)}
         return sorted(jobs, key=lambda job: order[job.name])
 
@@ -154,7 +152,7 @@ class Fetch:
             else:
                 due.append((job, state))
 
-        await _each(jobs, look, _LOOKED_UP)
+        await _each(jobs, look, LOOKED_UP)
         order = {job.name: number for number, job in enumerate(jobs)}
         return sorted(due, key=lambda pair: order[pair[0].name])
 
@@ -164,7 +162,9 @@ class Fetch:
         self.result.whole = whole
         if part is None:
             room = transfer = sum(
-                max(0, job.version.size - self._destination.promised(job)) for job, _ in due
+                max(0, job.version.size - self._destination.promised(job))
+                for job, _ in due
+                if not (self._destination.copies and job.uri.startswith("s3://"))
             )
         elif whole <= self._options.limit:
             room, transfer = 0, whole  # an upper limit: only the headers tell what is needed
@@ -179,7 +179,7 @@ class Fetch:
                 except (InputError, VersionError):
                     pass  # it will be said when its turn comes
 
-            await _each((job for job, _ in due), measure, _LOOKED_UP)
+            await _each((job for job, _ in due), measure, LOOKED_UP)
         self.result.egress = limits.egress(transfer, self._options.access)
         limits.check_egress(self.result.egress, self._options.limit)
         self._destination.check_room(room)
@@ -198,7 +198,8 @@ class Fetch:
             begun += 1
             self._progress("files", begun, len(due))
 
-        await _each(due, fetch, self._options.connections)
+        # More files than connections: while some are verified, the others keep the line busy.
+        await _each(due, fetch, 2 * self._options.connections)
 
     async def _fetch(self, job: Job, done: str, reader: Reader) -> None:
         """Fetches one file, and begins it again if it changes or arrives damaged."""

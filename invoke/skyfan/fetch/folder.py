@@ -16,7 +16,7 @@ from .job import ABSENT, CHANGED, DAMAGED, UNCHANGED, BlockedError, DamagedError
 from .manifest import Row
 from .partial import Partial
 from .recipe import Piece
-from .source import Reader, VersionError
+from .source import Buffer, Reader, VersionError
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._partial(job)
         try:
-            await asyncio.to_thread(partial.open)
+            partial.open()
             await concurrency.together(
                 self._piece(job, piece, partial, reader) for piece in job.pieces(partial.present)
             )
@@ -144,12 +144,12 @@ class Folder:
         if piece.strips.count > 1:
             body = piece.gather(await reader.read(job.uri, job.version, start, stop))
             job.received += stop - start
-            await asyncio.to_thread(partial.write, piece.at, body)
+            partial.write(piece.at, body)
             return
 
-        async def write(at: int, chunk: bytes) -> None:
+        def write(at: int, chunk: Buffer) -> None:
             job.received += len(chunk)
-            await asyncio.to_thread(partial.write, piece.at + at - start, chunk)
+            partial.write(piece.at + at - start, chunk)
 
         await reader.stream(job.uri, job.version, start, stop, write)
 

@@ -9,7 +9,7 @@ from .. import extras, network
 from ..concurrency import retry_after
 from ..errors import InputError
 from ..plans.limits import RETRIABLE, ArchiveLimits
-from .source import CHUNK, PassingError, Version, VersionError
+from .source import CHUNK, Buffer, PassingError, Version, VersionError
 from .wanted import TOKEN
 
 with extras.needed("mast"):
@@ -31,7 +31,7 @@ class Downloads:
             return _version(uri, response)
         raise AssertionError("unreachable")
 
-    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
         """The bytes by one GET. Of a server that sends the whole file, what comes before them is dropped."""
         wanted = {"Range": f"bytes={start}-{stop - 1}"} if version.ranges else {}
         async for response in self._responses(uri, wanted):

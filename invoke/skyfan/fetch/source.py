@@ -19,12 +19,15 @@ from ..errors import InputError
 from ..storage import s3
 
 T = TypeVar("T")
+Buffer = bytes | memoryview
 
 CHUNK = 1 << 20
 """Bytes that arrive between two notes in the journal of a partial file."""
 STALL_S = 60.0
 """Seconds without a byte after which a request is made again."""
 _ATTEMPTS = 6
+LOOKED_UP = 128
+"""Files whose sizes and versions are requested at once."""
 _IN_MEMORY = 2
 """Files that are held in memory at once."""
 _FIRST_S, _LONGEST_S = 0.5, 30.0
@@ -67,7 +70,7 @@ class Source(Protocol):
     async def version(self, uri: str) -> Version:
         """Size and ETag of a file."""
 
-    def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[bytes]:
+    def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
         """The bytes from `start` to `stop` (exclusive) of this version, in chunks."""
 
     async def close(self) -> None:
@@ -96,7 +99,7 @@ class Objects:
             raise self._translated(uri, error) from error
         return Version(meta["size"], meta["e_tag"] or "")
 
-    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[bytes]:
+    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
         """The bytes by one GET, pinned to the version by If-Match."""
         store, key = self._object(uri)
         options: Any = {"range": (start, stop)}
@@ -108,7 +111,7 @@ class Objects:
             if found != version:
                 raise VersionError(f"it was {version}, and is {found} now")
             async for chunk in answer.stream(min_chunk_size=CHUNK):
-                yield bytes(chunk)
+                yield memoryview(chunk)
         except PreconditionError as error:
             raise VersionError(f"it was {version}, and is another one now") from error
         except s3.ERRORS as error:
@@ -131,6 +134,7 @@ class Reader:
         """`sources` by the scheme of URIs: s3, mast. `on_bytes` is told of all bytes that arrive."""
         self._sources = sources
         self._slots = asyncio.Semaphore(connections)
+        self._looks = asyncio.Semaphore(LOOKED_UP)
         self._on_bytes = on_bytes
         self.in_memory = asyncio.Semaphore(_IN_MEMORY)
         """For whoever holds a whole file in memory."""
@@ -153,13 +157,13 @@ class Reader:
             except TimeoutError as error:
                 raise PassingError(f"no answer for {STALL_S:.0f} s") from error
 
-        return await self._retried(uri, once)
+        return await self._retried(uri, once, self._looks)
 
     async def read(self, uri: str, version: Version, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop` in memory. Raises InputError, VersionError."""
-        chunks: list[bytes] = []
+        chunks: list[Buffer] = []
 
-        async def keep(at: int, chunk: bytes) -> None:
+        def keep(at: int, chunk: Buffer) -> None:
             chunks.append(chunk)
 
         await self.stream(uri, version, start, stop, keep)
@@ -171,7 +175,7 @@ class Reader:
         version: Version,
         start: int,
         stop: int,
-        take: Callable[[int, bytes], Awaitable[None]],
+        take: Callable[[int, Buffer], None],
     ) -> None:
         """Hands all bytes from `start` to `stop` to `take`, with their offset, in order; a retry continues
         where the connection broke. Raises InputError, VersionError.
@@ -194,23 +198,27 @@ class Reader:
                     self._on_bytes(len(chunk))
                     if at + len(chunk) > stop:
                         raise PassingError(f"more bytes came than {stop - start:,}")
-                    await take(at, chunk)
+                    take(at, chunk)
                     at += len(chunk)
             if at < stop:
                 raise PassingError(f"the answer ended after {at - start:,} of {stop - start:,} bytes")
 
         if start < stop:
-            await self._retried(uri, once, lambda: at)
+            await self._retried(uri, once, self._slots, lambda: at)
 
     async def _retried(
-        self, uri: str, request: Callable[[], Awaitable[T]], progress: Callable[[], int] = lambda: 0
+        self,
+        uri: str,
+        request: Callable[[], Awaitable[T]],
+        slots: asyncio.Semaphore,
+        progress: Callable[[], int] = lambda: 0,
     ) -> T:
         """Makes a request again while it fails in a way that may pass. Progress gives it new attempts."""
         failures, reached = 0, progress()
         delays = concurrency.backoff(_FIRST_S, _LONGEST_S)
         while True:
             try:
-                async with self._slots:
+                async with slots:
                     return await request()
             except PassingError as error:
                 if progress() > reached:
