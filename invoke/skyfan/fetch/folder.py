@@ -30,7 +30,8 @@ class Folder:
         files.require_posix("fetching into a folder")
         self.name = str(path)
         self._path, self._access, self._overwrite = path, access, overwrite
-        self._hashing = ThreadPoolExecutor(os.cpu_count(), "skyfan-hash")
+        # One processor stays for the network.
+        self._hashing = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "skyfan-hash")
         self._locked: int | None = None
         self.rows: dict[str, Row] = {}
         """Of the manifest, by name."""
