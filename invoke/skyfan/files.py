@@ -57,6 +57,14 @@ def lock(file: int | IO[str], *, shared: bool = False) -> None:
     fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
+def resolved(path: str | Path) -> Path:
+    """The absolute path without links. Raises UsageError for links in a circle."""
+    try:
+        return Path(path).resolve()
+    except (RuntimeError, OSError) as error:
+        raise UsageError(f"{path} cannot be followed: {error}") from error
+
+
 def require_folder(path: Path) -> None:
     """Raises InputError if the folder of a file that is to be written does not exist."""
     if not path.resolve().parent.is_dir():

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import sys
 import tempfile
 from pathlib import Path
 
@@ -139,3 +140,12 @@ def test_a_scratch_folder_needs_no_locks(tmp_path: Path, monkeypatch: pytest.Mon
 
 def refuse(*_: object) -> None:
     raise OSError(errno.ENOLCK, "no locks available")
+
+
+def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    if sys.version_info < (3, 13):  # later ones leave the link as it is, and opening it fails
+        with pytest.raises(UsageError, match="cannot be followed"):
+            files.resolved(tmp_path / "a")
+    assert files.resolved(tmp_path) == tmp_path.resolve()

@@ -21,7 +21,7 @@ from skyfan_contract import DOUBTFUL, PERMANENT, RETRIED, RETRY, failure_record
 from .. import events, template
 from ..engine import Call, LocalOptions, Preview, Selection
 from ..errors import FunctionRefusedError
-from ..files import require_posix
+from ..files import require_posix, resolved
 from ..formatting import printable
 from ..plans.plan import LARGE, STANDARD, Item, Plan, extent
 from ..plans.tiers import graded
@@ -47,7 +47,7 @@ class LocalEngine:
 
     def __init__(self, registry: Template, options: LocalOptions) -> None:
         self.options, self._registry = options, registry
-        self._output = Path(options.output).resolve()
+        self._output = resolved(options.output)
 
     @property
     def place(self) -> Place:

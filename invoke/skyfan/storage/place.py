@@ -64,7 +64,7 @@ class Place:
             if not bucket or "/" in bucket:
                 raise InputError(f"{text} is not s3://bucket: runs are at the top level of a bucket")
             return cls(f"s3://{bucket}", s3.client(bucket, "signed"))
-        folder = Path(text).resolve()
+        folder = files.resolved(text)
         if not folder.is_dir() and (folder.exists() or not make):
             reason = "is a file, not a folder" if folder.exists() else "does not exist"
             raise InputError(f"the folder {text} {reason}")
