@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skyfan.catalogs import dataset, healpix, images, partitions, schema
-from skyfan.catalogs.fitstable import POSITION
+from skyfan.catalogs import dataset, healpix, images, kinds, partitions, schema
+from skyfan.catalogs.chips import POSITION
+from skyfan.catalogs.ids import Ids
 from skyfan.objects.groups import ARCSEC
 from skyfan.objects.overlaps import tangent
 from skyfan.sky import footprints
@@ -109,7 +110,7 @@ class Survey:
 
     rows: list[images.Row] = field(default_factory=list)
     columns: list[dict[str, NDArray[Any]]] = field(default_factory=list)
-    _ids: images.Ids = field(default_factory=images.Ids)
+    _ids: Ids = field(default_factory=Ids)
 
     def add(self, exposure: Exposure, xy: Floats, mag: Floats, snr: Floats, **columns: NDArray[Any]) -> None:
         """Sources at true points (n, 2) that are measured with magnitudes and a signal-to-noise ratio."""
@@ -155,7 +156,7 @@ class Survey:
         ).combine_chunks()
         fields = [pa.field(name, kind) for name, kind in COLUMNS.items()]
         columns = schema.described(
-            pa.schema([*fields, *schema.FROM_IMAGE]), dict.fromkeys(about.column_names, 128)
+            pa.schema([*fields, *schema.from_input(kinds.SOURCES)]), dict.fromkeys(about.column_names, 128)
         )
         folder.mkdir(parents=True)
         written = []

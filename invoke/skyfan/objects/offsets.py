@@ -14,13 +14,13 @@ from .groups import ARCSEC, Floats, Indices
 from .libraries import cKDTree, connected_components, csc_array, splu
 from .overlaps import ROTATION, Overlap, tangent
 
-PARTNERS = 12
+PARTNERS = 8
 """Other images that each image is compared with."""
 GAIA = 0.005
 """Arcseconds within which an image fitted to Gaia is held."""
-REFERENCE = 0.0001
-_FREE = 100.0
-"""Arcseconds; so weak that it decides only what overlaps leave open."""
+_FREE = ROTATION
+"""Arcseconds; so weak that it decides only what overlaps leave open. As that of the turn, so that the mean of
+all shifts is 0."""
 _CLOSE = 0.6
 """Share of the sum of two images' radii below which they overlap: radii reach to corners."""
 _ROUNDS = 10
