@@ -43,7 +43,7 @@ def add_watch(
     Raises UsageError if the stack keeps no watches, for criteria that announcements and headers do not tell,
     and for a name that is taken.
 
-    >>> add_watch("night", "out", "images", products="FLC").state
+    >>> add_watch("night", "watched", "images", products="FLC").state
     'watching'
     """
     task = task if isinstance(task, Task) else Task(task)
@@ -96,7 +96,7 @@ def add_watch(
 def watches(where: Where, *, removed: bool = False) -> list[WatchState]:
     """The watches of a place by name, each with its state and its ledger; `where` as in status().
 
-    >>> [(one.watch.name, one.state) for one in watches("out")]
+    >>> [(one.watch.name, one.state) for one in watches("watched")]
     [('night', 'paused')]
     """
     place, _ = engines.find_place(where)
@@ -119,7 +119,7 @@ def run_watch(
     every `every_s` seconds. A file that changes is processed again. Raises RunBusyError while another process
     keeps the watch.
 
-    >>> run_watch("night", "out", settle_s=0, every_s=0.1, until_idle=True).ledger.counts["accepted"]
+    >>> run_watch("night", "watched", settle_s=0, every_s=0.1, until_idle=True).ledger.counts["accepted"]
     1
     """
     options = where if isinstance(where, LocalOptions) else LocalOptions(where)
@@ -138,7 +138,7 @@ def run_watch(
 def pause_watch(name: str, where: Where) -> WatchState:
     """Pauses a watch: files that match wait. On AWS within a minute.
 
-    >>> pause_watch("night", "out").state
+    >>> pause_watch("night", "watched").state
     'paused'
     """
     place, _ = engines.find_place(where)
@@ -150,7 +150,7 @@ def pause_watch(name: str, where: Where) -> WatchState:
 def resume_watch(name: str, where: Where) -> WatchState:
     """Ends a pause: the files that waited are sent with the next message of the archive.
 
-    >>> resume_watch("night", "out").state
+    >>> resume_watch("night", "watched").state
     'watching'
     """
     place, _ = engines.find_place(where)
@@ -161,7 +161,7 @@ def resume_watch(name: str, where: Where) -> WatchState:
 def remove_watch(name: str, where: Where) -> WatchState:
     """Ends a watch. Its run with all results, its ledger and its log stay; add_watch() takes it up again.
 
-    >>> remove_watch("night", "out").state
+    >>> remove_watch("night", "watched").state
     'removed'
     """
     place, _ = engines.find_place(where)
@@ -174,7 +174,7 @@ def watch_log(name: str, where: Where, *, limit: int = 100) -> list[dict[str, An
 
     What the query does not want, and what was announced again, is only counted; see watches().
 
-    >>> [one["decision"] for one in watch_log("night", "out")]
+    >>> [one["decision"] for one in watch_log("night", "watched")]
     ['accepted']
     """
     place, _ = engines.find_place(where)
@@ -184,7 +184,7 @@ def watch_log(name: str, where: Where, *, limit: int = 100) -> list[dict[str, An
 def unknown_messages(where: Where) -> list[str]:
     """URIs of messages that the Watcher could not understand, as it kept them.
 
-    >>> unknown_messages("out")
+    >>> unknown_messages("watched")
     []
     """
     place, _ = engines.find_place(where)
