@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,18 @@ from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from sep_extract import detection
 from sep_extract.background import usable_box
+from sep_extract.catalog import table_of
 from sep_extract.checkimages import CARD, CheckImages
 from sep_extract.chip import Chip, chips
+from sep_extract.dual import measure_placed
 from sep_extract.event import CHECKS, Config
 from sep_extract.extract import Measurement, measure
 from sep_extract.image import open_image
-from skyfan_function.storage import open_input
+from sep_extract.labels import Labels
+from sep_extract.quality import Quality
+from skyfan_function.storage import Source, open_input
 
 PROGRAM = shutil.which("source-extractor") or shutil.which("sex")
 
@@ -170,12 +176,76 @@ def compare(reference: Table, x: NDArray[Any], y: NDArray[Any], magnitude: NDArr
 
 def agreement(path: Path, config: Config) -> dict[str, float]:
     """Measure the first chip of a file with both: how many sources each finds, and how they agree."""
+    chip, config = _first(path, config)
+    return agreement_on(chip, measure(chip.pixels, config), config)
+
+
+def dual_agreement(path: Path, config: Config, seed: int = 0) -> dict[str, float]:
+    """How fluxes agree in dual-image mode: detected on the first chip of a file, measured on another image.
+
+    The other is made of it: 0.4 of its light, shifted by a third of a pixel, with as much noise and a
+    gradient. Relative differences of fluxes of S/N above 10, SExtractor's FLAGS below 4 and one Kron radius,
+    medians and 90 % quantiles.
+    """
+    chip, config = _first(path, config)
+    labels = Labels(chip.shape)
+    first = measure(chip.pixels, config, labels.whole)
+    ny, nx = chip.data.shape
+    noise = np.random.default_rng(seed).normal(0, first.rms, (ny, nx)) + first.rms * np.arange(nx) / nx
+    light = (2 * chip.data + np.roll(chip.data, 1, axis=1)) / 3
+    other = replace(chip, data=np.where(chip.mask, 0, 0.4 * light + noise).astype(np.float32), weight=None)
+    known = detection.Detection(
+        Source(path.resolve().as_uri(), io.BytesIO(), 0, ""),
+        first.sources,
+        table_of(chip, first),
+        np.zeros(len(first), np.int16),
+        [detection.Plane((ny, nx), chip.sky, labels, 0, len(first))],
+        0,
+        [],
+        Quality.NONE,
+    )
+    grid = detection.Grid(known, other, 0)
+    placed = grid.placed(np.ones(len(first), dtype=bool))
+    ours = table_of(other, measure_placed(other, placed, grid, config, None)[0])
+    theirs = _run_dual(chip, other, config, first.rms)
+    distance = np.hypot(
+        *(ours[f"{axis}_IMAGE"][:, None] - np.asarray(theirs[f"{axis}_IMAGE"]) for axis in "XY")
+    )
+    theirs, close = theirs[distance.argmin(axis=1)], distance.min(axis=1) < 0.01
+    close &= (theirs["FLAGS"] < 4) & (np.abs(theirs["KRON_RADIUS"] / ours["KRON_RADIUS"] - 1) < 1e-3)
+    result: dict[str, float] = {"sources": len(first), "alike": int(close.sum())}
+    for kind in ("ISO", "AUTO"):
+        some = close & (theirs[f"FLUX_{kind}"] > 10 * theirs[f"FLUXERR_{kind}"])
+        apart = np.abs(ours[f"FLUX_{kind}"] / np.asarray(theirs[f"FLUX_{kind}"]) - 1)[some]
+        result[f"{kind} compared"] = len(apart)
+        result[f"{kind} median"], result[f"{kind} 90 %"] = (float(np.quantile(apart, q)) for q in (0.5, 0.9))
+    return result
+
+
+def _first(path: Path, config: Config) -> tuple[Chip, Config]:
+    """The first chip of a file, and the settings for it."""
     with open_input(path.resolve().as_uri()) as source, open_image(source) as image:
         chip = next(chips(image, config.good_bits))
     if isinstance(chip, str):
         raise ValueError(chip)
-    config = chip.configured(config)
-    return agreement_on(chip, measure(chip.pixels, config), config)
+    return chip, chip.configured(config)
+
+
+def _run_dual(chip: Chip, other: Chip, config: Config, rms: float) -> Table:
+    """SExtractor's catalog of the ``other`` chip, on the same grid, with detection on the first."""
+    box = usable_box(chip.mask)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = write_inputs(chip, config, rms, folder)
+        fits.writeto(folder / "other.fits", other.data[box])
+        command[1] = "image.fits,other.fits"
+        if "-WEIGHT_TYPE" in command:  # those of the second image stand after a comma
+            command[command.index("-WEIGHT_TYPE") + 1] += ",NONE"
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        catalog = Table.read(folder / "catalog.fits")
+    for axis, part in zip("YX", box, strict=True):
+        catalog[f"{axis}_IMAGE"] += part.start or 0
+    return catalog
 
 
 def checks_agreement(path: Path, config: Config) -> dict[str, float]:
@@ -185,11 +255,7 @@ def checks_agreement(path: Path, config: Config) -> dict[str, float]:
     99 % quantiles of differences, in sigma. ``bytes``: bytes per
     pixel of the four images; ``seconds`` of CPU per million pixels that they take.
     """
-    with open_input(path.resolve().as_uri()) as source, open_image(source) as image:
-        chip = next(chips(image, config.good_bits))
-        if isinstance(chip, str):
-            raise ValueError(chip)
-    config = chip.configured(config)
+    chip, config = _first(path, config)
     began = time.process_time()
     plain = measure(chip.pixels, config)
     alone, began = time.process_time() - began, time.process_time()

@@ -3,8 +3,9 @@
 Same pixels, mask, threshold, kernel, mesh and deblending, no DQ mask. Of SExtractor's detections with S/N
 above 10 and FLAGS below 4: the share with a counterpart within 0.5 pixel, and for those the median
 differences of MAG_AUTO and position (pixels). --checks: how the images beside a catalog agree with
-SExtractor's check images, in sigma of a pixel, and their bytes per pixel. Without FILE: images of the demo,
-and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
+SExtractor's check images, in sigma of a pixel, and their bytes per pixel. --dual: relative differences of
+fluxes in dual-image mode, on one grid, neither deblended nor cleaned, so that both detect the same. Without
+FILE: images of the demo, and the whole files of $SKYFAN_SHARED_DATA (or ../shared/data) where they are.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--dual", action="store_true", help="dual-image mode instead")
     parser.add_argument("--checks", action="store_true", help="images beside the catalog instead")
     options = parser.parse_args()
     if sextractor.PROGRAM is None:
@@ -49,6 +51,11 @@ def main() -> None:
         *(ROOT / "tests/data/demo" / n for n in DEMO),
         *(shared / n for n in WHOLE if (shared / n).exists()),
     ]
+    if options.dual:
+        simple = Config(good_bits=0xFFFF, deblend_mincont=1.0, clean=False)
+        rows = [{"image": f.name, **sextractor.dual_agreement(f, simple)} for f in files]
+        print(json.dumps(rows, indent=1) if options.json else "\n".join(map(str, rows)))
+        return
     if options.checks:
         show_checks(files, as_json=options.json)
         return

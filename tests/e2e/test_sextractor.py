@@ -50,6 +50,17 @@ def test_check_images_agree(demo_data: Path, name: str) -> None:
     assert found["-BACKGROUND 99 %"] < 1 / 16
 
 
+@pytest.mark.parametrize("name", _DEMO)
+def test_dual_image_mode_agrees(demo_data: Path, name: str) -> None:
+    found = sextractor.dual_agreement(
+        demo_data / name, Config(good_bits=_ALL_BITS, deblend_mincont=1.0, clean=False)
+    )
+    assert found["alike"] > 40
+    assert found["ISO median"] < 1e-3
+    assert found["AUTO median"] < 1e-3
+    assert found["AUTO 90 %"] < 0.02
+
+
 @pytest.mark.slow
 def test_grism_traces_agree_but_for_the_order_of_cleaning(shared_data: Path) -> None:
     """97.9 % are matched with CLEAN, 98.6 % without it.

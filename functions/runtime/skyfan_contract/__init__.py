@@ -63,6 +63,9 @@ BYTES_PER_PIXEL: Mapping[str, int] = {"science": 44, "error": 6, "dq": 4, "weigh
 BYTES_PER_OUTPUT: Mapping[str, int] = {"segmentation": 1, "background": 1, "background_rms": 2, "residual": 3}
 """Memory of SepExtract for the compressed images beside a catalog: per pixel of all chips together."""
 
+BYTES_PER_LABEL = 4
+"""Memory of SepExtract for the segments of a detection image, per pixel of all its chips."""
+
 TILED_ABOVE = 24 << 20
 """Pixels of a plane that SepExtract measures as one; a larger one is measured in tiles."""
 TILE, TILE_MARGINS = 2048, (256, 1024)

@@ -29,16 +29,21 @@ def refuse_unknown(where: str, keys: Mapping[Any, Any], known: Sequence[str]) ->
             raise EventError(f"{where}: unknown key '{short}'; {hint}")
 
 
-def _input(value: object) -> str:
+def checked_input(name: str, value: object) -> str:
+    """The URI of an input, the value of a key. Raises EventError if it is not one."""
     if not isinstance(value, str):
         raise EventError(
-            f"event: 'input' must be s3://bucket/key or file:///absolute/path, not {quoted(value)}"
+            f"event: '{name}' must be s3://bucket/key or file:///absolute/path, not {quoted(value)}"
         )
     try:
         key_of(value)
     except ValueError as exc:
-        raise EventError(f"event: 'input': {exc}") from exc
+        raise EventError(f"event: '{name}': {exc}") from exc
     return value
+
+
+def _input(value: object) -> str:
+    return checked_input("input", value)
 
 
 def checked_run(value: object) -> str:
@@ -68,6 +73,11 @@ class Request:
     def key(self) -> str:
         """The {key} of everything that is written for this input."""
         return key_of(self.input)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Further inputs that the result is made from, read with the same access; for subclasses."""
+        return ()
 
     @classmethod
     def parse(cls, event: object) -> Self:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -52,6 +52,8 @@ class Job(Generic[R]):
     """URI of the result."""
     memory: int | None
     """Bytes that the function may use; None if nothing limits it."""
+    others: tuple[Source, ...] = ()
+    """The request's further inputs, opened."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,17 @@ def _work(
     output = output_uri(request.run, request.key)
     megabytes = getattr(context, "memory_limit_in_mb", None)
     about: dict[str, Any] = {"input": request.input, "output": output}
-    with open_input(request.input, request.access) as source:
-        origin = _origin(request, source)
+    with ExitStack() as opened:
+        source, *others = (
+            opened.enter_context(open_input(uri, request.access)) for uri in (request.input, *request.others)
+        )
+        origin = _origin(request, source, *others)
         if resumes and origin_of(output) == origin:
             about["finished"] = "by an earlier delivery of this batch"
             return dict(about), about
         with limited(source.name):
-            job = Job(request, source, output, int(megabytes) << 20 if megabytes else None)
+            memory = int(megabytes) << 20 if megabytes else None
+            job = Job(request, source, output, memory, tuple(others))
             result = process(job)
             if not isinstance(result, Result | dict):
                 result = result.to_result(job)
@@ -230,9 +236,10 @@ def _write_marked(request: Request, output: str, body: bytes, origin: str, about
         mark(NO_DOUBTS)
 
 
-def _origin(request: Request, source: Source) -> str:
-    """A digest of all that a result is made from: the configuration, and the input and its version."""
-    return hashlib.sha256(f"{request!r} {source.version}".encode()).hexdigest()
+def _origin(request: Request, *sources: Source) -> str:
+    """A digest of all that a result is made from: the configuration, and the inputs and their versions."""
+    versions = " ".join(source.version for source in sources)
+    return hashlib.sha256(f"{request!r} {versions}".encode()).hexdigest()
 
 
 def _log_error(event: Any, error: Exception, **fields: Any) -> None:

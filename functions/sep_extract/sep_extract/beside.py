@@ -16,6 +16,8 @@ from .tiles import measure_tiles
 if TYPE_CHECKING:
     from skyfan_function.handler import Job
 
+    from .checkimages import CheckImages
+    from .dual_table import DualImage
     from .event import Request
 
 SUFFIX = ".cat.fits"
@@ -24,7 +26,9 @@ SUFFIX = ".cat.fits"
 class Beside:
     """Collects, chip by chip, what the further outputs of a job show."""
 
-    def __init__(self, job: Job[Request]) -> None:
+    def __init__(self, job: Job[Request], dual: DualImage | None = None) -> None:
+        """``dual`` measures the sources of a detection image, if there is one."""
+        self._dual = dual
         self._job, self._outputs = job, job.request.outputs
         self._checks: dict[str, list[bytes]] = {kind: [] for kind in CHECKS if kind in self._outputs}
         self._lookup: dict[int, Any] = {}
@@ -33,7 +37,9 @@ class Beside:
 
     def measure(self, chip: Chip, config: Config) -> Measurement:
         """The sources of a chip. Raises ExtractionError."""
-        if not self._checks:
+        if self._dual:
+            found = self._of_detection(chip, config, self._dual)
+        elif not self._checks:
             found = measure_tiles(chip.parts, config) if chip.parts else measure(chip.pixels, config)
         else:
             found = self._with_images(chip, config)
@@ -52,20 +58,34 @@ class Beside:
             found = measure_tiles(chip.parts, config, images)
         else:
             found = measure(chip.pixels, config, images.whole)
+        self._keep(images, chip)
+        return found
+
+    def _of_detection(self, chip: Chip, config: Config, dual: DualImage) -> Measurement:
+        if not self._checks:
+            return dual.measure(chip, config, None)
+        from .checkimages import CheckImages
+
+        images = CheckImages(list(self._checks), chip, self._job.source.name, 0, parted=True)
+        found = dual.measure(chip, config, images.numbered)
+        self._keep(images, chip)
+        return found
+
+    def _keep(self, images: CheckImages, chip: Chip) -> None:
         for kind, hdu in images.hdus().items():
             self._checks[kind].append(hdu)
         self._lookup |= {id(table): table for table in chip.sky.tables}
-        return found
 
     def files(self, table: Table, chips: list[ChipSummary]) -> dict[str, tuple[str, bytes]]:
         """URI and content of each output, after all chips. Raises ConfigurationError without pyarrow."""
         request, source = self._job.request, self._job.source
+        more = self._dual.cards() if self._dual else {}
         stem = self._job.output.removesuffix(SUFFIX)
         files = {}
         if "parquet" in self._outputs:
             from .parquet import to_parquet
 
-            files["parquet"] = f"{stem}.cat.parquet", to_parquet(table, chips, request, source)
+            files["parquet"] = f"{stem}.cat.parquet", to_parquet(table, chips, request, source, more)
         if "preview" in self._outputs:
             from .png import preview
 
@@ -73,6 +93,6 @@ class Beside:
         for kind in list(self._checks):
             from .checkimages import to_fits
 
-            body = to_fits(kind, self._checks.pop(kind), list(self._lookup.values()), request, source)
+            body = to_fits(kind, self._checks.pop(kind), list(self._lookup.values()), request, source, more)
             files[kind] = f"{stem}.{kind}.fits.fz", body
         return files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,10 +120,16 @@ def _corners(chip: Chip) -> NDArray[np.float64]:
     return chip.sky.world(np.array([-0.5, right, right, -0.5]), np.array([-0.5, -0.5, top, top]))
 
 
-def table_of(chip: Chip, found: Measurement, counts: Mapping[str, NDArray[Any]] | None = None) -> Table:
+def table_of(
+    chip: Chip,
+    found: Measurement,
+    counts: Mapping[str, NDArray[Any]] | None = None,
+    known: Callable[[NDArray[np.int16]], NDArray[np.int16]] | None = None,
+) -> Table:
     """The catalog's columns of one chip, in SExtractor's conventions: 1-based pixels, degrees, magnitudes.
 
-    ``counts`` of exposures and reads at the sources are those of exposures.counts_at().
+    ``counts`` of exposures and reads at the sources are those of exposures.counts_at(). ``known`` gives the
+    bits of CLASS instead of those that this image tells.
     """
     sources, n, unit = found.sources, len(found), found.unit
     c, p = sources.isophotal, sources.photometry
@@ -134,6 +140,7 @@ def table_of(chip: Chip, found: Measurement, counts: Mapping[str, NDArray[Any]] 
     zero = math.nan if chip.calibration.zeropoint is None else chip.calibration.zeropoint
     area = math.nan if chip.sky.scale is None else chip.sky.scale**2
     bits = kinds(sources, found.point)
+    bits = known(bits) if known else bits
     total, total_error = totals(sources, found.point, (bits & Class.EXTENDED) != 0)
     index, index_error = concentration(p.flux_pair, p.flux_error_pair)
     table: Table = {

@@ -8,8 +8,7 @@ SExtractor's -BACKGROUND: the image without its background, NaN where masked.
 from __future__ import annotations
 
 import io
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from astropy.io import fits
@@ -23,12 +22,11 @@ from .chip import Chip
 from .event import Request
 from .extract import Maps
 from .fitsfile import add_origin
+from .labels import BAND, Labels, Map
 from .packed import Packed, rows_at_once
-from .pixels import Image, Mask, strips
+from .pixels import Image, Mask, Pixels, strips
 from .tiles import Tile
 from .whole import Sky
-
-Labels = NDArray[np.int32]
 
 CARD = {
     "segmentation": ("SEGMENTATION", "NUMBER of the source that has the pixel, else 0"),
@@ -39,20 +37,23 @@ CARD = {
 # Floats are rounded to a share of about one sigma of a pixel: twice that of fpack where there is noise, and
 # finer where the image is smooth.
 _STEPS = {"background": 1 / 128, "background_rms": 1 / 128, "residual": 1 / 16}
-# Rows whose labels are kept together.
-_BAND = 256
 
 
 class CheckImages:
-    """The images of one chip, compressed as it is measured. ``before``: sources of the chips before it."""
+    """The images of one chip, compressed as it is measured. ``before``: sources of the chips before it.
 
-    def __init__(self, kinds: Sequence[str], chip: Chip, name: str, before: int) -> None:
+    ``parted``: segments come part by part, too, with their final numbers.
+    """
+
+    def __init__(
+        self, kinds: Sequence[str], chip: Chip, name: str, before: int, *, parted: bool = False
+    ) -> None:
+        self._parted = parted
         self._kinds, self._chip, self._name, self._before = kinds, chip, name, before
         ny, nx = chip.shape
         self._shape = ny, nx
         self._packed: dict[str, Packed] = {}
-        self._bands: dict[int, list[tuple[slice, slice, bytes]]] = {}
-        self._found = 0
+        self._labels = Labels(chip.shape)
 
     def whole(self, maps: Maps) -> None:
         """The maps of a chip that is measured as one."""
@@ -67,11 +68,16 @@ class CheckImages:
     def tile(self, tile: Tile) -> None:
         """The maps of a tile: those that float of its core, the segments of all that is the core's."""
         if "segmentation" in self._kinds:
-            number = np.zeros(int(max(tile.mine, default=0)) + 2, np.int32)
-            number[tile.mine + 1] = self._found + 1 + np.arange(len(tile.mine))
-            self._found += len(tile.mine)
-            self._keep(tile, number)
+            self._labels.tile(tile)
         self._floats(tile.maps, tile.rows, tile.columns, tile.core, tile.mask, tile.weighted)
+
+    def numbered(
+        self, maps: Maps, rows: slice, columns: slice, core: tuple[slice, slice], pixels: Pixels
+    ) -> None:
+        """The maps of a part whose segments have their final numbers, those of a detection image."""
+        if "segmentation" in self._kinds:
+            self._add("segmentation", 0.0, rows, columns, maps.segments()[core])
+        self._floats(maps, rows, columns, core, pixels.mask[core], pixels.weight is not None)
 
     def empty(self, sky: Sky, rows: slice, columns: slice) -> None:
         """A core without usable pixels has a background and nothing else."""
@@ -85,36 +91,16 @@ class CheckImages:
         """All tiles have been seen: their segments get the numbers of the catalog."""
         if "segmentation" not in self._kinds:
             return
-        number = np.zeros(self._found + 1, np.int32)
-        number[order + 1] = self._before + 1 + np.arange(len(order))
+        self._labels.end(order)
         ny, nx = self._shape
-        for band in strips(slice(0, ny), _BAND):
-            labels = np.zeros((band.stop - band.start, nx), np.int32)
-            for rows, columns, packed in self._bands.pop(band.start // _BAND, []):
-                part = labels[rows.start - band.start : rows.stop - band.start, columns]
-                theirs = np.frombuffer(zlib.decompress(packed), np.int32).reshape(part.shape)
-                np.copyto(part, number[theirs], where=(part == 0) & (theirs > 0))
-            self._add("segmentation", 0.0, band, slice(0, nx), labels)
+        for band in strips(slice(0, ny), BAND):
+            segments = self._labels.region(band, slice(0, nx))
+            segments[segments > 0] += np.int32(self._before)
+            self._add("segmentation", 0.0, band, slice(0, nx), segments)
 
     def hdus(self) -> dict[str, bytes]:
         """Each image as a FITS extension, after all has been measured."""
         return {kind: self._packed.pop(kind).hdu(self._cards(kind)) for kind in self._kinds}
-
-    def _keep(self, tile: Tile, number: Labels) -> None:
-        """Keep what is the core's, by bands of rows, until the numbers of all are known."""
-        segments = tile.maps.segments()
-        segments[segments >= len(number)] = 0
-        segments = number[segments]
-        top, left = tile.rows.start - tile.core[0].start, tile.columns.start - tile.core[1].start
-        columns = slice(left, left + segments.shape[1])
-        start, stop = top, top + len(segments)
-        while start < stop:
-            end = min((start // _BAND + 1) * _BAND, stop)
-            part = segments[start - top : end - top]
-            if part.any():
-                kept = slice(start, end), columns, zlib.compress(part.tobytes(), 1)
-                self._bands.setdefault(start // _BAND, []).append(kept)
-            start = end
 
     def _floats(
         self, maps: Maps, rows: slice, columns: slice, core: tuple[slice, slice], mask: Mask, weighted: bool
@@ -134,10 +120,10 @@ class CheckImages:
                 continue
             self._add(kind, _STEPS[kind] * plane.unit, rows, columns, image)
 
-    def _add(self, kind: str, step: float, rows: slice, columns: slice, image: Image | Labels) -> None:
+    def _add(self, kind: str, step: float, rows: slice, columns: slice, image: Image | Map) -> None:
         if kind not in self._packed:
             width = self._shape[1]
-            if self._chip.parts is not None and kind != "segmentation":
+            if self._chip.parts is not None and (self._parted or kind != "segmentation"):
                 width = self._chip.parts.tiling.core
             self._packed[kind] = Packed(self._name, self._shape, step, width)
         for some in strips(slice(0, len(image)), rows_at_once(image.shape[1])):
@@ -162,12 +148,20 @@ def _placed(cards: fits.Header | None) -> Iterator[fits.Card]:
 
 
 def to_fits(
-    kind: str, hdus: Sequence[bytes], tables: Sequence[fits.ImageHDU], request: Request, source: Source
+    kind: str,
+    hdus: Sequence[bytes],
+    tables: Sequence[fits.ImageHDU],
+    request: Request,
+    source: Source,
+    more: Mapping[str, object],
 ) -> bytes:
-    """The file of one kind of image: an extension for each chip, and the lookup tables of their WCS."""
+    """The file of one kind of image: an extension for each chip, and the lookup tables of their WCS.
+
+    ``more``: cards of the header besides those of the origin.
+    """
     top = primary()
     top["CHECKIMG"] = CARD[kind]
-    add_origin(top, "image beside a catalog of skyfan", request, source, {})
+    add_origin(top, "image beside a catalog of skyfan", request, source, more)
     parts = [top.tostring().encode("ascii"), *hdus]
     if tables:
         file = io.BytesIO()

@@ -7,6 +7,7 @@
         ImageTooSmallError
         ImageTooLargeError      but a function with more memory may take it
         NoValidPixelsError
+        NoOverlapError
     ExtractionError             sep failed on every step of the ladder
 
 No retry of the same function can help.
@@ -40,6 +41,10 @@ class ImageTooLargeError(InputError):
 
 class NoValidPixelsError(InputError):
     """Nearly all pixels are NaN, uncovered, saturated or flagged, none is above zero, or all are the same."""
+
+
+class NoOverlapError(InputError):
+    """No source of the detection image lies on the measured image, or nothing tells where."""
 
 
 class ExtractionError(FunctionError):

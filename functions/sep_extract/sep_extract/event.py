@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from skyfan_contract import quoted
 from skyfan_function import event
@@ -164,9 +164,28 @@ def _checked(key: str, value: Any, kind: Any, check: Any) -> Any:
     return int(value) if kind.startswith("int") else float(value)
 
 
+def _detect(value: object) -> str | None:
+    return None if value is None else event.checked_input("detect", value)
+
+
 @dataclass(frozen=True)
 class Request(event.Request):
     """One validated event."""
 
     config: Config = field(default=Config(), metadata={"check": _config})
     outputs: tuple[Output, ...] = field(default=(), metadata={"check": _outputs})
+    detect: str | None = field(default=None, metadata={"check": _detect})
+    """The image on which sources are detected and apertures defined, instead of the input."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The detection image, if it is another than the input."""
+        return () if self.detect in (None, self.input) else (str(self.detect),)
+
+    @classmethod
+    def parse(cls, event: object) -> Self:
+        """As of every function. Raises EventError also for settings that do not go together."""
+        request = super().parse(event)
+        if request.others and request.config.faint_size is not None:
+            raise EventError("event: 'detect' and the setting 'faint_size' do not go together: leave one out")
+        return request

@@ -62,8 +62,22 @@ class Measurement:
         return len(self.sources)
 
 
-def measure(pixels: Pixels, config: Config, seen: Seen | None = None) -> Measurement:
-    """Find and measure the sources of an image; ``seen`` gets the maps of it. Raises ExtractionError.
+@dataclass(frozen=True)
+class Ground:
+    """An image as a ``plane`` without its background, whose ``level`` and noise ``rms`` are in its own unit.
+
+    ``rms`` is 0 where all pixels are the same.
+    """
+
+    plane: Plane
+    level: float
+    rms: float
+    notes: list[str]
+    quality: Quality
+
+
+def ground(pixels: Pixels, config: Config) -> Ground:
+    """Measure the background of an image and its noise.
 
     All happens in units of about one sigma of the background, so that no image is too faint or too bright for
     float32 and its squares; a power of two, so that the unit changes no digit.
@@ -83,20 +97,9 @@ def measure(pixels: Pixels, config: Config, seen: Seen | None = None) -> Measure
         notes.append(f"most pixels hold the same value: the noise is {how}")
         quality |= Quality.NOISE_FALLBACK
     if not rms > 0:
+        nothing = Plane(image, 0.0, background.image, lambda: np.zeros_like(image), 1.0)
         notes = ["the image is constant: no sources"]
-        if seen is not None:
-            nothing = Plane(image, 0.0, background.image, lambda: np.zeros_like(image), 1.0)
-            seen(Maps(np.zeros(image.shape, np.int32), None, 0, nothing))
-        return Measurement(
-            no_sources(config),
-            image,
-            1.0,
-            background.level,
-            0.0,
-            Step.AS_ASKED,
-            notes,
-            quality=Quality.NOISE_FALLBACK,
-        )
+        return Ground(nothing, background.level, 0.0, notes, Quality.NOISE_FALLBACK)
 
     unit = unit_of(rms)
     image /= np.float32(unit)
@@ -111,13 +114,26 @@ def measure(pixels: Pixels, config: Config, seen: Seen | None = None) -> Measure
         return background.local_rms() / np.float32(unit) if isinstance(sigma, float) else sigma
 
     plane = Plane(image, sigma, background.image, local_rms, unit)
-    found = measure_plane(plane, pixels, config, seen=seen)
+    return Ground(plane, background.level, rms, notes, quality)
+
+
+def measure(pixels: Pixels, config: Config, seen: Seen | None = None) -> Measurement:
+    """Find and measure the sources of an image; ``seen`` gets the maps of it. Raises ExtractionError."""
+    base = ground(pixels, config)
+    if not base.rms > 0:
+        if seen is not None:
+            seen(Maps(np.zeros(pixels.mask.shape, np.int32), None, 0, base.plane))
+        step, none = Step.AS_ASKED, no_sources(config)
+        return Measurement(
+            none, base.plane.image, 1.0, base.level, 0.0, step, base.notes, quality=base.quality
+        )
+    found = measure_plane(base.plane, pixels, config, seen=seen)
     return replace(
         found,
-        background=background.level,
-        rms=rms,
-        notes=notes + found.notes,
-        quality=quality | found.quality,
+        background=base.level,
+        rms=base.rms,
+        notes=base.notes + found.notes,
+        quality=base.quality | found.quality,
     )
 
 
@@ -180,32 +196,18 @@ def measure_plane(
     """
     image, sigma, unit, mask = plane.image, plane.sigma, plane.unit, pixels.mask
     notes: list[str] = []
-    quality = Quality.NONE
     objects, segmentation, step = detect(image, sigma, mask, config)
     if step > Step.AS_ASKED:
         notes.append(f"detection ran {MEANING[step]}")
     objects, owner = _drop_shapeless(objects, segmentation)
     owner[mask] = -1
-    error = None if pixels.error is None else pixels.error / np.float32(unit)
-    if error is not None:
-        np.clip(error, *ERRORS, out=error)
-    if whole is None:
-        gain = pixels.gain and pixels.gain * unit
-        if gain and gain < _LEAST_GAIN:
-            gain = None
-            notes.append("the gain is too low for the noise of the image: errors leave out that of light")
-            quality |= Quality.NO_POISSON
-        noise = noise_of(image, owner, sigma, error, gain)
-    else:
-        noise = noise_like(whole[0], image, owner, sigma, error)
-    if not noise.shared.measured:
-        notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
-        quality |= Quality.NOISE_FALLBACK
+    noise, told, quality = noise_in(plane, pixels, owner, whole[0] if whole else None)
+    notes += told
     sources, second = no_sources(config), None
     if len(objects):
         notes += small_apertures(pixels, config)
         sources = _sources(objects, owner, image, noise, pixels, config)
-        level, rms = _at(sources, plane.level) / unit, _at(sources, plane.rms())
+        level, rms = value_at(sources, plane.level) / unit, value_at(sources, plane.rms())
         sources = replace(sources, background=level, rms=rms)
     point = whole[1] if whole else point_source(sources, image, owner, noise, pixels)
     notes += point.notes if len(objects) and not pixels.dispersed else []
@@ -225,6 +227,29 @@ def measure_plane(
     return replace(
         found, shared=noise.shared, poisson=noise.poisson, scale=noise.scale, emptied=noise.emptied
     )
+
+
+def noise_in(
+    plane: Plane, pixels: Pixels, owner: NDArray[np.int32], whole: NoiseModel | None = None
+) -> tuple[NoiseModel, list[str], Quality]:
+    """The noise of a plane with the sources of ``owner``, and notes; of a part that of the ``whole``."""
+    notes, quality, unit = [], Quality.NONE, plane.unit
+    error = None if pixels.error is None else pixels.error / np.float32(unit)
+    if error is not None:
+        np.clip(error, *ERRORS, out=error)
+    if whole is None:
+        gain = pixels.gain and pixels.gain * unit
+        if gain and gain < _LEAST_GAIN:
+            gain = None
+            notes.append("the gain is too low for the noise of the image: errors leave out that of light")
+            quality |= Quality.NO_POISSON
+        noise = noise_of(plane.image, owner, plane.sigma, error, gain)
+    else:
+        noise = noise_like(whole, plane.image, owner, plane.sigma, error)
+    if not noise.shared.measured:
+        notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
+        quality |= Quality.NOISE_FALLBACK
+    return noise, notes, quality
 
 
 def small_apertures(pixels: Pixels, config: Config) -> list[str]:
@@ -266,12 +291,12 @@ def _fainter(faint: Fainter, level: Image, noise: NoiseModel, pixels: Pixels, co
     return replace(
         sources,
         flags=sources.flags | Flag.SECOND,
-        background=_at(sources, level + faint.halo),
-        rms=np.sqrt(_at(sources, variance)),
+        background=value_at(sources, level + faint.halo),
+        rms=np.sqrt(value_at(sources, variance)),
     )
 
 
-def _at(sources: Sources, image: Image) -> Floats:
+def value_at(sources: Sources, image: Image) -> Floats:
     """The value of an image at each source, (n,)."""
     where = np.rint(sources.isophotal.y).astype(int), np.rint(sources.isophotal.x).astype(int)
     values: Floats = image[where].astype(np.float64)

@@ -9,7 +9,8 @@ class Flag(IntFlag):
     """A source's FLAGS. SExtractor's 32 and 128, data lost for want of memory, cannot happen here.
 
     Not SExtractor's: SECOND, found by the second detection (the setting faint_size); UNWINDOWED, the window
-    lost the source, and the barycentre stands in for its windowed position.
+    lost the source, and the barycentre stands in for its windowed position; OUTSIDE, the source of a
+    detection image lies outside the measured one.
     """
 
     CROWDED = 1
@@ -20,3 +21,4 @@ class Flag(IntFlag):
     OVERFLOW = 64
     SECOND = 256
     UNWINDOWED = 512
+    OUTSIDE = 1024

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 
-from skyfan_contract import BYTES_BASE
-from skyfan_function.errors import EventError, OutOfMemoryError, UnreadableError
+from skyfan_contract import BYTES_BASE, BYTES_PER_LABEL
+from skyfan_function.errors import EventError, InputError, OutOfMemoryError, UnreadableError
 from skyfan_function.fits_table import OBSERVATION
 from skyfan_function.handler import Job, Result, lambda_handler
 
@@ -30,28 +31,65 @@ from .whole import LARGEST_MESH
 
 def process(job: Job[Request]) -> Result:
     """Measure the sources of one FITS image; the result is their catalog. Raises FunctionError."""
-    request, source = job.request, job.source
+    request = job.request
     if request.outputs and not job.output.endswith(SUFFIX):
         raise EventError(f"event: 'outputs' needs SKYFAN_OUTPUT to end in {SUFFIX}; it gives {job.output}")
     ready()
-    chosen = Selection.of(request.config)
-    with open_image(source, job.memory, request.outputs, chosen) as image:
-        if not image.is_compressed:
-            return _result(job, image)
+    with opened(job) as images:
+        if not any(image.is_compressed for image in images):
+            return _result(job, *images)
         spare = None if job.memory is None else job.memory - BYTES_BASE
         try:
-            return in_child(lambda: _result(job, image), spare)
+            return in_child(lambda: _result(job, *images), spare)
         except CrashError as exc:
+            names = " or ".join(image.name for image in images if image.is_compressed)
             raise UnreadableError(
-                f"{image.name} is damaged: a decoder of compressed images crashed ({exc}); fetch it again"
+                f"{names} is damaged: a decoder of compressed images crashed ({exc}); fetch it again"
             ) from exc
         except OutOfMemoryError as exc:
-            raise OutOfMemoryError(f"{image.name}: {exc}") from exc
+            raise OutOfMemoryError(f"{' or '.join(image.name for image in images)}: {exc}") from exc
 
 
-def _result(job: Job[Request], image: Image) -> Result:
+@contextmanager
+def opened(job: Job[Request]) -> Iterator[list[Image]]:
+    """The image of a job and, if it has one, its detection image.
+
+    A child process, where compressed images are read, has no connections: both are in memory then.
+    """
+    source, outputs, chosen = job.source, job.request.outputs, Selection.of(job.request.config)
+    with ExitStack() as stack:
+        if not job.others:
+            yield [stack.enter_context(open_image(source, job.memory, outputs, chosen))]
+            return
+        other, memory = job.others[0], job.memory
+        with naming(other.uri):
+            first = stack.enter_context(open_image(other, memory, (), chosen))
+        memory = memory and memory - BYTES_PER_LABEL * first.pixels
+        image = stack.enter_context(open_image(source, memory, outputs, chosen, whole=first.is_compressed))
+        if image.is_compressed and not first.is_compressed:
+            first = stack.enter_context(open_image(other, job.memory, (), chosen, whole=True))
+        yield [image, first]
+
+
+@contextmanager
+def naming(uri: str) -> Iterator[None]:
+    """Say of errors that they are the detection image's."""
+    try:
+        yield
+    except InputError as exc:
+        raise type(exc)(f"the detection image {uri}: {exc}") from exc
+
+
+def _result(job: Job[Request], image: Image, first: Image | None = None) -> Result:
     request, source = job.request, job.source
-    tables, summaries, beside = [], [], Beside(job)
+    dual = None
+    if first is not None:
+        from .detection import detection_of
+        from .dual_table import DualImage
+
+        with naming(job.others[0].uri):
+            dual = DualImage(detection_of(first, request, job.others[0]))
+    tables, summaries, beside = [], [], Beside(job, dual)
     notes, quality = list(image.notes), Quality.NONE
     for chip in chips(image, request.config.good_bits):
         if isinstance(chip, str):
@@ -67,14 +105,21 @@ def _result(job: Job[Request], image: Image) -> Result:
         found = beside.measure(chip, config)
         where = found.sources.photometry
         counts, odd = counts_at(image, chip.hdu, where.xwin, where.ywin)
-        tables.append(table_of(chip, found, counts))
+        if dual:
+            dual.add(chip, found, counts)
+        else:
+            tables.append(table_of(chip, found, counts))
         summaries.append(summary_of(chip, found, config))
         quality |= summaries[-1].quality
-        if not len(found):
+        if not len(found) and not dual:
             notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")
         notes += [note for note in (*chip.notes, *found.notes, *odd) if note not in notes]
-    table = join(tables)
+    table = dual.table(image.name) if dual else join(tables)
     cards = {key: card for key in OBSERVATION if (card := image.card(key)) is not None}
+    if dual:
+        cards |= dual.cards()
+        quality |= dual.quality
+        notes = [*dual.notes(), *notes]
     body = to_fits(table, summaries, request, source, cards, notes, quality)
 
     files = beside.files(table, summaries)

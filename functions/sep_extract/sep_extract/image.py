@@ -65,6 +65,11 @@ class Image:
         return math.prod(shape_of(self.hdus[plane.science])) > TILED_ABOVE
 
     @property
+    def pixels(self) -> int:
+        """Those of all science planes."""
+        return sum(math.prod(shape_of(self.hdus[plane.science])) for plane in self.planes)
+
+    @property
     def is_compressed(self) -> bool:
         """Whether decoders run over any of it, in code that damaged tiles can crash."""
         return _is_compressed(self.hdus)
@@ -95,11 +100,14 @@ def open_image(
     memory: int | None = None,
     outputs: Sequence[str] = (),
     chosen: Selection | None = None,
+    *,
+    whole: bool = False,
 ) -> Iterator[Image]:
     """Open a FITS file, gzipped or not, and find its science planes; stack the frames of a table of them.
 
     ``memory`` is the number of bytes the caller may use; an image that needs more, with these further
-    ``outputs``, is refused before its pixels are read. ``chosen`` frames are stacked, all by default. Raises
+    ``outputs``, is refused before its pixels are read. ``chosen`` frames are stacked, all by default.
+    ``whole``: of S3, fetch all of it into memory. Raises
     an InputError for whatever cannot be measured.
     """
     name = source.name
@@ -109,7 +117,8 @@ def open_image(
         plain.prefetch([(0, plain.size)])
     with open_fits(plain, is_read) as hdus:
         fetched = isinstance(getattr(plain.file, "raw", None), S3Object)
-        held, said = _held(plain, memory) if fetched and _is_compressed(hdus) else None, list[str]()
+        fetch_all = fetched and (whole or _is_compressed(hdus))
+        held, said = _held(plain, memory) if fetch_all else None, list[str]()
         with readable(name):
             if (table := frames.table_of(hdus)) is not None and not has_science(hdus):
                 held, said = frames.stacked(plain, hdus, table, chosen or Selection(), memory)

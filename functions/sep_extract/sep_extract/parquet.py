@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -20,11 +20,17 @@ _KINDS = {"J": ("i4", "int"), "I": ("i2", "short"), "D": ("f8", "double"), "E": 
 """Codes of numpy and data types of VOTable."""
 
 
-def to_parquet(table: Table, chips: list[ChipSummary], request: Request, source: Source) -> bytes:
+def to_parquet(
+    table: Table,
+    chips: list[ChipSummary],
+    request: Request,
+    source: Source,
+    more: Mapping[str, object] | None = None,
+) -> bytes:
     """The FITS catalog's columns, null for NaN.
 
     Unit, UCD and meaning are each field's metadata; the schema's has them for astropy and as VOTable, and the
-    provenance.
+    provenance. ``more``: cards of the detection image.
 
     Raises ConfigurationError where pyarrow is not installed.
     """
@@ -52,6 +58,8 @@ def to_parquet(table: Table, chips: list[ChipSummary], request: Request, source:
             )
         )
     provenance = {"source": source.uri, "version": source.version, "config": request.config.json()}
+    if more:
+        provenance |= {"detection": str(more["DETURI"]), "detection_version": str(more["DETVER"])}
     described = _metadata(columns, len(request.config.phot_apertures))
     schema = pa.schema(fields, metadata=provenance | described)
     buffer = io.BytesIO()

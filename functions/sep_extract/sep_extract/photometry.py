@@ -14,7 +14,7 @@ from .flags import Flag
 from .noise import NoiseModel
 from .pixels import PAIR
 from .sources import Isophotal, Photometry
-from .windowed import windowed_positions
+from .windowed import Windowed, windowed_positions
 
 # SExtractor calls a source crowded when neighbours and bad pixels take this share of its Kron aperture.
 _CROWDED = 0.1
@@ -24,7 +24,7 @@ _KRON_LIMIT = 6.0
 SKY = (2.25, 4.5)
 
 
-def photometry(
+def photometry(  # noqa: PLR0913
     found: Isophotal,
     data: NDArray[np.float32],
     owner: NDArray[np.int32],
@@ -32,20 +32,25 @@ def photometry(
     config: Config,
     radii: list[float],
     pair: tuple[float, float] = PAIR,
+    like: Photometry | None = None,
 ) -> Photometry:
     """Measure sources given by their isophotal quantities.
 
     ``data`` (ny, nx), background subtracted, 0 where masked; ``owner`` (ny, nx) the segmentation map, in
     which source i owns i + 1, with -1 where masked; ``radii`` of the circles in pixels, none where the image
     has no scale: their fluxes are NaN then, as is that of a circle without a pixel. ``pair``: those of the
-    concentration index, in pixels.
+    concentration index, in pixels. ``like``: what another image says of the same sources, whose Kron radii
+    and windowed positions define the apertures.
     """
     x, y, a, b, theta = found.x, found.y, found.a, found.b, found.theta
     n = len(x)
     own = {"segmap": owner, "seg_id": np.arange(1, n + 1, dtype=np.int32)}
-    factor, least = config.phot_autoparams
-    kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
-    kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
+    if like is None:
+        factor, least = config.phot_autoparams
+        kron, _ = sep.kron_radius(data, x, y, a, b, theta, _KRON_LIMIT, **own)
+        kron = np.maximum(factor * np.clip(np.nan_to_num(kron), 0, _KRON_LIMIT), least)
+    else:
+        kron = like.kron_radius
 
     plain, error, edge = sep.sum_ellipse(data, x, y, a, b, theta, kron, var=noise.background, subpix=1)
     planes = data, noise.background, owner
@@ -57,7 +62,11 @@ def photometry(
     # Where nothing is spoiled both are the same but for rounding.
     both = np.stack([alone, np.where(spoiled > 0, flux, alone)])
     half_alone, half = _half_light_radii(data, x, y, kron * a, both, own)
-    windowed = windowed_positions(data, noise, owner, x, y, 2 / 2.35 * half_alone)
+    if like is None:
+        windowed = windowed_positions(data, noise, owner, x, y, 2 / 2.35 * half_alone)
+    else:
+        failed = (like.flags & Flag.UNWINDOWED) != 0
+        windowed = Windowed(like.xwin, like.ywin, like.x2win, like.y2win, like.xywin, failed)
     # Circles are about the windowed position, for which the barycentre stands in where the window fails.
     centre = windowed.x, windowed.y
     circles = [*radii, *pair]

@@ -30,10 +30,11 @@ class Quality(IntFlag):
     CUT_OFF = 131072
     TILE_CUT = 262144
     DATASUM = 524288
+    DUAL_IMAGE = 1048576
 
 
 # Says something of all such images, and is no reason to doubt one more than the others.
-_INFORMS = Quality.SINGLE_EXPOSURE
+_INFORMS = Quality.SINGLE_EXPOSURE | Quality.DUAL_IMAGE
 
 
 def doubts(quality: Quality) -> str:
@@ -62,4 +63,5 @@ MEANING = {
     Quality.CUT_OFF: "values below one level were cut off: background, noise and fluxes are biased",
     Quality.TILE_CUT: "the image was measured in tiles, and a source is too large for the widest of them",
     Quality.DATASUM: "the pixels are not those of which DATASUM is the sum: changed or damaged since",
+    Quality.DUAL_IMAGE: "sources and apertures are those of another image (DETURI), fluxes are of this one",
 }

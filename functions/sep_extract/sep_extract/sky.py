@@ -22,6 +22,8 @@ PLAUSIBLE_SCALE = (0.001, 60.0)
 # Extensions with lookup tables of distortions, and values in one that are never too many.
 _TABLES = ("WCSDVARR", "D2IMARR")
 _TABLE = 1 << 22
+# Steps from sky to pixels, and the last one's length in pixels; no image is as large as the farthest.
+_NEWTON, _CLOSE, _FARTHEST = 20, 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,30 @@ class Sky:
             native: Floats = np.column_stack(self.wcs.all_pix2world(x, y, 0))
         return _to_icrs(self.wcs, native)
 
+    def pixel(self, world: Floats, start: tuple[float, float]) -> Floats:
+        """0-based pixel positions (n, 2) of ICRS positions (n, 2) in degrees, by Newton's method; NaN where
+        it does not get to within 1e-6 pixels, or the place is farther from ``start`` than the WCS reaches.
+        """
+        found = np.tile(np.asarray(start, np.float64), (len(world), 1))
+        todo = np.flatnonzero(np.isfinite(world).all(axis=1)) if self.wcs is not None else np.zeros(0, int)
+        done = np.zeros(len(world), dtype=bool)
+        for _ in range(_NEWTON):
+            if not len(todo):
+                break
+            here = found[todo]
+            offset = _tangent(self.world(here[:, 0], here[:, 1]), world[todo])
+            jacobian = self.jacobian(here[:, 0], here[:, 1])
+            jacobian[~np.isfinite(jacobian).all(axis=(1, 2))] = 0
+            usable = np.flatnonzero(np.isfinite(offset).all(axis=1) & (np.linalg.det(jacobian) != 0))
+            todo, offset, jacobian = todo[usable], offset[usable], jacobian[usable]
+            step = np.linalg.solve(jacobian, offset[..., None])[..., 0]
+            found[todo] += step
+            near = np.abs(step).max(axis=1, initial=0) < _CLOSE
+            done[todo[near]] = True
+            todo = todo[~near & (np.abs(found[todo]).max(axis=1, initial=0) < _FARTHEST)]
+        found[~done] = np.nan
+        return found
+
     def jacobian(self, x: Floats, y: Floats) -> Floats:
         """d(east, north)/d(x, y) in degrees a pixel, (n, 2, 2), by central differences over one pixel."""
         if self.wcs is None or not len(x):
@@ -133,6 +159,20 @@ def _reason(exc: Exception) -> str:
     """What wcslib says, without the places in its source."""
     lines = [line for line in str(exc).splitlines() if line.strip() and not line.startswith("ERROR")]
     return lines[0].strip() if lines else type(exc).__name__
+
+
+def _tangent(here: Floats, there: Floats) -> Floats:
+    """Offsets (n, 2) to the east and north in degrees on the tangent plane (gnomonic); NaN beyond it."""
+    one, other = _unit_vectors(here), _unit_vectors(there)
+    alpha = np.radians(here[:, 0])
+    east = np.stack([-np.sin(alpha), np.cos(alpha), np.zeros(len(alpha))], axis=-1)
+    north = np.cross(one, east)
+    along = np.einsum("ni,ni->n", one, other)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plane = np.stack([np.einsum("ni,ni->n", axis, other) / along for axis in (east, north)], axis=-1)
+    plane[~(along > 0)] = np.nan
+    offsets: Floats = np.degrees(plane)
+    return offsets
 
 
 def _unit_vectors(world: Floats) -> Floats:

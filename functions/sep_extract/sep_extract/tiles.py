@@ -20,7 +20,7 @@ from .ladder import MEANING, Step
 from .photometry import SKY
 from .pixels import Image, Mask, Pixels
 from .quality import Quality
-from .sources import Sources, joined, taken
+from .sources import Isophotal, Photometry, Sources, joined, taken
 from .whole import Parts, Sky, Whole
 
 # The longest side of the picture that is left of the image.
@@ -120,7 +120,7 @@ def _tiles(parts: Parts, whole: Whole, config: Config) -> Iterator[tuple[slice, 
     usable = whole.sky.rms > 0
     for rows in parts.tiling.cores(parts.shape[0]):
         if usable:
-            parts.keep(_wider(rows, parts.tiling.margins[0], parts.shape[0]))
+            parts.keep(wider(rows, parts.tiling.margins[0], parts.shape[0]))
         for columns in parts.tiling.cores(parts.shape[1]):
             yield rows, columns, _measured(parts, whole, rows, columns, config) if usable else None
 
@@ -129,7 +129,7 @@ def _measured(parts: Parts, whole: Whole, rows: slice, columns: slice, config: C
     """The tile with this core; None if it has no usable pixel."""
     ny, nx = parts.shape
     for margin in parts.tiling.margins:
-        wide = _wider(rows, margin, ny), _wider(columns, margin, nx)
+        wide = wider(rows, margin, ny), wider(columns, margin, nx)
         pixels = parts.read(*wide)
         core = _within(rows, wide[0]), _within(columns, wide[1])
         if pixels.mask[core].all():
@@ -145,15 +145,17 @@ def _measured(parts: Parts, whole: Whole, rows: slice, columns: slice, config: C
         mine = (y >= core[0].start) & (y < core[0].stop) & (x >= core[1].start) & (x < core[1].stop)
         torn = np.zeros(len(sources), dtype=bool)
         torn[_touching(maps.owner, open_sides) - 1] = True
-        beyond = _beyond(sources, pixels, config, open_sides)
-        cut = mine & (torn | beyond)
+        over = beyond(sources, pixels, config, open_sides)
+        cut = mine & (torn | over)
         if not cut.any():
             break
     flags = sources.flags.copy()
     flags[mine & torn] |= Flag.TRUNCATED
-    flags[mine & beyond] |= Flag.APERTURE
+    flags[mine & over] |= Flag.APERTURE
     which = np.flatnonzero(mine)
-    own = _moved(taken(replace(sources, flags=flags), which), wide[1].start, wide[0].start)
+    own = taken(replace(sources, flags=flags), which)
+    inner, outer = moved(own.isophotal, own.photometry, wide[1].start, wide[0].start)
+    own = replace(own, isophotal=inner, photometry=outer)
     return Tile(
         own,
         found.image[core],
@@ -173,13 +175,13 @@ def _within(inner: slice, outer: slice) -> slice:
     return slice(inner.start - outer.start, inner.stop - outer.start)
 
 
-def _wider(core: slice, margin: int, side: int) -> slice:
+def wider(core: slice, margin: int, side: int) -> slice:
+    """The rows or columns of a core with its margins, of an image with this side."""
     return slice(max(core.start - margin, 0), min(core.stop + margin, side))
 
 
-def _moved(sources: Sources, right: int, up: int) -> Sources:
-    """With positions in the whole image."""
-    inner, whole = sources.isophotal, sources.photometry
+def moved(inner: Isophotal, outer: Photometry, right: int, up: int) -> tuple[Isophotal, Photometry]:
+    """The same sources with positions in an image that begins so many pixels before."""
     inner = replace(
         inner,
         x=inner.x + right,
@@ -187,9 +189,7 @@ def _moved(sources: Sources, right: int, up: int) -> Sources:
         x_peak=inner.x_peak + np.int32(right),
         y_peak=inner.y_peak + np.int32(up),
     )
-    return replace(
-        sources, isophotal=inner, photometry=replace(whole, xwin=whole.xwin + right, ywin=whole.ywin + up)
-    )
+    return inner, replace(outer, xwin=outer.xwin + right, ywin=outer.ywin + up)
 
 
 def _touching(owner: NDArray[np.int32], sides: list[tuple[bool, bool]]) -> NDArray[np.int32]:
@@ -218,7 +218,7 @@ def _touching(owner: NDArray[np.int32], sides: list[tuple[bool, bool]]) -> NDArr
     return np.flatnonzero(known).astype(np.int32)
 
 
-def _beyond(sources: Sources, pixels: Pixels, config: Config, sides: list[tuple[bool, bool]]) -> Mask:
+def beyond(sources: Sources, pixels: Pixels, config: Config, sides: list[tuple[bool, bool]]) -> Mask:
     """Sources (n,) with an aperture that reaches over one of the ``sides`` that count."""
     found, measured = sources.isophotal, sources.photometry
     circles = [d / 2 / pixels.scale for d in config.phot_apertures] if pixels.scale else []

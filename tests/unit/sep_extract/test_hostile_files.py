@@ -266,10 +266,10 @@ def test_a_file_that_is_written_to_while_it_is_read(
         os.utime(path, (1, 1))
         return measure(*given)
 
-    from sep_extract import handler
+    from sep_extract import beside
 
-    measure = handler.measure
-    monkeypatch.setattr(handler, "measure", overwritten)
+    measure = beside.measure
+    monkeypatch.setattr(beside, "measure", overwritten)
     with pytest.raises(shared.StorageError, match="changed while it was being read; try again"):
         extract(path)
     assert not [one for one in (tmp_path / "out").rglob("*") if one.is_file()], "there is no catalog"
