@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -174,7 +174,7 @@ class Selection:
         wanted = STATES if self.is_named else (*self._states, *waiting)
         for file in state.files(*wanted):
             if self._is_selected(file, functions[LARGE]):
-                item = Item(file.uri, file.size, _tier(file, functions, memory_mb, outputs), file.pixels)
+                item = replace(_item(file), tier=_tier(file, functions, memory_mb, outputs))
                 self.selected[item.tier] += 1
                 if file.failure and file.failure.is_shared:
                     self.alone.add(file.uri)
@@ -202,7 +202,11 @@ def _tier(
     has_larger = large != functions[STANDARD]
     if failure and has_larger and (failure.is_exhausted or failure.function == large):
         return LARGE
-    return sending_tier(Item(file.uri, file.size, file.tier, file.pixels), memory_mb, outputs)
+    return sending_tier(_item(file), memory_mb, outputs)
+
+
+def _item(file: RunFile) -> Item:
+    return Item(file.uri, file.size, file.tier, file.pixels, file.detect, file.detect_size)
 
 
 class File(NamedTuple):
@@ -213,6 +217,8 @@ class File(NamedTuple):
     """Deployed name."""
     is_alone: bool = False
     """Whether it must not share an invocation."""
+    detect: str | None = None
+    """URI of its detection image, if it has one."""
 
 
 class Call(NamedTuple):

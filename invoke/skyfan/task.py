@@ -43,9 +43,9 @@ class Task:
         for name, value in self.config.items():
             _check_json(name, value)
 
-    def event(self, uri: str) -> dict[str, Any]:
-        """The event for one input."""
-        return {"input": uri, **self.shared}
+    def event(self, uri: str, detect: str | None = None) -> dict[str, Any]:
+        """The event for one input; `detect` is its detection image."""
+        return {"input": uri, **self.shared} | ({"detect": detect} if detect else {})
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -95,14 +95,19 @@ class Filling:
         """Number of events so far."""
         self._batch, self._room = batch, room
         self._inputs = self._bytes = 0
+        self._detect: str | None = None
 
-    def begins(self, uri: str) -> bool:
-        """Adds an input; whether it is the first of an event."""
+    def begins(self, uri: str, detect: str | None = None) -> bool:
+        """Adds an input and its detection image, which those of one event share; whether it is the first of
+        an event.
+        """
         size = len(encoded(uri)) + 1
-        is_first = self._inputs in (0, self._batch) or self._bytes + size > self._room
+        is_full = self._inputs in (0, self._batch) or self._bytes + size > self._room
+        is_first = is_full or detect != self._detect
         if is_first:
             self.events += 1
-            self._inputs = self._bytes = 0
+            self._inputs, self._detect = 0, detect
+            self._bytes = len(encoded({"detect": detect})) if detect else 0
         self._inputs += 1
         self._bytes += size
         return is_first

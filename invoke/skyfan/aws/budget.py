@@ -85,7 +85,7 @@ class Sizes:
 
     def __init__(self, place: Place, run: str, plan: Iterable[Item] = ()) -> None:
         stored = planned.read(place, planned.keys(place, run))
-        own = [(uris.key(item.uri), -1 if item.size is None else item.size) for item in plan]
+        own = [(uris.key(item.uri), -1 if item.bytes_read is None else item.bytes_read) for item in plan]
         names = np.concatenate([digests.each(key for key, _ in own).astype(np.uint64), stored.digests])
         sizes = np.concatenate([np.array([size for _, size in own], np.int64), stored.size])
         # Of two sizes of one file the known one counts, and the larger of two known ones.

@@ -42,31 +42,33 @@ class Verdict(Enum):
 def calls(files: Iterable[File], task: Task, batch: int = 1) -> Iterator[Call]:
     """The invocations for files, in order, with up to `batch` files each.
 
-    Files of one invocation have the same function, and their event has at most MAX_EVENT bytes. A file that
-    is sent alone, as all are with a batch of 1, has "input" in its event instead of "inputs". Raises
-    UsageError if the event of a single file is larger.
+    Files of one invocation have the same function and detection image, and their event has at most MAX_EVENT
+    bytes. A file that is sent alone, as all are with a batch of 1, has "input" in its event instead of
+    "inputs". Raises UsageError if the event of a single file is larger.
     """
     if not 1 <= batch <= MAX_INPUTS:
         raise UsageError(f"batch must be 1 to {MAX_INPUTS}, not {batch}")
-    waiting: dict[str, list[str]] = {}
+    waiting: dict[str, tuple[str | None, list[str]]] = {}
     room = task.room
     fillings: defaultdict[str, Filling] = defaultdict(lambda: Filling(batch, room))
-    for uri, function, is_alone in files:
+    for uri, function, is_alone, detect in files:
         if batch == 1 or is_alone:
-            yield _checked(Call(function, (uri,), encoded(task.event(uri))))
+            yield _checked(Call(function, (uri,), encoded(task.event(uri, detect))))
             continue
-        uris = waiting.setdefault(function, [])
-        if fillings[function].begins(uri) and uris:
-            yield _batch(function, uris, task)
-            uris.clear()
+        shared, uris = waiting.setdefault(function, (detect, []))
+        if fillings[function].begins(uri, detect) and uris:
+            yield _batch(function, uris, task, shared)
+            uris = []
         uris.append(uri)
-    for function, uris in waiting.items():
+        waiting[function] = detect, uris
+    for function, (shared, uris) in waiting.items():
         if uris:
-            yield _batch(function, uris, task)
+            yield _batch(function, uris, task, shared)
 
 
-def _batch(function: str, uris: list[str], task: Task) -> Call:
-    return _checked(Call(function, tuple(uris), encoded({"inputs": uris, **task.shared})))
+def _batch(function: str, uris: list[str], task: Task, detect: str | None) -> Call:
+    event = {"inputs": uris, **task.shared} | ({"detect": detect} if detect else {})
+    return _checked(Call(function, tuple(uris), encoded(event)))
 
 
 def _checked(call: Call) -> Call:

@@ -70,7 +70,7 @@ class Remaining:
         for item in self.graded():
             if not item.uri.startswith("s3://"):
                 raise InputError(f"{item.uri} is on this machine, where Lambda cannot read it: copy it to S3")
-            yield File(item.uri, self._functions.tiers[item.tier].name)
+            yield File(item.uri, self._functions.tiers[item.tier].name, detect=item.detect)
 
     def graded(self) -> Iterator[Item]:
         """All files, each with the tier that it is sent to."""
@@ -106,7 +106,8 @@ class Selected:
     def all(self) -> Iterator[File]:
         """The selected files with the names of their functions."""
         for item in self.graded():
-            yield File(item.uri, self._functions.tiers[item.tier].name, item.uri in self._selection.alone)
+            alone = item.uri in self._selection.alone
+            yield File(item.uri, self._functions.tiers[item.tier].name, alone, item.detect)
 
     def graded(self) -> Iterator[Item]:
         """The selected files, each with the tier that it is sent to."""

@@ -152,16 +152,16 @@ def _by_tier(items: Iterable[Item], conditions: Conditions) -> tuple[dict[str, _
     fillings: defaultdict[str, Filling] = defaultdict(lambda: Filling(conditions.batch, conditions.room))
     unknown = 0
     for item in items:
-        uri, size = item.uri, item.size
+        uri, size = item.uri, item.bytes_read
         if item.tier not in columns:
             columns[item.tier] = array("d"), bytearray(), array("b")
         sizes, paid, kinds = columns[item.tier]
         unknown += size is None
         sizes.append(UNKNOWN_SIZE if size is None else size)
         paid.append(conditions.is_paid(uri))
-        kinds.append(conditions.speeds.kind_of(uri, size))
+        kinds.append(conditions.speeds.kind_of(uri, item.size))
         if conditions.batch > 1:
-            fillings[item.tier].begins(uri)
+            fillings[item.tier].begins(uri, item.detect)
     return {
         tier: _Files(
             np.frombuffer(sizes),

@@ -91,6 +91,11 @@ from .common import (
 @click.option("--yes", is_flag=True, help="Allow more than 50,000 observations.")
 @click.option("--refresh", is_flag=True, help="Ignore cached answers of the archive.")
 @click.option("--read-headers", is_flag=True, help="Read the headers of objects, too: ranges of bytes only.")
+@click.option(
+    "--detect",
+    metavar="total|URI",
+    help="Measure the sources of another image: of the deepest of each visit, or of this one.",
+)
 @click.option("--footprints", type=SvgFile(), metavar="FILE.svg", help="Draw a map of the images on the sky.")
 @click.option("--like", metavar="RUN", help="Estimate time and cost from this past run.")
 @click.option(
@@ -122,6 +127,7 @@ def plan(
     proprietary: bool,
     refresh: bool,
     read_headers: bool,
+    detect: str | None,
     footprints: Path | None,
     like: str | None,
     output: str | None,
@@ -163,7 +169,7 @@ def plan(
                 to,
                 resume=resume,
                 csv=csv,
-                options=commands.PlanOptions(access, limit, yes, proprietary, refresh, read_headers),
+                options=commands.PlanOptions(access, limit, yes, proprietary, refresh, read_headers, detect),
                 progress=stages,
                 **_used_criteria(criteria),
             )

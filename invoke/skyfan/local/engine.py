@@ -66,7 +66,7 @@ class LocalEngine:
                 if folder.is_done(item.uri) and not (isinstance(files, Selection) and files.is_named):
                     preview.done_before += 1
                 else:
-                    payload = json.dumps(task.event(item.uri)).encode()
+                    payload = json.dumps(task.event(item.uri, item.detect)).encode()
                     yield Call(functions[item.tier].name, (item.uri,), payload)
 
         preview = Preview(calls())
@@ -247,9 +247,10 @@ class _Work:
             elif (item := next(inputs, None)) is None:
                 self._exhausted = True
             else:
-                self._take(item.uri, item.size or 0)
+                self._take(item)
 
-    def _take(self, uri: str, size: int) -> None:
+    def _take(self, item: Item) -> None:
+        uri, size = item.uri, item.size or 0
         if not self._replacements.is_due(uri) and self.folder.is_done(uri):
             self.folder.clear_failure(uri)
             self.outcome.done_before += 1
@@ -259,7 +260,7 @@ class _Work:
         version = None
         with suppress(OSError):  # the function says what is wrong with it
             version = self.folder.version(uri)
-        job = Job(0.0, uri, self.folder.task.event(uri), size, version)
+        job = Job(0.0, uri, self.folder.task.event(uri, item.detect), size, version)
         if self.folder.is_too_long(uri):
             self._refuse(job)
             return

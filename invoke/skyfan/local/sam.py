@@ -248,7 +248,8 @@ class Containers:
     def give(self, job: Job) -> None:
         """Starts a container for a job."""
         event = self._scratch / f"{job.request_id}.json"
-        event.write_text(json.dumps({**job.event, "input": self._server.put_image(job.input)}))
+        own = {key: self._server.put_image(job.event[key]) for key in ("input", "detect") if key in job.event}
+        event.write_text(json.dumps(job.event | own))
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (closed by _end)
         process = subprocess.Popen(
             [

@@ -23,6 +23,7 @@ from . import bucket, headers, select, tiers
 from . import plan as plans
 from .cache import Cache
 from .criteria import Criteria, product_types
+from .detections import with_detections
 from .limits import ArchiveLimits
 from .plan import Plan
 
@@ -49,6 +50,8 @@ class PlanOptions:
     """Ignores the cached answers of the archive."""
     read_headers: bool = False
     """Reads the headers of objects, too; those of local files are always read."""
+    detect: str | None = None
+    """What other images' sources are measured: "total" for the deepest of each visit, or the URI of one."""
 
 
 @progressing.shown
@@ -123,11 +126,29 @@ def plan(
     if read_headers:
         about["query"]["read_headers"] = True
     table = with_headers(table, limits, access, progress, reads_objects=read_headers)
+    detect = options.detect or about["query"].get("detect")
+    if detect:
+        about["query"]["detect"] = detect
+        table, about["detect"] = with_detections(table, detect)
+        table = _sized_detection(table, limits, access)
     result = plans.write(out, table, about)
     if csv:
         with files.replace(Path(csv)) as part:
             files.write_csv(result.table(), part)
     return result
+
+
+def _sized_detection(table: pa.Table, limits: ArchiveLimits, access: str) -> pa.Table:
+    """Rows with the size of a detection image that is in no row. Raises InputError if it does not exist."""
+    unknown = table.filter(pc.and_(pc.is_valid(table["detect"]), pc.is_null(table["detect_size"])))
+    known = set(table["uri"].to_pylist())
+    for uri in sorted(set(unknown["detect"].to_pylist()) - known):
+        (row,) = _sized([uri], limits, access, ignore).to_pylist()
+        if row["dropped"] is not None:
+            raise InputError(f"the detection image {uri}: {row['detail'] or row['dropped']}")
+        sizes = pc.if_else(pc.equal(table["detect"], uri), row["size"], table["detect_size"])
+        table = table.set_column(table.schema.get_field_index("detect_size"), "detect_size", sizes)
+    return table
 
 
 def resumed(

@@ -45,6 +45,8 @@ SCHEMA = pa.schema(
         ("s_region", pa.string()),  # STC-S footprint
         ("obsid", pa.string()),  # MAST's number of the observation, which product lists are requested by
         ("provenance_name", pa.string()),  # the pipeline that made the observation: CALWF3, HAP-SVM
+        ("detect", pa.string()),  # the detection image whose sources are measured; null for the file's own
+        ("detect_size", pa.int64()),  # its bytes; null if unknown
     ]
 )
 STANDARD, LARGE = "standard", "large"
@@ -75,6 +77,20 @@ class Item:
     tier: str = STANDARD
     pixels: int | None = None
     """Of its largest plane, if its headers were read."""
+    detect: str | None = None
+    """URI of its detection image, if it has one."""
+    detect_size: int | None = None
+    """Bytes of that."""
+
+    @property
+    def bytes_read(self) -> int | None:
+        """Size of all images that are read for it; None if one is unknown."""
+        sizes = (self.size, self.detect_size if self.detect else 0)
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+ITEM_COLUMNS = ("uri", "size", "tier", "pixels", "detect", "detect_size")
+"""Columns of an Item, in its order. Plans of earlier versions lack the last ones."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +114,7 @@ class Plan(Tabular):
     def __iter__(self) -> Iterator[Item]:
         """The files to be processed, in the order of the plan. Memory does not grow with the plan."""
         with pq.ParquetFile(self.path) as file:
-            names = [name for name in ("uri", "size", "tier", "pixels") if name in file.schema_arrow.names]
+            names = [name for name in ITEM_COLUMNS if name in file.schema_arrow.names]
             for batch in file.iter_batches(_ROW_GROUP, columns=[*names, "dropped"]):
                 kept = batch.filter(pc.is_null(batch["dropped"]))
                 for values in zip(*(kept[name].to_pylist() for name in names), strict=True):

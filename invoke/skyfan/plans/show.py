@@ -41,6 +41,8 @@ def preview(plan: Plan, rows: int = 10) -> dict[str, Any]:
         "unsized": kept["size"].null_count,
         "tiers": _sums(kept, ["tier"]),
         "groups": _sums(kept, ["instrument_name", "filters"]),
+        "detect": plan.about.get("detect"),
+        "alone": _alone(kept) if plan.about.get("detect") else [],
         "dropped": [
             {"reason": reason, "meaning": DROPS.get(reason, ""), "files": count, "example": examples[reason]}
             for reason, count in Counter(plan.about["dropped"]).most_common()
@@ -51,6 +53,12 @@ def preview(plan: Plan, rows: int = 10) -> dict[str, Any]:
         ],
         "head": kept.slice(0, rows).select(columns).to_pylist(),
     }
+
+
+def _alone(kept: pa.Table) -> list[dict[str, Any]]:
+    """Files without a detection image, and why."""
+    own = kept.filter(pc.and_(pc.is_null(kept["detect"]), pc.is_valid(kept["detail"])))
+    return own.select(["uri", "detail"]).to_pylist()  # type: ignore[no-any-return]
 
 
 def _sums(kept: pa.Table, by: list[str]) -> list[dict[str, Any]]:
@@ -82,6 +90,15 @@ def show(console: Console, document: dict[str, Any], estimate: Iterable[str] = (
         f"{formatting.count(document['files'])}, {formatting.size(document['bytes'])}{unsized}; "
         f"{large:,} for the function with more memory"
     )
+    if detect := document["detect"]:
+        say(
+            f"{formatting.count(detect['files'])} measured on the sources of "
+            f"{formatting.count(detect['images'], 'detection image')} ({detect['how']})"
+        )
+        for reason, number in detect["alone"].items():
+            say(f"{formatting.count(number)} measured on their own sources: {reason}")
+        for row in document["alone"][:_LISTED]:
+            say(f"    {_printable(row['uri'])}")
     for drop in document["dropped"]:
         example = drop["example"]
         name = example.get("dataURI") or example.get("uri") or example.get("obs_id") or ""

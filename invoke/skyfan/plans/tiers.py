@@ -1,11 +1,19 @@
 """The memory tier of each file: which function it is sent to, by what its pixels take. No I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from math import isqrt
 from typing import NamedTuple
 
-from skyfan_contract import BYTES_BASE, BYTES_PER_PIXEL, TILED_ABOVE, memory_of, memory_of_outputs
+from skyfan_contract import (
+    BYTES_BASE,
+    BYTES_PER_LABEL,
+    BYTES_PER_PIXEL,
+    TILED_ABOVE,
+    memory_of,
+    memory_of_outputs,
+)
 from skyfan_contract.products import product_type
 
 from .plan import LARGE, STANDARD, Item
@@ -56,15 +64,18 @@ def tier(
     *,
     pixels: int | None = None,
     outputs: Sequence[str] = (),
+    detect: tuple[str, int | None] | None = None,
 ) -> str | None:
     """STANDARD, LARGE, or None if no function can process the file. LARGE in case of doubt.
 
     `memory_mb` has the memory size of each tier, `pixels` those of the largest plane, if they are known.
-    `outputs` are the further results of each file.
+    `outputs` are the further results of each file, `detect` are name and size of its detection image.
     """
     if size is None and pixels is None:
         return STANDARD
     least, most = _memory(name, size or 0, pixels, outputs)
+    if detect and detect[1] is not None:
+        least, most = _with_detection(least, most, detect[0], detect[1])
     if most.bytes * _ROOM <= memory_mb[STANDARD] << 20 and most.pixels <= _SLOW:
         return STANDARD
     return LARGE if least.bytes <= memory_mb[LARGE] << 20 and least.pixels <= _MOST else None
@@ -78,7 +89,9 @@ def sending_tier(item: Item, memory_mb: Mapping[str, int], outputs: Sequence[str
     """
     if item.size is None and item.pixels is None:
         return item.tier
-    return tier(item.uri, item.size, memory_mb, pixels=item.pixels, outputs=outputs) or LARGE
+    detect = (item.detect, item.detect_size) if item.detect else None
+    found = tier(item.uri, item.size, memory_mb, pixels=item.pixels, outputs=outputs, detect=detect)
+    return found or LARGE
 
 
 def graded(
@@ -86,7 +99,7 @@ def graded(
 ) -> Iterator[Item]:
     """The items with their sending_tier()."""
     for item in items:
-        yield Item(item.uri, item.size, sending_tier(item, memory_mb, outputs), item.pixels)
+        yield replace(item, tier=sending_tier(item, memory_mb, outputs))
 
 
 class _Need(NamedTuple):
@@ -94,6 +107,15 @@ class _Need(NamedTuple):
     """Of the largest plane."""
     bytes: int
     """Of memory."""
+
+
+def _with_detection(least: _Need, most: _Need, name: str, size: int) -> tuple[_Need, _Need]:
+    """The same if another image is measured first, whose segments are kept."""
+    few, many = _memory(name, size, None, ())
+    return (
+        _Need(max(least.pixels, few.pixels), max(few.bytes, least.bytes + BYTES_PER_LABEL * few.pixels)),
+        _Need(max(most.pixels, many.pixels), max(many.bytes, most.bytes + BYTES_PER_LABEL * many.pixels)),
+    )
 
 
 def _memory(name: str, size: int, pixels: int | None, outputs: Sequence[str]) -> tuple[_Need, _Need]:

@@ -1,6 +1,6 @@
 """The planned files of a run: the union of its plans."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..plans.plan import Item
+from ..plans.plan import ITEM_COLUMNS, Item
 from ..storage.place import Place
 from . import digests, watched
+
+# Plans of earlier versions lack these columns.
+_LATER = ("pixels", "detect", "detect_size")
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Planned:
 
     digests: digests.Digests
     size: NDArray[np.int64]
-    """Bytes; -1 if unknown."""
+    """Bytes of all images that are read for the file; -1 if unknown."""
     row: NDArray[np.int64]
     """Number of the file's first row, counted over the kept rows of all plans."""
 
@@ -38,9 +41,12 @@ def keys(place: Place, run: str) -> list[str]:
 def read(place: Place, plans: list[str]) -> Planned:
     """The union of the plans with these keys. Holds 24 bytes per file, and one plan at a time."""
     names, sizes = [np.empty(0, "<u8")], [np.empty(0, np.int64)]
-    for batch in _batches(place, plans, ["uri", "size"]):
+    for batch in _batches(place, plans, ["uri", "size", "detect", "detect_size"]):
         names.append(digests.of_uris(batch["uri"].to_pylist()))
-        sizes.append(pc.fill_null(batch["size"], -1).to_numpy(zero_copy_only=False))
+        size = batch["size"]
+        if "detect" in batch.schema.names:
+            size = pc.add(size, pc.if_else(pc.is_valid(batch["detect"]), batch["detect_size"], 0))
+        sizes.append(pc.fill_null(size, -1).to_numpy(zero_copy_only=False))
     unique, first = np.unique(np.concatenate(names).astype(np.uint64), return_index=True)
     return Planned(unique, np.concatenate(sizes)[first], first)
 
@@ -48,7 +54,7 @@ def read(place: Place, plans: list[str]) -> Planned:
 def items(place: Place, plans: list[str], rows: NDArray[np.int64]) -> Iterator[Item]:
     """The files of the given rows (see Planned.row), which must be sorted; in the same order."""
     start = 0
-    for batch in _batches(place, plans, ["uri", "size", "tier", "pixels"]):
+    for batch in _batches(place, plans, ITEM_COLUMNS):
         low, high = np.searchsorted(rows, [start, start + len(batch)])
         if high > low:
             some = batch.take(pa.array(rows[low:high] - start))
@@ -57,22 +63,26 @@ def items(place: Place, plans: list[str], rows: NDArray[np.int64]) -> Iterator[I
         start += len(batch)
 
 
-def _batches(place: Place, plans: list[str], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(place: Place, plans: list[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     single = [key for key in plans if watched.is_plan(key)]
     for key in plans[: len(plans) - len(single)]:
         yield from _kept_rows(place, key, columns)
     for table in watched.plan_tables(place, single):
-        yield from table.select([*columns, "dropped"]).combine_chunks().to_batches()
+        names = _existing(columns, table.column_names)
+        yield from table.select([*names, "dropped"]).combine_chunks().to_batches()
 
 
-def _kept_rows(place: Place, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _existing(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [name for name in columns if name in names or name not in _LATER]
+
+
+def _kept_rows(place: Place, key: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     body = place.get(key)
     if body is None:
         raise InputError(f"{place.uri(key)} was removed while the run was being read")
     try:
         with pq.ParquetFile(pa.BufferReader(body)) as file:
-            # Plans of earlier versions have no column pixels.
-            names = [name for name in columns if name in file.schema_arrow.names or name != "pixels"]
+            names = _existing(columns, file.schema_arrow.names)
             for batch in file.iter_batches(columns=[*names, "dropped"]):
                 yield batch.filter(pc.is_null(batch["dropped"]))
     except (pa.ArrowException, OSError, KeyError) as error:  # OSError: of a damaged page

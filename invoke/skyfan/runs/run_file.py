@@ -24,6 +24,10 @@ class RunFile:
     failure: Failure | None
     pixels: int | None = None
     """Of its largest plane, if the plan says so."""
+    detect: str | None = None
+    """URI of its detection image, if the plan names one."""
+    detect_size: int | None = None
+    """Bytes of that."""
 
 
 _SCHEMA = pa.schema(

@@ -184,13 +184,10 @@ class RunState(Tabular):
         for at, item in zip(wanted, found, strict=True):
             sent, cause = int(self._states.sent[at]), int(self._states.failure[at])
             yield RunFile(
-                uri=item.uri,
-                size=item.size,
-                tier=item.tier,
+                **vars(item),
                 state=STATES[self._states.state[at]],
                 sent=sent / 1000 if sent >= 0 else None,
                 failure=self._failures[cause] if cause >= 0 else None,
-                pixels=item.pixels,
             )
 
 
