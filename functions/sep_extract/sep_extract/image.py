@@ -107,8 +107,7 @@ def open_image(
 
     ``memory`` is the number of bytes the caller may use; an image that needs more, with these further
     ``outputs``, is refused before its pixels are read. ``chosen`` frames are stacked, all by default.
-    ``whole``: of S3, fetch all of it into memory. Raises
-    an InputError for whatever cannot be measured.
+    ``whole``: of S3, fetch all of it into memory. Raises an InputError for whatever cannot be measured.
     """
     name = source.name
     with readable(name):

@@ -273,8 +273,7 @@ class _Work:
     def _refuse(self, job: Job) -> None:
         error, arn = NAME_TOO_LONG, f"{self.pool.arn}:$LATEST"
         record = failure_record(job.event, error, PERMANENT, request_id=job.request_id, function_arn=arn)
-        self.outcome.sent += 1
-        path = self.folder.record_failure(job.input, record)
+        path, self.outcome.sent = self.folder.record_failure(job.input, record), self.outcome.sent + 1
         self.on_event(events.Failed(job.input, error, job.attempt, path, job.size))
 
     def _succeeded(self, attempt: Attempt) -> None:
