@@ -19,6 +19,7 @@ names = st.builds(
     st.text(min_size=1, max_size=20).map(lambda text: f"s3://b/{text}"),
     st.sampled_from("fg"),
     st.booleans(),
+    st.none(),
 )
 
 
