@@ -31,7 +31,13 @@ os.environ["PYTHONPATH"] = str(_HERE)
 _code = hashlib.sha256()
 for _path in sorted(
     path
-    for pattern in ("invoke/**/*.py", "functions/**/*.py", "benchmarks/standins/*.py", "docs/tutorial.py")
+    for pattern in (
+        "invoke/**/*.py",
+        "functions/**/*.py",
+        "benchmarks/standins/*.py",
+        "benchmarks/lightcurves.py",
+        "docs/tutorial.py",
+    )
     for path in _HERE.parent.glob(pattern)
 ):
     _code.update(_path.read_bytes())

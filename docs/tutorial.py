@@ -40,6 +40,33 @@ def workspace(*images: str) -> None:
         shutil.copy(DEMO / name, name)
 
 
+PLANETS = {1001: [(3.3, 0.03)], 1002: [], 1003: [(2.1, 0.02), (7.4, 0.03)], 1004: [(90.0, 0.05)]}
+"""Stars of light_curves(): periods in days, and radii relative to the star's."""
+
+
+def light_curves() -> None:
+    """Light curves of TESS with the planets of PLANETS: SPOC at 2 minutes, QLP at 30 for the last."""
+    import lightcurves
+    import numpy as np
+
+    folder = Path("light-curves")
+    folder.mkdir()
+    for tic, planets in PLANETS.items():
+        rng, is_last = np.random.default_rng(tic), tic == max(PLANETS)
+        curve = lightcurves.make(rng, 1800 if is_last else 120, 9.0, spots=3e-4)
+        made = [
+            lightcurves.Planet(
+                period, float(curve.time[0]) + 1.7 + i, ratio, 0.2, 0.0757 * min(period, 9) ** (1 / 3)
+            )
+            for i, (period, ratio) in enumerate(planets)
+        ]
+        name = (
+            f"hlsp_qlp_tess_ffi_s0014-{tic:016d}_tess_v01_llc" if is_last else f"tess-s0014-{tic:016d}-s_lc"
+        )
+        kind = "QLP" if is_last else "SPOC"
+        lightcurves.write(folder / f"{name}.fits", lightcurves.planted(curve, *made), kind, tic)
+
+
 def archive(observations: int = 5) -> None:
     """MAST and its bucket, from now on: WFC3/IR observations whose images are those of `skyfan demo`."""
     from standins.mast import Mast

@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-_SUFFIX = re.compile(r"_([a-z0-9]+)\.fits(?:\.gz|\.fz)?$", re.IGNORECASE)
+_SUFFIX = re.compile(r"_([a-z0-9]+(?:-[a-z0-9]+)*)\.fits(?:\.gz|\.fz)?$", re.IGNORECASE)
 _HAP = re.compile(r"(?:.*/)?hst_(?:(skycell)|\d+_)", re.IGNORECASE)
 """Names of Hubble Advanced Products: hst_skycell-p1234x05y06_…, hst_12345_01_…."""
 _TABLE = Path(__file__).with_name("names.toml")

@@ -35,7 +35,7 @@ class Config:
         (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0), 0.1, 48, "durations of boxes, in hours"
     )
     window: float | None = _setting(
-        None, 0.1, 30, "width of the windows of the trend, in days; null is three times the longest duration"
+        None, 0.1, 30, "windows of the trend, in days; null is three times the longest duration, at least 1"
     )
     min_snr: float = _setting(7.1, 3, 1000, "least signal to noise of a candidate, with red noise")
     max_candidates: int = _setting(3, 1, 20, "most candidates per light curve; each costs another search")
@@ -43,7 +43,7 @@ class Config:
     @property
     def trend_window(self) -> float:
         """Days."""
-        return 3 * max(self.durations) / 24 if self.window is None else self.window
+        return max(1.0, 3 * max(self.durations) / 24) if self.window is None else self.window
 
 
 def _outputs(value: object) -> tuple[Output, ...]:

@@ -79,7 +79,7 @@ def _quality(curve: LightCurve, found: Search, config: Config) -> Quality:
 def _notes(curve: LightCurve, found: Search, config: Config) -> list[str]:
     notes = list(curve.notes)
     if found.dropped:
-        notes.append(f"{found.dropped} outliers were left out")
+        notes.append(f"outliers that were left out: {found.dropped}")
     notes += [
         f"a dip that came once, at BJD 2457000 + {dip.time:.3f}: depth {dip.depth * 1e6:.0f} ppm, "
         f"S/N {dip.snr:.1f}; left out of the search"

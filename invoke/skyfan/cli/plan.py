@@ -43,7 +43,7 @@ from .common import (
 @click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Also write the rows as CSV.")
 @click.option(
     "--mission",
-    type=click.Choice(["HST", "JWST", "TESS"], case_sensitive=False),
+    type=click.Choice(["HST", "JWST", "TESS", "HLSP"], case_sensitive=False),
     show_default="HST",
 )
 @click.option("--instrument", multiple=True, metavar="NAME", help="WFC3/IR, ACS/WFC, 'WFC3*'; repeatable.")

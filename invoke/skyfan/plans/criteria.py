@@ -9,10 +9,26 @@ from typing import Any
 from ..errors import UsageError
 from ..sky import angles
 
+<<<<<<< HEAD
 MAIN_PRODUCTS = {"HST": ("DRZ", "DRC"), "JWST": ("I2D",), "TESS": ("FFIC",)}
 """Default product types by mission: the calibrated, combined image."""
 PIXEL_FILES = frozenset({"TP"})
 """Target pixel files of TESS, which MAST counts among the time series."""
+=======
+MAIN_PRODUCTS: dict[str, tuple[str, ...]] = {
+    "HST": ("DRZ", "DRC"),
+    "JWST": ("I2D",),
+    "TESS": ("FFIC",),
+    "HLSP": (),
+}
+"""Default product types by mission, in MAST's words its collection: the calibrated, combined image. High-level
+science products (HLSP) have none in common.
+"""
+LIGHT_CURVES = frozenset({"LC", "FAST-LC", "LLC"})
+"""Product types of TESS and HLSP that are the main file of their observation, one for each star and sector."""
+SERIES = LIGHT_CURVES | {"TP", "FAST-TP", "DVT"}
+"""Product types of observations that MAST calls time series; those of all others are images."""
+>>>>>>> 67499f0 (Light curves in plans, the page on TESS transits, and the benchmark)
 FULL_FRAMES = frozenset({"FFIC", "FFIR"})
 """Product types of TESS's full-frame images: calibrated and uncalibrated."""
 PROVENANCES = ("pipeline", "hap", "mvm", "any")
@@ -95,6 +111,10 @@ class Criteria:
         if self.sector is not None or self.camera or self.ccd or self.every != 1:
             self._check_sector()
             return
+        if not self.product_types:
+            raise UsageError(
+                f"{self.mission} has files of many kinds: --product says which, such as LC or LLC"
+            )
         narrowing = (self.instrument, self.filters, self.proposal, self.target, self.around, self.dates)
         if not any((*narrowing, self.exptime, self.where)):
             raise UsageError(
@@ -129,16 +149,24 @@ class Criteria:
         Otherwise the main file of an observation is enough if it is of a wanted type: its one combined image.
         """
         combined = {name for names in MAIN_PRODUCTS.values() for name in names}
-        return bool(self.products) and not (len(self.product_types) == 1 and self.product_types <= combined)
+        is_main = len(self.product_types) == 1 and self.product_types <= combined
+        return bool(self.products) and not (is_main or self.product_types <= LIGHT_CURVES)
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of query_criteria, without the position, which may be a name to resolve first.
 
+<<<<<<< HEAD
         Selects images only, target pixel files if they alone are wanted, unless `where` has dataproduct_type.
         Raises UsageError for invalid values.
         """
         kind = "timeseries" if self.product_types == PIXEL_FILES else "image"
         arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": [kind]}
+=======
+        Selects images or time series, by SERIES, unless `where` has dataproduct_type. Raises UsageError for invalid values.
+        """
+        kinds = sorted({"timeseries" if name in SERIES else "image" for name in self.product_types})
+        arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": kinds}
+>>>>>>> 67499f0 (Light curves in plans, the page on TESS transits, and the benchmark)
         columns = {
             "instrument_name": self.instrument,
             "filters": self.filters,

@@ -75,6 +75,26 @@ def test_the_main_file_is_enough_for_one_combined_image(products: tuple[str, ...
     assert Criteria.of(target="M101", products=products).needs_lists == needs_lists
 
 
+@pytest.mark.parametrize("products", [("LC",), ("LC", "FAST-LC"), ("LLC",)])
+@pytest.mark.parametrize("mission", ["TESS", "HLSP"])
+def test_light_curves_are_time_series_and_the_main_file_of_their_observation(
+    mission: str, products: tuple[str, ...]
+) -> None:
+    criteria = Criteria.of(mission=mission, products=products, target="25155310")
+    assert criteria.arguments()["dataproduct_type"] == ["timeseries"]
+    assert not criteria.needs_lists
+    assert Criteria.of(mission="TESS", products="TP", target="1").needs_lists
+    both = Criteria.of(mission="TESS", products=("FFIC", "LC"), target="1")
+    assert both.arguments()["dataproduct_type"] == ["image", "timeseries"]
+    own = Criteria.of(mission="HLSP", products="LC", where=("dataproduct_type=image", "provenance_name=QLP"))
+    assert own.arguments()["dataproduct_type"] == ["image"]
+
+
+def test_high_level_science_products_need_a_product() -> None:
+    with pytest.raises(UsageError, match="--product"):
+        Criteria.of(mission="HLSP", target="25155310")
+
+
 def test_unknown_missions_and_criteria_are_named() -> None:
     with pytest.raises(UsageError, match="'GALEX'"):
         Criteria.of(target="M101", mission="GALEX")

@@ -42,6 +42,22 @@ def test_the_main_product_needs_no_product_list() -> None:
     assert without_list == [1, 2, 3]
 
 
+def test_light_curves_are_chosen_by_the_type_at_the_end_of_their_name() -> None:
+    names = {
+        "mast:TESS/product/tess2019198215352-s0014-0000000025155310-0150-s_lc.fits": "LC",
+        "mast:TESS/product/tess2020212050318-s0028-0000000025155310-0190-a_fast-lc.fits": "FAST-LC",
+        "mast:HLSP/tess-spoc/hlsp_tess-spoc_tess_phot_0000000025155310-s0014_tess_v1_lc.fits": "LC",
+        "mast:HLSP/qlp/hlsp_qlp_tess_ffi_s0014-0000000025155310_tess_v01_llc.fits": "LLC",
+    }
+    table = observations(
+        *({"obsid": str(i), "dataURL": url, "obs_collection": "TESS"} for i, url in enumerate(names))
+    )
+    files, without_list = select.candidates(table, Wanted(frozenset({"LC", "FAST-LC", "LLC"})))
+    assert {file.data_uri: file.product for file in files} == names
+    assert [tiers.tier(name, 12_000_000) for name in names] == [STANDARD] * 4
+    assert (tiers.product_type("a-b_c.fits"), without_list) == ("C", [])
+
+
 def test_proprietary_and_raw_observations_are_dropped_without_a_product_list() -> None:
     table = observations(
         {"obsid": "1", "dataURL": "mast:HST/product/a_drz.fits", "dataRights": "EXCLUSIVE_ACCESS"},
