@@ -78,6 +78,13 @@ class Planet:
         return 1 - self.ratio**2 * covered * bright
 
     @property
+    def width(self) -> float:
+        """Days of the width at half of the greatest loss: shorter than the duration, for limbs are dark."""
+        times = np.linspace(-0.5, 0.5, 2001) * self.crossing
+        loss = 1 - self.flux(self.epoch + times)
+        return float((loss > loss.max() / 2).mean() * self.crossing)
+
+    @property
     def depth(self) -> float:
         """Mean loss of flux over the duration."""
         inside = self.epoch + np.linspace(-0.5, 0.5, 201) * self.duration

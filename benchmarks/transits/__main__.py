@@ -6,10 +6,10 @@ N light curves (1000) without a transit, of one sector at 2 minutes, made by ben
 many with a planet of S/N 5 to 60. The S/N of a planet is that of its mean depth over the noise of all good
 cadences in transit, with the red noise that the light curve has over its duration before it is planted.
 
---real adds files of SPOC: each is searched as it is; then its own candidates and dips are taken out. N/4 copies
-of which the days are dealt out anew, some upside down, are searched, and as many with a planet planted.
-Two such files, of TIC 55652896 (sector 1) and TIC 160148385 (sector 2), lie in the folder notebooks of
-the source distribution of the package eleanor 2.0.5.
+--real adds files of SPOC: each is searched as it is; then its own candidates and dips are taken out, and N/4
+copies of which the days are dealt out anew, some upside down, are searched, and as many with a planet. Two
+such files, of TIC 55652896 (sector 1) and TIC 160148385 (sector 2), lie in the folder notebooks of the source
+distribution of the package eleanor 2.0.5.
 
 Parts: alarms, planets, real, detrending, speed, peer (transitleastsquares, if it is installed).
 """
@@ -118,7 +118,7 @@ def judged(
     found = close and abs(got.period / planet.period - 1) < drift
     multiple = any(abs(got.period / planet.period / times - 1) < drift for times in (0.5, 2.0))
     mean = got.depth * (1 - got.ingress / 4)
-    values = (got.period - planet.period, away, mean - planet.depth, got.duration - planet.duration)
+    values = (got.period - planet.period, away, mean - planet.depth, got.duration - planet.width)
     pulls = tuple(value / error for value, error in zip(values, got.errors, strict=True))
     return replace(plain, found=found, multiple=multiple, pulls=pulls, depth=mean / planet.depth)
 

@@ -52,7 +52,7 @@ COLUMNS = (
         "E",
         "h",
         "time.duration",
-        "From the middle of ingress to the middle of egress",
+        "Width at half depth: from the middle of ingress to the middle of egress",
         shown=True,
     ),
     Column("DURATIONERR", "E", "h", "stat.error;time.duration", "One-sigma error of DURATION"),

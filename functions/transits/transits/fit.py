@@ -30,7 +30,7 @@ _PARTS = 5
 
 @dataclass(frozen=True)
 class Transit:
-    """A periodic trapezoid, with one-sigma errors for white noise until ``widened``."""
+    """A periodic trapezoid."""
 
     period: float
     """Days."""
@@ -39,7 +39,7 @@ class Transit:
     depth: float
     """Of the floor, relative to the star's flux."""
     duration: float
-    """Days from the middle of ingress to the middle of egress."""
+    """Days of the width at half depth: from the middle of ingress to the middle of egress."""
     ingress: float
     """Duration of ingress relative to ``duration``: from 0, a box, to 1, a V."""
     errors: tuple[float, float, float, float]
@@ -54,11 +54,6 @@ class Transit:
     def total(self) -> float:
         """Days from first to last contact."""
         return self.duration * (1 + self.ingress)
-
-    def widened(self, factor: float) -> Transit:
-        """With errors that many times as large."""
-        a, b, c, d = (error * factor for error in self.errors)
-        return replace(self, errors=(a, b, c, d))
 
     def phase(self, time: Floats) -> Floats:
         """Days from the middle of the nearest transit."""
@@ -103,16 +98,18 @@ def first_fit(curve: Series, box: Transit) -> Transit:
     return _best(part, starts, max(_TIMES) * _AROUND * box.duration)
 
 
-def fit(curve: Series, guess: Transit) -> Transit:
+def fit(curve: Series, guess: Transit, red: float = 1.0) -> Transit:
     """The trapezoid that fits a light curve without trend best, near a good guess.
 
-    Gauss and Newton's steps, damped, for each of several ingresses; the errors are those of the covariance
-    at the best one, for white noise of the errors that the fluxes have.
+    Gauss and Newton's steps, damped, for each of several ingresses. The errors are those of the covariances
+    of all, each with its likelihood, and of their differences: the best one alone may owe its sharp edges to
+    noise. They are for fluxes whose errors are ``red`` times as large, the factor of red noise.
     """
-    return _best(curve, [replace(guess, ingress=shape) for shape in SHAPES], _AROUND * guess.duration)
+    starts = [replace(guess, ingress=shape) for shape in SHAPES]
+    return _best(curve, starts, _AROUND * guess.duration, red)
 
 
-def _best(curve: Series, starts: Sequence[Transit], reach: float) -> Transit:
+def _best(curve: Series, starts: Sequence[Transit], reach: float, red: float = 1.0) -> Transit:
     """The best of the fits from all ``starts``, to fluxes within ``reach`` days of a transit."""
     first, middle = starts[0], 0.5 * (curve.time[0] + curve.time[-1])
     epoch = first.epoch + round((middle - first.epoch) / first.period) * first.period
@@ -121,7 +118,13 @@ def _best(curve: Series, starts: Sequence[Transit], reach: float) -> Transit:
         return replace(first, epoch=epoch)
     part = curve.chosen(near)
     fits = [_descend(part, replace(start, epoch=epoch)) for start in starts]
-    return min(fits, key=lambda found: found[0])[1]
+    chi, best = min(fits, key=lambda found: found[0])
+    weights = np.exp(-0.5 * np.array([other - chi for other, _ in fits]) / red**2)
+    values = np.array([[each.period, each.epoch, each.depth, each.duration] for _, each in fits])
+    apart = values - [best.period, best.epoch, best.depth, best.duration]
+    variance = np.array([each.errors for _, each in fits]) ** 2 * red**2 + apart**2
+    a, b, c, d = np.sqrt(np.average(variance, axis=0, weights=weights)).tolist()
+    return replace(best, errors=(a, b, c, d))
 
 
 def _descend(part: Series, start: Transit) -> tuple[float, Transit]:

@@ -213,7 +213,7 @@ def _measured(
     red = float(red_factors(clean, np.array([transit.duration]), inside | hidden)[0])
     red = red if np.isfinite(red) else 1.0
     rest = clean.chosen(~inside)
-    transit = fit(rest, transit).widened(red)
+    transit = fit(rest, transit, red)
     if not transit.snr >= limits.threshold:
         return None, hidden
     result = check(rest, transit, red, smooth.segments, dumps, (limits.shortest, limits.longest))

@@ -21,11 +21,11 @@ MAIN_PRODUCTS: dict[str, tuple[str, ...]] = {
     "TESS": ("FFIC",),
     "HLSP": (),
 }
-"""Default product types by mission, in MAST's words its collection: the calibrated, combined image. High-level
-science products (HLSP) have none in common.
+"""Default product types by mission, for MAST a collection: the calibrated, combined image. High-level science
+products (HLSP) have none in common.
 """
 LIGHT_CURVES = frozenset({"LC", "FAST-LC", "LLC"})
-"""Product types of TESS and HLSP that are the main file of their observation, one for each star and sector."""
+"""Product types that are the main file of their observation: one star, one sector."""
 SERIES = LIGHT_CURVES | {"TP", "FAST-TP", "DVT"}
 """Product types of observations that MAST calls time series; those of all others are images."""
 >>>>>>> 67499f0 (Light curves in plans, the page on TESS transits, and the benchmark)
@@ -156,6 +156,7 @@ class Criteria:
         """Keyword arguments of query_criteria, without the position, which may be a name to resolve first.
 
 <<<<<<< HEAD
+<<<<<<< HEAD
         Selects images only, target pixel files if they alone are wanted, unless `where` has dataproduct_type.
         Raises UsageError for invalid values.
         """
@@ -163,6 +164,10 @@ class Criteria:
         arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": [kind]}
 =======
         Selects images or time series, by SERIES, unless `where` has dataproduct_type. Raises UsageError for invalid values.
+=======
+        Selects images or time series, by SERIES, unless `where` has dataproduct_type. Raises UsageError for
+        invalid values.
+>>>>>>> 5f37828 (Errors of a transit include those of its shape; an end-to-end test of light curves)
         """
         kinds = sorted({"timeseries" if name in SERIES else "image" for name in self.product_types})
         arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": kinds}
