@@ -68,7 +68,7 @@ COLUMNS = (
         "E",
         "",
         "stat.snr",
-        "DEPTH / DEPTHERR: signal to noise of all transits together, with red noise",
+        "Signal to noise of all transits together for the fitted shape, with red noise",
         shown=True,
     ),
     Column(

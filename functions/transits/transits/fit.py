@@ -44,11 +44,8 @@ class Transit:
     """Duration of ingress relative to ``duration``: from 0, a box, to 1, a V."""
     errors: tuple[float, float, float, float]
     """Of period, epoch, depth and duration; NaN where the fluxes do not constrain them."""
-
-    @property
-    def snr(self) -> float:
-        """Depth in units of its error."""
-        return self.depth / self.errors[2] if self.errors[2] > 0 else 0.0
+    snr: float = float("nan")
+    """Depth over the error that it has if all else is known: how sure it is that there is a transit."""
 
     @property
     def total(self) -> float:
@@ -124,7 +121,8 @@ def _best(curve: Series, starts: Sequence[Transit], reach: float, red: float = 1
     apart = values - [best.period, best.epoch, best.depth, best.duration]
     variance = np.array([each.errors for _, each in fits]) ** 2 * red**2 + apart**2
     a, b, c, d = np.sqrt(np.average(variance, axis=0, weights=weights)).tolist()
-    return replace(best, errors=(a, b, c, d))
+    power = np.sum((best.shape(part.time, part.cadence) / part.error) ** 2)
+    return replace(best, errors=(a, b, c, d), snr=float(best.depth * np.sqrt(power) / red))
 
 
 def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
