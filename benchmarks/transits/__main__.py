@@ -46,7 +46,7 @@ from transits.noise import red_factors  # noqa: E402
 from transits.series import Series  # noqa: E402
 
 BINS = (5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 40)
-THRESHOLDS = (6.5, 7.1, 8.0, 10.0)
+THRESHOLDS = (7.1, 8.0, 10.0)
 LOWEST = 6.0
 WINDOWS = (0.75, 1.0, 1.5)
 BAD = table()[0][0].bad

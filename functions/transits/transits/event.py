@@ -37,7 +37,7 @@ class Config:
     window: float | None = _setting(
         None, 0.1, 30, "windows of the trend, in days; null is three times the longest duration, at least 1"
     )
-    min_snr: float = _setting(7.1, 3, 1000, "least signal to noise of a candidate, with red noise")
+    min_snr: float = _setting(8.0, 3, 1000, "least signal to noise of a candidate, with red noise")
     max_candidates: int = _setting(3, 1, 20, "most candidates per light curve; each costs another search")
 
     @property

@@ -16,6 +16,7 @@ from skyfan.plans.mast import OBSERVATIONS
 from skyfan.plans.plan import LARGE, STANDARD
 from skyfan.plans.select import Product, Wanted
 from skyfan_contract import BYTES_PER_PIXEL, TILED_ABOVE, memory_of
+from skyfan_contract.products import product_type
 
 DRZ = Wanted(frozenset({"DRZ", "DRC"}))
 FLT = Wanted(frozenset({"FLT"}))
@@ -55,7 +56,7 @@ def test_light_curves_are_chosen_by_the_type_at_the_end_of_their_name() -> None:
     files, without_list = select.candidates(table, Wanted(frozenset({"LC", "FAST-LC", "LLC"})))
     assert {file.data_uri: file.product for file in files} == names
     assert [tiers.tier(name, 12_000_000) for name in names] == [STANDARD] * 4
-    assert (tiers.product_type("a-b_c.fits"), without_list) == ("C", [])
+    assert (product_type("a-b_c.fits"), without_list) == ("C", [])
 
 
 def test_proprietary_and_raw_observations_are_dropped_without_a_product_list() -> None:

@@ -110,8 +110,8 @@ def test_the_result_is_sound_fits_with_words_that_others_know(tmp_path: Path) ->
 def test_no_candidate_is_a_table_without_rows_and_says_how_strong_the_strongest_was(tmp_path: Path) -> None:
     answer = handled(lightcurves.write(tmp_path / "lc.fits", curve_of(ratio=1e-3)[0]))
     assert len(table_of(answer)) == answer["rows"] == 0
-    assert 3 < fits.getheader(answer["output"].removeprefix("file://"))["SNRREST"] < 7.1
-    assert "no periodic transit of S/N 7.1" in " ".join(answer["notes"])
+    assert 3 < fits.getheader(answer["output"].removeprefix("file://"))["SNRREST"] < 8
+    assert "no periodic transit of S/N 8" in " ".join(answer["notes"])
 
 
 def test_what_bad_cadences_hold_changes_nothing(tmp_path: Path) -> None:
