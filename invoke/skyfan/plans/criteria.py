@@ -9,12 +9,6 @@ from typing import Any
 from ..errors import UsageError
 from ..sky import angles
 
-<<<<<<< HEAD
-MAIN_PRODUCTS = {"HST": ("DRZ", "DRC"), "JWST": ("I2D",), "TESS": ("FFIC",)}
-"""Default product types by mission: the calibrated, combined image."""
-PIXEL_FILES = frozenset({"TP"})
-"""Target pixel files of TESS, which MAST counts among the time series."""
-=======
 MAIN_PRODUCTS: dict[str, tuple[str, ...]] = {
     "HST": ("DRZ", "DRC"),
     "JWST": ("I2D",),
@@ -28,7 +22,6 @@ LIGHT_CURVES = frozenset({"LC", "FAST-LC", "LLC"})
 """Product types that are the main file of their observation: one star, one sector."""
 SERIES = LIGHT_CURVES | {"TP", "FAST-TP", "DVT"}
 """Product types of observations that MAST calls time series; those of all others are images."""
->>>>>>> 67499f0 (Light curves in plans, the page on TESS transits, and the benchmark)
 FULL_FRAMES = frozenset({"FFIC", "FFIR"})
 """Product types of TESS's full-frame images: calibrated and uncalibrated."""
 PROVENANCES = ("pipeline", "hap", "mvm", "any")
@@ -155,23 +148,11 @@ class Criteria:
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of query_criteria, without the position, which may be a name to resolve first.
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-        Selects images only, target pixel files if they alone are wanted, unless `where` has dataproduct_type.
-        Raises UsageError for invalid values.
-        """
-        kind = "timeseries" if self.product_types == PIXEL_FILES else "image"
-        arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": [kind]}
-=======
-        Selects images or time series, by SERIES, unless `where` has dataproduct_type. Raises UsageError for invalid values.
-=======
         Selects images or time series, by SERIES, unless `where` has dataproduct_type. Raises UsageError for
         invalid values.
->>>>>>> 5f37828 (Errors of a transit include those of its shape; an end-to-end test of light curves)
         """
         kinds = sorted({"timeseries" if name in SERIES else "image" for name in self.product_types})
         arguments: dict[str, Any] = {"obs_collection": [self.mission], "dataproduct_type": kinds}
->>>>>>> 67499f0 (Light curves in plans, the page on TESS transits, and the benchmark)
         columns = {
             "instrument_name": self.instrument,
             "filters": self.filters,
