@@ -119,4 +119,4 @@ def test_target_pixel_files_are_time_series() -> None:
     assert found.arguments()["dataproduct_type"] == ["timeseries"]
     assert found.needs_lists
     both = Criteria.of(mission="TESS", target="TIC 1", products=["TP", "FFIC"])
-    assert both.arguments()["dataproduct_type"] == ["image"]
+    assert both.arguments()["dataproduct_type"] == ["image", "timeseries"]
