@@ -185,8 +185,7 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "meta.code.qual",
         "1 crowded or bad pixels, 2 blended, 4 saturated, 8 cut by the edge, 16 aperture cut by the edge, "
-        "64 deblending overflow, 256 second detection, 512 the windowed position is the barycentre, "
-        "1024 of a detection image, and outside this one",
+        "64 deblending overflow, 256 second detection, 512 the windowed position is the barycentre",
     ),
     Column("CLASS", "I", "", "meta.code.class", _CLASSES),
     Column("IMAFLAGS_ISO", "J", "", "meta.code.qual;instr.det", "DQ bits of the source's pixels, or-ed"),
