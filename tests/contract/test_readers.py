@@ -19,11 +19,12 @@ from astropy.io.votable import validate
 from astropy.table import Table
 from astropy.units import Unit
 from standins import catalogs
+from standins.survey import Exposure, Sky, Survey
 
 from skyfan import tables
-from skyfan.api import search
+from skyfan.api import MatchOptions, match, search
 from skyfan.catalogs import collect as collecting
-from skyfan.catalogs import export
+from skyfan.catalogs import export, healpix
 from skyfan.errors import UsageError
 from skyfan.storage.place import Place
 
@@ -176,6 +177,43 @@ def test_lsdb_reads_it_and_hats_finds_nothing_wrong(folder: Path, lsdb: Path) ->
     assert near > 0
     expected = [np.sum(known < 22), np.sum(known > 22), len(known), known.mean(), near]
     assert json.loads(done.stdout) == pytest.approx(expected, rel=1e-6)
+
+
+_LSDB_OBJECTS = """
+import json, sys
+import lsdb
+from hats.io.validation import is_valid_catalog
+counts = []
+for folder in sys.argv[1:]:
+    assert is_valid_catalog(folder, strict=True)
+    rows = lsdb.open_catalog(folder)
+    counts += [len(rows.compute()), len(rows.cone_search(ra=150, dec=2, radius_arcsec=20).compute())]
+print(json.dumps(counts))
+"""
+
+
+@pytest.mark.slow
+def test_lsdb_reads_objects_and_links(tmp_path: Path, lsdb: Path) -> None:
+    rng = np.random.default_rng(1)
+    survey, stars = Survey(), rng.uniform(-90, 90, (2000, 2))
+    for number in range(4):
+        uri = f"s3://archive/j{number}_flc.fits"
+        one = Exposure(uri, Sky(150.0, 2.0), rng.uniform(-30, 30, 2), "F606W", 55000.0 + number, 25.5)
+        one.size = 120.0
+        seen = stars[one.covers(stars)]
+        survey.add(one, seen, np.full(len(seen), 23.0), np.full(len(seen), 40.0))
+    done = match(survey.write(tmp_path / "set"), tmp_path / "objects", options=MatchOptions(jobs=1))
+    counts = []
+    for table in (done._table(), done.link_table()):
+        ra, dec = table["ALPHA_J2000"].to_numpy(), table["DELTA_J2000"].to_numpy()
+        counts += [len(table), int((healpix.separation(150, 2, ra, dec) <= 20 / 3600).sum())]
+    assert counts[1] > 10
+    folders = [str(done.folder / name) for name in ("objects", "links")]
+    made = subprocess.run(
+        [str(lsdb), "-c", _LSDB_OBJECTS, *folders], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout) == counts
 
 
 def test_no_file_of_a_data_set_contains_nan(folder: Path) -> None:

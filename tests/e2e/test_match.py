@@ -79,7 +79,7 @@ def test_the_page_from_detections_to_objects(
     for example in re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE):
         exec(compile(example, "objects.md", "exec"), names)
         shown.append(capsys.readouterr().out)
-    objects = pq.read_table(place / "objects/dataset", partitioning=None)
+    objects = pq.read_table(place / "matched/objects/dataset", partitioning=None)
     variable = objects["PCHI2_ACS_WFC_F606W"].to_numpy(zero_copy_only=False) < 1e-4
     assert variable.sum() == 1
     name = str(objects["OBJECT_ID"].to_numpy()[variable][0])

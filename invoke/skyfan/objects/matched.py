@@ -75,10 +75,10 @@ class Matched(Tabular):
         return DataSet(self.folder / "links", {}).read()
 
     def _table(self) -> pa.Table:
-        return DataSet(self.folder, {}).read()
+        return DataSet(self.folder / "objects", {}).read()
 
     def _head(self) -> tuple[pa.Table, int]:
-        return DataSet(self.folder, {}).read(SHOWN_ROWS), self.objects
+        return DataSet(self.folder / "objects", {}).read(SHOWN_ROWS), self.objects
 
     def _summary(self) -> str:
         used = self.images.get("used", 0)

@@ -1,7 +1,7 @@
 """Astrometric offsets of images: relative to each other from overlaps, all images at once.
 
 Overlaps say only how images lie relative to each other. What stays open is fixed by rule: images fitted to
-Gaia, or to a reference, are held to their positions within an error; where a group of overlapping images has
+Gaia are held to their positions within an error; where a group of overlapping images has
 none, the mean offset of the group is 0. An overlap that contradicts the others loses its weight.
 """
 

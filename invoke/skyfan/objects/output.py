@@ -1,9 +1,9 @@
 """The folder of objects: a HATS catalog of objects, one of links, and the table of images.
 
-dataset/Norder=K/Dir=D/Npix=N.parquet         objects, partitioned by HEALPix pixel and sorted by _healpix_29
-links/dataset/Norder=K/Dir=D/Npix=N.parquet   one row per detection, in the partition of its object
-images.parquet                                one row per image of the runs: used or not, and its offset
-partition_info.csv  hats.properties  properties  skyfan.json
+objects/dataset/Norder=K/Dir=D/Npix=N.parquet   objects, by HEALPix pixel and sorted by _healpix_29
+links/dataset/Norder=K/Dir=D/Npix=N.parquet     one row per detection, in the partition of its object
+images.parquet                                  one row per image of the runs: used or not, and its offset
+skyfan.json
 """
 
 import json
@@ -26,7 +26,7 @@ from .groups import Indices
 from .images import REPEATED, UNKNOWN, USED, Images
 from .matched import Matched
 from .offsets import Offsets
-from .plan import LINKS, MOVED
+from .plan import LINKS, MOVED, OBJECTS
 
 FORMAT = 1
 """Format of the folder. One of another format is replaced."""
@@ -117,9 +117,9 @@ def assemble(
     holds.
     """
     longest = max([32, *(len(uri) for uri in found.uri.to_pylist())])
-    columns = {"objects": schema.of_objects(found.bands), LINKS: schema.of_links(longest)}
+    columns = {OBJECTS: schema.of_objects(found.bands), LINKS: schema.of_links(longest)}
     counts: dict[str, int] = {}
-    for name, source, below in (("objects", parts, new), (LINKS, parts / LINKS, new / LINKS)):
+    for name, source, below in ((OBJECTS, parts, new / OBJECTS), (LINKS, parts / LINKS, new / LINKS)):
         written = _moved_tiles(source, below, every)
         dataset.write_hats(below, written, columns[name], _properties(name))
         counts |= {name: sum(part.rows for part in written), "partitions": len(written)}

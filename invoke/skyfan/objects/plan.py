@@ -23,7 +23,8 @@ from .objects import Where
 from .overlaps import Overlap, Stars
 from .tiles import Empty
 
-LINKS = "links"
+OBJECTS, LINKS = "objects", "links"
+"""Folders of the two catalogs, side by side: HATS takes all below a catalog for its own."""
 MOVED = "moved"
 """Objects that belong to a tile, and have moved into one without detections."""
 PLAN, FIRST, STARS = "plan.pickle", "first.pickle", "stars.pickle"
