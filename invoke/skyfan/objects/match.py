@@ -151,7 +151,7 @@ class _Matching:
             for partition in each.existing.partitions
         ]
         chosen = self._map("reading stars", plan.find_stars, calls)
-        plan.write(stars.merged(chosen, len(found)), self.parts, plan.STARS)
+        plan.write_stars(stars.merged(chosen, len(found)), self.parts)
         chunks = [pairs[at : at + _PAIRS] for at in range(0, len(pairs), _PAIRS)]
         shifts = self._map(
             "comparing images", plan.find_shifts, [(self.parts, self.digest, each) for each in chunks]

@@ -27,8 +27,9 @@ OBJECTS, LINKS = "objects", "links"
 """Folders of the two catalogs, side by side: HATS takes all below a catalog for its own."""
 MOVED = "moved"
 """Objects that belong to a tile, and have moved into one without detections."""
-PLAN, FIRST, STARS = "plan.pickle", "first.pickle", "stars.pickle"
-"""The plan with offsets and without them, and the stars that find them."""
+PLAN, FIRST = "plan.pickle", "first.pickle"
+"""The plan with offsets and without them."""
+_STARS = ("start", "xyz", "sigma")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ def read(folder: Path, name: str, digest: str) -> Any:
     return pickle.loads((folder / name).read_bytes())
 
 
+def write_stars(every: Stars, folder: Path) -> None:
+    """Writes the stars of all images as arrays, which the processes of a machine share in memory."""
+    for name in _STARS:
+        with files.replace(folder / f"{name}.npy") as part, part.open("wb") as file:
+            np.save(file, getattr(every, name))
+
+
 def find_stars(folder: Path, digest: str, number: int, start: int, stop: int) -> stars.Chosen:
     """A piece: the best stars of the images in a partition of data set `number`."""
     plan: Plan = read(folder, FIRST, digest)
@@ -67,7 +75,8 @@ def find_stars(folder: Path, digest: str, number: int, start: int, stop: int) ->
 
 def find_shifts(folder: Path, digest: str, pairs: Indices) -> list[Overlap | None]:
     """A piece: the overlaps of pairs (m, 2) of images."""
-    every: Stars = read(folder, STARS, digest)
+    del digest
+    every = Stars(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _STARS))
     return [overlaps.solve(every, a, b) for a, b in pairs.tolist()]
 
 
