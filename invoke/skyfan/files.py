@@ -103,8 +103,11 @@ def replace(path: Path) -> Iterator[Path]:
     """Yields a temporary file to write, which replaces `path` if the block ends without an error.
 
     It lies beside `path`, because a rename is atomic only within one file system, and is removed after an
-    error. Raises UsageError where the file cannot be written.
+    error. Raises UsageError where the file cannot be written, and for what exists and is no file, such as
+    /dev/null: it would be one afterwards.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it exists and is not a regular file")
     part = path.with_name(f".{secrets.token_hex(8)}.part")  # never longer than a system allows
     try:
         yield part

@@ -93,23 +93,20 @@ def _plain(value: Any) -> Any:
     return value.as_py() if hasattr(value, "as_py") else value
 
 
-def expand(
-    paths: Iterable[str], *, access: str = "anonymous", skip: Path | None = None, checked: bool = True
-) -> list[str]:
+def expand(paths: Iterable[str], *, access: str = "anonymous", checked: bool = True) -> list[str]:
     """URIs of all inputs that `paths` name, in order and without duplicates.
 
-    `skip` is a folder that is not searched: that of the runs, because their catalogs are FITS files too.
+    Folders of runs are not searched, because catalogs are FITS files too.
     Raises InputError for a path without any input, and if `checked` for an object that no client can read or
     whose key cannot be part of a result's, or is that of another input. A list may name missing files: each
     of them then fails alone when it is processed.
     """
-    skipped = Path(os.path.realpath(skip)) if skip else None
     found: dict[str, None] = {}
     keys: dict[str, str] = {}
     for path in paths:
         is_list = path == "-" or path.startswith("@")
         is_empty = True
-        for uri in _listed(path, access, skipped) if is_list else _expanded(path, access, skipped):
+        for uri in _listed(path, access) if is_list else _expanded(path, access):
             if checked:
                 _check(uri, keys)
             is_empty = False
@@ -138,9 +135,9 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _listed(path: str, access: str, skipped: Path | None) -> Iterator[str]:
+def _listed(path: str, access: str) -> Iterator[str]:
     if path == "-":
-        yield from _lines(sys.stdin, access, skipped)
+        yield from _lines(sys.stdin, access)
         return
     try:
         content = Path(path[1:]).read_bytes()
@@ -152,16 +149,16 @@ def _listed(path: str, access: str, skipped: Path | None) -> Iterator[str]:
         raise InputError(f"the list {path[1:]} is no text in utf-8, or in utf-16 with a mark") from error
     except OSError as error:
         raise InputError(f"the list {path[1:]} cannot be read: {error}") from error
-    yield from _lines(io.StringIO(text), access, skipped)
+    yield from _lines(io.StringIO(text), access)
 
 
-def _lines(lines: Iterable[str], access: str, skipped: Path | None) -> Iterator[str]:
+def _lines(lines: Iterable[str], access: str) -> Iterator[str]:
     for line in lines:
         name = line.removeprefix("\ufeff").strip()
         if not name or name.startswith("#"):
             continue
         is_missing = True
-        for uri in _expanded(name, access, skipped):
+        for uri in _expanded(name, access):
             is_missing = False
             yield uri
         if is_missing and name.startswith("s3://"):  # a prefix or a pattern: there is no file to fail alone
@@ -170,7 +167,7 @@ def _lines(lines: Iterable[str], access: str, skipped: Path | None) -> Iterator[
             yield uris.from_path(name)
 
 
-def _expanded(path: str, access: str, skipped: Path | None) -> Iterator[str]:
+def _expanded(path: str, access: str) -> Iterator[str]:
     """URIs of the inputs that one path names; none if it is missing."""
     if path.startswith("s3://"):
         if path.endswith("/") or "/" not in path.removeprefix("s3://"):
@@ -182,18 +179,18 @@ def _expanded(path: str, access: str, skipped: Path | None) -> Iterator[str]:
     elif path.startswith("file://"):
         if (local := uris.local_path(path)) is None or not local.is_absolute():
             raise InputError(f"{path} is not file:///absolute/path")
-        yield from _local(local, skipped)
+        yield from _local(local)
     elif path.startswith("mast:"):
         yield path
     elif "://" in path:
         raise InputError(f"{path} cannot be read: inputs are s3:// and file:// URIs and local paths")
     elif Path(path).exists():  # before patterns: a file name may contain [, ] or *
-        yield from _local(Path(path), skipped)
+        yield from _local(Path(path))
     elif glob.has_magic(path):
         for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207  (Path.glob takes no absolute pattern)
             # `**` matches each folder and each file in it: skip the folders.
             if not ("**" in path and Path(match).is_dir()):
-                yield from _local(Path(match), skipped)
+                yield from _local(Path(match))
 
 
 def _matching(pattern: str, access: str) -> list[str]:
@@ -209,16 +206,18 @@ def _matching(pattern: str, access: str) -> list[str]:
     return [pattern] if pattern in found else found
 
 
-def _local(path: Path, skipped: Path | None) -> Iterator[str]:
+def _local(path: Path) -> Iterator[str]:
     if not path.is_dir():
         if path.exists():
             yield uris.from_path(path)
         return
     for folder, subfolders, names in os.walk(path):
-        subfolders[:] = sorted(
-            name for name in subfolders if Path(os.path.realpath(Path(folder, name))) != skipped
-        )
+        subfolders[:] = sorted(name for name in subfolders if not _holds_runs(Path(folder, name)))
         yield from (uris.from_path(Path(folder, name)) for name in sorted(names) if is_image(name))
+
+
+def _holds_runs(folder: Path) -> bool:
+    return folder.name == "runs" and any(folder.glob("*/run.json"))
 
 
 def _no_input(path: str) -> str:

@@ -2,8 +2,10 @@
 
 import errno
 import fcntl
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,12 @@ def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="cannot be followed"):
             files.resolved(tmp_path / "a")
     assert files.resolved(tmp_path) == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_replaced_by_one(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(path := tmp_path / "table.csv")
+    with pytest.raises(UsageError, match=r"table\.csv"), files.replace(path) as part:
+        part.touch()
+    assert not path.is_file()
+    assert [path] == list(tmp_path.iterdir())

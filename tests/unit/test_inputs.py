@@ -100,11 +100,14 @@ def test_links_are_not_followed(sky: Path) -> None:
     assert names(inputs.expand(["link.fits"]), sky) == ["link.fits"]
 
 
-def test_the_skipped_folder_is_not_searched(sky: Path) -> None:
-    catalog = sky / "out/runs/default/catalogs/b.fits.cat.fits"
-    catalog.parent.mkdir(parents=True)
-    catalog.touch()
-    assert "out" not in " ".join(names(inputs.expand(["."], skip=Path("out/runs")), sky))
+def test_folders_of_runs_are_not_searched(sky: Path) -> None:
+    run, observed = sky / "out/runs/default", sky / "observed/runs/first/image.fits"
+    for file in (run / "catalogs/b.fits.cat.fits", run / "run.json", observed):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = names(inputs.expand(["."]), sky)
+    assert not [name for name in found if name.startswith("out")]
+    assert "observed/runs/first/image.fits" in found, "a folder with that name alone"
 
 
 @pytest.mark.parametrize(

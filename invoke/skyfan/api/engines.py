@@ -50,7 +50,7 @@ def run(
     """
     task = _as_task(task)
     engine = _engine(where, template_file)
-    with _planned(paths, where, task) as plan:
+    with _planned(paths, task) as plan:
         return engine.send(task, plan, on_event)
 
 
@@ -71,7 +71,7 @@ def preview(
     """
     task = _as_task(task)
     engine = _engine(where, template_file)
-    with _planned(paths, where, task) as plan:
+    with _planned(paths, task) as plan:
         yield engine.plan(task, plan)
 
 
@@ -215,8 +215,8 @@ def _task(engine: Engine, run: str) -> Task:
 
 
 @contextmanager
-def _planned(paths: inputs.Paths | Plan, where: Where, task: Task) -> Iterator[Plan]:
-    """The plan in `paths`, or one of all their inputs; searches do not enter the folder of the runs."""
+def _planned(paths: inputs.Paths | Plan, task: Task) -> Iterator[Plan]:
+    """The plan in `paths`, or one of all their inputs."""
     if isinstance(paths, Plan):
         yield paths
         return
@@ -228,6 +228,5 @@ def _planned(paths: inputs.Paths | Plan, where: Where, task: Task) -> Iterator[P
         return
     if files := [path for path in paths if path.endswith(".parquet")]:
         raise UsageError(f"{files[0]}: give a plan alone, without other paths")
-    skip = None if isinstance(where, AwsOptions) else Path(_local(where).output) / "runs"
-    with runs.as_plan(inputs.expand(paths, access=task.access, skip=skip), task.access) as plan:
+    with runs.as_plan(inputs.expand(paths, access=task.access), task.access) as plan:
         yield plan

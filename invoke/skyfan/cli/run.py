@@ -98,8 +98,8 @@ def run(
     """Run a function on FITS files, on each file once.
 
     PLAN is a plan file of `skyfan plan`. PATHS are files, folders (searched for .fits, .fit and .fz, also
-    gzipped), patterns in quotes, s3://bucket/key, s3://bucket/prefix/ and file:// URIs, @list.txt for a list
-    of these, or - for a list on standard input.
+    gzipped, without the folders of runs in them), patterns in quotes, s3://bucket/key, s3://bucket/prefix/
+    and file:// URIs, @list.txt for a list of these, or - for a list on standard input.
 
     --engine sam runs the built stack on local files, each in a container as Lambda has it, and copies the
     results into the folder. It needs Docker and sam, and builds the stack if it has changed.
