@@ -221,6 +221,7 @@ ONLY_SOMETIMES = {
 }
 
 
+@pytest.mark.slow
 def test_the_tables_name_every_operation_of_boto3_in_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of S3 go through obstore, and are recorded above."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -110,7 +110,7 @@ def test_the_extras_are_those_of_the_package() -> None:
 @pytest.mark.parametrize(
     "blocked",
     [
-        pytest.param(["aws", "mast", "plot"], id="bare"),
+        pytest.param(["aws", "mast", "plot"], id="bare", marks=pytest.mark.slow),
         *(pytest.param([extra], id=f"no-{extra}", marks=pytest.mark.slow) for extra in extras.MODULES),
     ],
 )

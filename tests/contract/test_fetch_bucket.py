@@ -37,6 +37,7 @@ def stored(s3: Any, key: str) -> bytes:
     return bytes(s3.get_object(Bucket="mine", Key=key)["Body"].read())
 
 
+@pytest.mark.slow
 def test_s3_copies_whole_objects_and_a_second_call_does_nothing(s3: Any) -> None:
     result = fetch("s3://archive/hst/", "s3://mine/copies", access="signed")
     assert result.counts == {"fetched": 2}, result.files
@@ -53,6 +54,7 @@ def test_s3_copies_whole_objects_and_a_second_call_does_nothing(s3: Any) -> None
     assert stored(s3, "copies/b_flt.fits") == b"mine"
 
 
+@pytest.mark.slow
 def test_what_s3_does_not_copy_passes_through_memory_within_the_limit(
     s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,8 +24,8 @@ from botocore.exceptions import ClientError
 from standins import aws as stand_in_aws
 
 from fits_summary.handler import handler as summarise
+from sep_extract import beside, image
 from sep_extract import handler as sep_handler
-from sep_extract import image
 from sep_extract.chip import chips
 from sep_extract.handler import handler
 from sep_extract.whole import Tiling
@@ -355,6 +355,7 @@ def test_a_connection_that_breaks_once_is_mended(s3: Any, proxy: Proxy) -> None:
     assert get("s3://sky/big.fits") == body
 
 
+@pytest.mark.slow
 def test_a_connection_that_always_breaks(s3: Any, proxy: Proxy) -> None:
     s3.put_object(Bucket="sky", Key="big.fits", Body=content(3 << 20), ACL="public-read")
     proxy.spoil = broken(np.inf)
@@ -637,7 +638,7 @@ def deliver(proxy: Proxy, event: dict[str, Any]) -> tuple[Handled, list[str]]:
 def test_a_batch_that_was_killed_goes_on_where_it_stopped(
     s3: Any, proxy: Proxy, batches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sep_handler.measure
+    real = beside.measure
 
     def killed(*arguments: Any, **options: Any) -> Any:
         if len(catalogs_put(proxy)) == 2:
@@ -645,7 +646,7 @@ def test_a_batch_that_was_killed_goes_on_where_it_stopped(
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sep_handler, "measure", killed)
+        patch.setattr(beside, "measure", killed)
         with pytest.raises(KilledError):
             handler({"inputs": batches}, None)
     assert catalogs_put(proxy) == ["a", "b"]

@@ -366,6 +366,7 @@ def test_stilts_reads_what_search_writes(found: pa.Table, tmp_path: Path, suffix
     assert len(stilts("cmd=select MAG_AUTO>22")) == 0
 
 
+@pytest.mark.slow
 def test_astropy_reads_every_parquet_file_with_its_votable_metadata(folder: Path) -> None:
     for path in sorted(folder.rglob("*.parquet")):
         read = Table.read(path, format="parquet.votable")

@@ -430,6 +430,7 @@ def test_cancel_stops_the_queued_files_of_one_run(
     assert {uri for call in calls for uri in call.uris} == set(FILES[1:])
 
 
+@pytest.mark.slow
 def test_while_files_are_in_flight_the_cancel_stays_open(aws: Place, skyfan: Skyfan) -> None:
     begin(aws)
     send(aws, *FILES)
@@ -449,6 +450,7 @@ def test_while_files_are_in_flight_the_cancel_stays_open(aws: Place, skyfan: Sky
     assert cancels.unfinished(aws, "r") is None
 
 
+@pytest.mark.slow
 def test_cancel_waits_for_the_sender(aws: Place, skyfan: Skyfan, tmp_path: Path) -> None:
     """Before the first receipts are in the bucket, only the lease says that the run is being sent."""
     begin(aws)
@@ -516,6 +518,7 @@ def test_an_interrupted_cancel_can_be_withdrawn(aws: Place, skyfan: Skyfan, how:
     assert skyfan("cancel", "r", "--restore").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_cancel_of_an_earlier_version_can_be_undone(aws: Place, skyfan: Skyfan) -> None:
     """It had set the reserved concurrency of the functions to 0."""
     begin(aws)

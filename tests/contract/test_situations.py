@@ -148,6 +148,7 @@ ANSWERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [S3, STACK], ids=["S3", "stack"])
 @pytest.mark.parametrize("code", ANSWERED)
 def test_what_aws_answers(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import lightcurves
+import numpy as np
 import pytest
 from standins import aws as stand_in_aws
 
@@ -119,10 +121,11 @@ def test_the_code_stands_alone(function: template.Function) -> None:
 
 @each_function
 def test_the_event_runs_and_its_result_is_in_the_bucket(
-    function: template.Function, endpoint: str, s3: Any, demo_data: Path
+    function: template.Function, endpoint: str, s3: Any, demo_data: Path, tmp_path: Path
 ) -> None:
     event = json.loads((function.code / "event.json").read_text())
-    put(s3, event["input"], (demo_data / "j8bt06nyq_drz.fits").read_bytes())
+    image = demo_data / "j8bt06nyq_drz.fits"
+    put(s3, event["input"], (light_curve(tmp_path) if function.name == "Transits" else image).read_bytes())
     s3.create_bucket(Bucket="output-bucket")
     done = invoke(function, [event], endpoint)
     assert done.returncode == 0, done.stderr
@@ -136,6 +139,12 @@ def test_the_event_runs_and_its_result_is_in_the_bucket(
     assert stored["ContentLength"] > 100
     lines = done.stdout.partition("RESULT")[0].splitlines()
     assert [type(json.loads(line)) for line in lines] == [dict], "a function logs one JSON line"
+
+
+def light_curve(folder: Path) -> Path:
+    """A light curve of ten days at ten minutes."""
+    curve = lightcurves.make(np.random.default_rng(4), 600.0, 10.0)
+    return lightcurves.write(folder / "lc.fits", curve)
 
 
 PERMANENT: list[tuple[dict[str, Any], str]] = [
@@ -175,6 +184,7 @@ def test_an_event_without_a_place_for_its_record_raises(function: template.Funct
     assert ".errors.EventError: " in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_local_engine_reads_s3_and_its_results_mirror_the_keys(
     endpoint: str, s3: Any, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,6 +238,7 @@ def test_a_new_file_becomes_a_catalog_once(
         assert done.exit_code in (0, 2 if words[0] == "costs" else 0), done.output
 
 
+@pytest.mark.slow
 def test_each_shape_of_a_message_is_understood_or_kept(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
     skyfan(*ADD, "--budget", "5USD/month")
     keys = [f"{FOLDER}/ib4606c{number}q_flc.fits" for number in range(4)]
@@ -298,6 +299,7 @@ def test_snss_filter_drops_other_files_and_no_unknown_shapes(aws: Aws) -> None:
     assert len(aws.receive()) == 3
 
 
+@pytest.mark.slow
 def test_beyond_the_budget_files_wait_and_are_sent_when_it_is_raised(
     aws: Aws, skyfan: Skyfan, demo_data: Path
 ) -> None:
@@ -321,6 +323,7 @@ def test_beyond_the_budget_files_wait_and_are_sent_when_it_is_raised(
     assert len(aws.invocations.events) == 5
 
 
+@pytest.mark.slow
 def test_retry_sends_what_waits_and_the_watch_does_not_send_it_again(
     aws: Aws, skyfan: Skyfan, demo_data: Path
 ) -> None:
@@ -341,6 +344,7 @@ def test_retry_sends_what_waits_and_the_watch_does_not_send_it_again(
     assert (shown["counts"]["unsent"], shown["counts"]["sent"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_the_header_decides_what_the_key_does_not_tell(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
     for name, words in (("uvis", ("--instrument", "WFC3/UVIS")), ("ir", ("--instrument", "WFC3/IR"))):
         done = skyfan("watch", "add", name, "--product", "FLC", *words, "--budget", "1 USD/month")
@@ -397,6 +401,7 @@ def test_wrong_use_is_refused(aws: Aws, skyfan: Skyfan, words: tuple[str, ...], 
     assert aws.results.get("watches/new/watch.json") is None
 
 
+@pytest.mark.slow
 def test_a_watch_is_dry_paused_resumed_and_removed(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
     dry = skyfan(*ADD, "--budget", "5USD/month", "--dry-run")
     assert "would be added" in dry.output
@@ -431,6 +436,7 @@ def test_the_example_event_is_one(aws: Aws) -> None:
     assert not aws.hand(event["Records"])
 
 
+@pytest.mark.slow
 def test_the_page_s_commands_for_the_archive_work(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
     page = Path(template.OWN, "docs/howto/keep-up.md").read_text(encoding="utf-8")
     block = page.rpartition("```console\n")[2].partition("```")[0]

@@ -130,6 +130,7 @@ def python(folder: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: next(word for word in CHECKS if word in text))
 def test_the_examples_of_the_documentation(place: Path, example: str) -> None:
     missing = re.findall(r"^import (\w+)", example, re.MULTILINE)

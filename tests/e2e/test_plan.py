@@ -96,6 +96,7 @@ WFC3 = {"instrument": "WFC3/IR"}
 EXPECTED = {None: 108, "proprietary": 3, "not in the cloud": 6, "duplicate": 3}
 
 
+@pytest.mark.slow
 def test_a_plan_from_the_command_line(skyfan: Skyfan, tmp_path: Path) -> None:
     done = skyfan("plan", "--instrument", "WFC3/IR", "--csv", "plan.csv", "--footprints", "sky.svg")
     assert done.returncode == 0, done.stderr
@@ -114,6 +115,7 @@ def test_a_plan_from_the_command_line(skyfan: Skyfan, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "sky.svg").read_text()
 
 
+@pytest.mark.slow
 def test_json_is_one_document(skyfan: Skyfan) -> None:
     done = skyfan("plan", "--proposal", "11001", "--filter", "F160W", "--filter", "F105W", "--json")
     document = json.loads(done.stdout)
@@ -366,6 +368,7 @@ def test_pages_are_joined(quick: ArchiveLimits, tmp_path: Path, monkeypatch: pyt
     assert len(set(table["obs_id"].to_pylist())) == 120
 
 
+@pytest.mark.slow
 def test_paths_get_sizes_and_missing_files_are_dropped(skyfan: Skyfan, mast: Mast, tmp_path: Path) -> None:
     key = str(mast.sky.path(f"mast:HST/product/{mast.sky.product(1)}"))
     (tmp_path / "list.txt").write_text(f"s3://stpubdata{key}\ns3://stpubdata/hst/public/none.fits\n")

@@ -39,6 +39,7 @@ def each(*backgrounds: Background) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("background", backgrounds, ids=lambda background: background.name)
 
 
+@pytest.mark.slow
 @each(*INDEPENDENT, *AS_THEY_ARE)
 def test_magnitudes_have_no_bias(background: Background, demo_data: Path) -> None:
     """MAG_AUTO of Gaussian profiles, of which the Kron ellipse holds all but some thousandths.

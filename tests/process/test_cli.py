@@ -213,6 +213,7 @@ main()
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
     skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["reading catalogs", "writing partitions"])
 def test_kill_9_keeps_the_old_data_set_and_the_next_call_succeeds(tmp_path: Path, stage: str) -> None:
     run = catalogs.run_folder(tmp_path)

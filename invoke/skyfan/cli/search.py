@@ -52,10 +52,11 @@ def search(
     to: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the sources within a circle, nearest first; or the rows of another function's tables.
+    """Find the sources within a circle, nearest first.
 
     RUN must have been collected with skyfan collect; the folder of a data set works as well. Only data near
-    the circle is read. Without a circle, these are all rows. Exit code: 0 even without any, 2 wrong use.
+    the circle is read. The rows of another function's tables are found in the same way; without a circle,
+    these are all rows. Exit code: 0 even without any, 2 wrong use.
     """
     from ..api import datasets as commands
     from ..catalogs import export

@@ -34,10 +34,11 @@ _NAME = click.argument("name", metavar="NAME")
 
 @click.group()
 def watch() -> None:
-    """Process new files as they appear: in the archive, or in a folder.
+    """Process new files as they appear.
 
-    A watch is a standing query with a run of the same name: status, collect, retry, costs and report work on
-    it as on any other. On AWS it needs a stack that was deployed with --parameter StandingQueries=on.
+    A watch is a standing query of the archive, or of a folder, with a run of the same name: status, collect,
+    retry, costs and report work on it as on any other. On AWS it needs a stack that was deployed with
+    --parameter StandingQueries=on.
     """
 
 

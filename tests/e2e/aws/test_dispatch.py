@@ -108,6 +108,7 @@ def test_a_preview_shows_what_would_be_sent_and_changes_nothing(cloud: Cloud) ->
     assert set(cloud.taken(uris).values()) == {0}
 
 
+@pytest.mark.slow
 def test_files_of_a_batch_fail_alone(cloud: Cloud) -> None:
     uris = files("batch", 120)
     outcome = api.run(uris, AwsOptions(batch=25), Task("batch"))
@@ -172,6 +173,7 @@ def test_cancel_stops_the_sender_and_nothing_runs_after_it(
     assert done.after.counts["unsent"] == 5000 - sum(count > 0 for count in cloud.taken(uris).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "task", "culprit"),
     [

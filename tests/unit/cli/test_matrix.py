@@ -137,6 +137,7 @@ def check(done: Result, code: int) -> None:
     )
 
 
+@pytest.mark.slow
 @commands
 def test_no_number_is_cut_and_no_table_is_too_wide(here: Path, words: list[str], code: int) -> None:
     piped = skyfan(*words)

@@ -33,6 +33,7 @@ def new_function(name: str, *more: str) -> Result:
     return CliRunner().invoke(main, ["new-function", name, *more])
 
 
+@pytest.mark.slow
 def test_a_new_function_runs_on_the_local_engine(stack: Path, demo_data: Path) -> None:
     made = new_function("pixel_census")
     assert made.exit_code == 0, made.output

@@ -54,6 +54,7 @@ def contents(done: Matched) -> list[pa.Table]:
     return [table.combine_chunks().replace_schema_metadata() for table in tables]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=4, phases=[Phase.explicit, Phase.generate])
 @given(st.sampled_from(PLACES), st.integers(0, 1000), st.integers(1, 500), st.integers(20, 1000))
 def test_every_division_of_the_sky_gives_the_same_objects(
@@ -76,6 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return survey(Sky(150.0, 2.0)).write(tmp_path_factory.mktemp("whole") / "set", limit=200)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_and_a_second_call_has_nothing_to_do(whole: Path, tmp_path: Path) -> None:
     here = run([whole], tmp_path / "here", limit=300)
     processes = Processes(2)

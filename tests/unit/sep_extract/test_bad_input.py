@@ -681,7 +681,7 @@ def test_what_is_let_in_fits(flt: Make, stars: Make, tmp_path: Path, packed: boo
             errors.ShapeMismatchError,
             "ERR is 2 x 2 pixels but the image is",
         ),
-        ("tess-s0001-4-3_107.27_-70.0_5x5_astrocut.fits", errors.NotAnImageError, "holds tables"),
+        ("tess-s0001-4-3_107.27_-70.0_5x5_astrocut.fits", errors.ImageTooSmallError, "5 x 5 pixels"),
     ],
 )
 def test_real_files_that_are_odd(
@@ -731,6 +731,7 @@ def spoilt(raw: bytes, rng: np.random.Generator) -> bytes:
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of arithmetic with wild pixels
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_damage_has_a_name(extract: Make, small: bytes, tmp_path: Path, seed: int) -> None:

@@ -131,6 +131,7 @@ def compressed(flt: Make, stars: Make, kind: str, **more: Any) -> bytes:
 KINDS = ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bytes_in_a_compressed_image(extract: Make, flt: Make, stars: Make, kind: str) -> None:
     raw = compressed(flt, stars, kind, tile_shape=(32, 32))
