@@ -47,11 +47,11 @@ mutants: $(VENV)/.dev  ## changes in the code that no test notices: a sample of 
 
 # A find is printed with the recipe that reproduces it, and is kept in fuzz-finds/.
 fuzz: $(VENV)/.dev  ## the handler on N=10000 mutated FITS files, SEED=1, each within limits of time and memory
-	@PYTHONPATH=tests:$(SOURCES) $(BIN)/python -m fuzz $(or $(N),10000) --seed $(or $(SEED),1)
+	@PYTHONPATH=tests:benchmarks:$(SOURCES) $(BIN)/python -m fuzz $(or $(N),10000) --seed $(or $(SEED),1)
 
 # SECONDS for all four together.
 fuzz-guided: $(VENV)/.dev  ## readers of headers, events, logs and receipts, for SECONDS=1800, driven to lines not yet run
-	@PYTHONPATH=tests:$(SOURCES) $(BIN)/python -m fuzz.guided $(or $(SECONDS),1800) $(or $(SEED),1)
+	@PYTHONPATH=tests:benchmarks:$(SOURCES) $(BIN)/python -m fuzz.guided $(or $(SECONDS),1800) $(or $(SEED),1)
 
 sam: $(VENV)/sam/.made  ## SAM CLI as .venv/sam/bin/sam; apart, for it wants an older click than skyfan does
 

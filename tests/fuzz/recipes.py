@@ -80,5 +80,17 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         [["card", 1, "A_ORDER", "9000"], ["card", 1, "B_ORDER", "9000"]],
         "catalog",
     ),
+    # What the filter made of bright pixels around: no light to measure, and errors of 0.
+    "a source of masked pixels alone": (
+        "long",
+        [["write", 0, 8496, "8080808080808080", 2048], ["flip", 0, 825877804, 5000]],
+        "catalog",
+    ),
+    # They made pixels 1e29 sigma bright, after such pixels were masked.
+    "areas of all sizes": (
+        "planes",
+        [["extension", 7, "UNCERT", 8, [64, 64, 1], "3f800000"], ["flip", 11, 798609872, 5000]],
+        "catalog",
+    ),
     "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
 }

@@ -199,7 +199,7 @@ def measure_plane(
     objects, segmentation, step = detect(image, sigma, mask, config)
     if step > Step.AS_ASKED:
         notes.append(f"detection ran {MEANING[step]}")
-    objects, owner = _drop_shapeless(objects, segmentation)
+    objects, owner = _drop_shapeless(objects, segmentation, mask)
     owner[mask] = -1
     noise, told, quality = noise_in(plane, pixels, owner, whole[0] if whole else None)
     notes += told
@@ -244,6 +244,10 @@ def noise_in(
             notes.append("the gain is too low for the noise of the image: errors leave out that of light")
             quality |= Quality.NO_POISSON
         noise = noise_of(plane.image, owner, plane.sigma, error, gain)
+        if noise.poisson * _LEAST_GAIN > 1:
+            noise = replace(noise, poisson=0.0)
+            notes.append("ERR gives sources more noise than light can have: errors leave out that of light")
+            quality |= Quality.NO_POISSON
     else:
         noise = noise_like(whole, plane.image, owner, plane.sigma, error)
     if not noise.shared.measured:
@@ -321,11 +325,17 @@ def _sigma_from_weight(local_rms: Image, weight: Image, mask: Mask, size: int) -
 
 
 def _drop_shapeless(
-    objects: NDArray[np.void], segmentation: NDArray[np.int32]
+    objects: NDArray[np.void], segmentation: NDArray[np.int32], mask: Mask
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Objects with a shape, and a segmentation map of them that may be written to."""
+    """Objects with a shape and a pixel outside of ``mask``, and a segmentation map that may be written to.
+
+    Of masked pixels alone is what the detection's filter makes of their neighbours: no light was measured.
+    """
     keep = np.isfinite(objects["x"]) & np.isfinite(objects["y"]) & (objects["a"] > 0) & (objects["b"] > 0)
     keep &= np.isfinite(objects["a"]) & np.isfinite(objects["b"]) & np.isfinite(objects["flux"])
+    dark = np.flatnonzero(objects["flux"] == 0)
+    if len(dark):
+        keep[dark] &= np.isin(dark + 1, segmentation[~mask])
     if keep.all():
         return objects, segmentation
     number = np.zeros(len(objects) + 1, dtype=np.int32)

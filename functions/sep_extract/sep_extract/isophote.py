@@ -24,8 +24,17 @@ from .noise import NoiseModel
 _SHARED = 0.15
 # Variance along a line of the image smoothed with the 3 x 3 pyramid, relative to that of the image.
 _SMOOTHED = 6 / 16
+# The barycentre is that of the smoothed pixels, all above the threshold. Where the others cancel, this share
+# of the smoothed ones stands for their light.
+_LEAST_LIGHT = 0.1
 # A source hardly above the threshold is as wide as its isophote says, not wider.
 _LEAST_CONTRAST = 1.2
+
+
+def light_of(objects: NDArray[np.void]) -> Floats:
+    """The light (n,), above 0, that the noise of a barycentre is relative to."""
+    light: Floats = np.maximum(objects["flux"], _LEAST_LIGHT * objects["cflux"]).astype(np.float64)
+    return light
 
 
 def moved_isophote(
@@ -44,7 +53,7 @@ def moved_isophote(
         inside = np.pi * radius**4 / 4
         shared = noise.shared.factor(_SHARED * area) ** 2
         whole = variance * ((shared - 1) * inside + shared * edge) + np.pi * radius**3 * level**2 / 12
-        whole /= objects["flux"].astype(np.float64) ** 2
+        whole /= light_of(objects) ** 2
     a, b, theta = (objects[name].astype(np.float64) for name in ("a", "b", "theta"))
     along, across = a / b, b / a
     cos, sin = np.cos(theta), np.sin(theta)

@@ -56,7 +56,10 @@ class Meshes:
 
     def noise_at(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Image:
         """One sigma of a pixel there, (rows, columns)."""
-        return self._surface(self.noise, rows, columns)
+        noise = self._surface(self.noise, rows, columns)
+        # Between meshes of very different noise the spline swings below 0.
+        noise[noise <= 0] = self.rms
+        return noise
 
     def filtered(self, size: int) -> Meshes:
         """Unknown ones as their nearest; then each the median of ``size`` x ``size`` around it."""

@@ -48,7 +48,7 @@ MEANING = {
     Quality.NO_SKY: "there is no celestial WCS: no sky coordinates",
     Quality.NO_ZEROPOINT: "no zero point: fluxes without magnitudes",
     Quality.UNIT: "the unit of the pixels is not known, or has no exposure time or pixel area",
-    Quality.ASSUMED: "a unit, an exposure time or a level of saturation was assumed",
+    Quality.ASSUMED: "a unit, an exposure time, the area of pixels or a level of saturation was assumed",
     Quality.ASSUMED_GAIN: "the gain was taken from the table of instruments",
     Quality.UNKNOWN_INSTRUMENT: "the instrument or its flags are in no table: every flagged pixel is masked",
     Quality.MASKED: "more than a fifth of the covered pixels, or the brightest ones, are masked",

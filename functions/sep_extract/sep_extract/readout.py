@@ -28,6 +28,8 @@ from .saturation import fill, plateau
 
 # Below this side a background and its scatter cannot be told from the sources.
 LEAST_SIDE = 8
+# No distortion changes the area of a pixel by a larger factor.
+_AREA = 2.0
 # A larger masked share of the covered pixels makes an image doubtful.
 _MASKED_SHARE = 0.2
 
@@ -121,7 +123,7 @@ class PixelReader:
         data[mask] = 0
         if known is None and part is None:
             self.refuse_useless(float(data.max()), varies=not is_constant(data, mask))
-        area = self._areas(known) if calibrated.surface else None
+        area = self._areas(known, mask) if calibrated.surface else None
         middle = None
         if area is not None:
             plane, middle = area
@@ -164,7 +166,9 @@ class PixelReader:
             finally:
                 del hdu.data
 
-    def _areas(self, known: Levels | None) -> tuple[NDArray[np.float32], float] | None:
+    def _areas(
+        self, known: Levels | None, mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], float] | None:
         """The pixels' areas relative to PIXAR_SR and their median; None if the file does not tell them."""
         if known and known.area is None:
             return None
@@ -174,10 +178,13 @@ class PixelReader:
         good = (area > 0) & (area < WILDEST)
         middle = known.area if known else float(np.median(area[good])) if good.any() else 0.0
         assert middle is not None
-        if not 0.5 < middle < 2:
+        if not 1 / _AREA < middle < _AREA:
             self.say(f"AREA is {middle:g} in the middle, not near 1: not used", Quality.ASSUMED)
             return None
-        area[~good] = middle
+        odd = ~((area >= 1 / _AREA) & (area <= _AREA))
+        what = f"pixels have an AREA that is not within a factor of {_AREA:g} of PIXAR_SR: {middle:g} taken"
+        self._count(odd & ~mask, what, Quality.ASSUMED)
+        area[odd] = middle
         return area, middle
 
     def _missing(
@@ -346,9 +353,10 @@ class PixelReader:
         self.notes.append(note)
         self.quality |= bit
 
-    def _count(self, pixels: NDArray[np.bool_], what: str) -> None:
-        """Note how many pixels are True, or, of parts, add it up."""
+    def _count(self, pixels: NDArray[np.bool_], what: str, bit: Quality = Quality.NONE) -> None:
+        """Note how many pixels are True, or, of parts, add it up; and set a quality bit."""
         if number := np.count_nonzero(pixels):
+            self.quality |= bit
             if self._part is None:
                 self.say(f"{number} {what}")
             else:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .event import Config
 from .flags import Flag
-from .isophote import moved_isophote
+from .isophote import light_of, moved_isophote
 from .noise import NoiseModel
 from .pixels import Image, Pixels
 from .sources import Isophotal
@@ -35,9 +35,10 @@ def isophotal_of(
     light, background = image.ravel()[pixel], noise.background.ravel()[pixel]
     variance = noise.of_pixels(light, background).astype(np.float64)
     flux, area = objects["flux"].astype(np.float64), objects["npix"].astype(np.int32)
+    light2 = light_of(objects) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         x2, y2, xy, whole = (
-            np.bincount(source, variance * w, n) / flux**2 for w in (dx * dx, dy * dy, dx * dy, 1 / 12)
+            np.bincount(source, variance * w, n) / light2 for w in (dx * dx, dy * dy, dx * dy, 1 / 12)
         )
         # As SExtractor does: across a line of pixels, the place within a pixel is not known.
         thin = ((objects["flag"] & sep.OBJ_SINGU) != 0) & (x2 * y2 - xy**2 < whole**2)

@@ -281,12 +281,33 @@ def test_objects_without_a_shape_are_dropped_and_the_others_numbered_anew() -> N
     for row, name, value in ((1, "b", 0.0), (2, "a", np.nan), (4, "x", np.inf)):
         objects[name][row] = value
     segmentation = np.arange(7, dtype="i4").reshape(1, 7)
-    kept, owner = _drop_shapeless(objects, segmentation)
+    kept, owner = _drop_shapeless(objects, segmentation, segmentation < 0)
     assert len(kept) == 3
     assert owner.tolist() == [[0, 1, 0, 0, 2, 0, 3]]
-    same, whole = _drop_shapeless(objects[[0, 3]], segmentation)
+    same, whole = _drop_shapeless(objects[[0, 3]], segmentation, segmentation < 0)
     assert len(same) == 2
     assert whole is segmentation
+
+
+def test_an_object_of_masked_pixels_alone_is_no_source() -> None:
+    objects = np.ones(3, [(name, float) for name in ("x", "y", "a", "b", "flux")])
+    objects["flux"][:2] = 0
+    segmentation = np.array([[1, 1, 2, 2, 3, 0]], "i4")
+    mask = np.array([[True, True, True, False, True, True]])
+    kept, owner = _drop_shapeless(objects, segmentation, mask)
+    assert kept["flux"].tolist() == [0, 1]
+    assert owner.tolist() == [[0, 0, 1, 1, 2, 0]]
+
+
+def test_an_error_plane_that_gives_light_impossible_noise_says_nothing_of_light() -> None:
+    error = np.ones(SHAPE, "f4")
+    error[stars() > 1] = 1e20
+    measured = found(noise() + stars(), error=error)
+    assert measured.poisson == 0
+    assert measured.quality & Quality.NO_POISSON
+    assert any("than light can have" in note for note in measured.notes)
+    assert np.isfinite(measured.sources.isophotal.x2).all()
+    assert (measured.sources.photometry.flux_error_auto > 0).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -357,7 +378,8 @@ def test_objects_without_an_extent_are_dropped() -> None:
     names = ("x", "y", "a", "b", "flux")
     objects = np.ones(5, [(name, float) for name in names])
     objects["a"][1], objects["b"][2], objects["y"][3], objects["flux"][4] = 0, 0, np.nan, np.inf
-    kept, owner = _drop_shapeless(objects, np.arange(6, dtype="i4").reshape(1, 6))
+    segmentation = np.arange(6, dtype="i4").reshape(1, 6)
+    kept, owner = _drop_shapeless(objects, segmentation, segmentation < 0)
     assert len(kept) == 1
     assert owner.tolist() == [[0, 1, 0, 0, 0, 0]]
 

@@ -335,6 +335,17 @@ def test_flux_in_a_pixel_of_jwst_goes_with_its_own_area(read: Read, flt: Make, p
     np.testing.assert_array_equal(rate.data, plane)
 
 
+def test_areas_that_no_pixel_has_are_not_used_and_said(read: Read, flt: Make, plane: np.ndarray) -> None:
+    hdus = flt(plane, err=2.0, primary=JWST, science=SURFACE)
+    area = np.ones(plane.shape, "f4")
+    area[7, :4] = 1e28, 1e-28, -1, np.inf
+    hdus.append(fits.ImageHDU(area, name="AREA"))
+    (chip,) = read(hdus)
+    np.testing.assert_allclose(chip.data, 0.02 * plane, rtol=1e-5)
+    assert chip.quality & Quality.ASSUMED
+    assert "4 pixels have an AREA that is not within a factor of 2 of PIXAR_SR: 1 taken" in chip.notes
+
+
 def test_one_value_is_no_image_whatever_the_areas(read: Read, flt: Make, plane: np.ndarray) -> None:
     hdus = flt(np.full_like(plane, 7), primary=JWST, science=SURFACE)
     area = np.linspace(0.9, 1.1, plane.size, dtype="f4").reshape(plane.shape)

@@ -35,9 +35,13 @@ def test_pulls_of_barycentres_are_one_for_faint_stars_and_bright_ones(peak: floa
 
 
 def test_a_long_source_is_uncertain_along_itself() -> None:
-    kinds = [(name, "f8") for name in ("npix", "cpeak", "flux", "a", "b", "theta")]
+    kinds = [(name, "f8") for name in ("npix", "cpeak", "flux", "cflux", "a", "b", "theta")]
     objects = np.array(
-        [(100, 50.0, 900.0, 4.0, 1.0, 0.0), (100, 50.0, 900.0, 4.0, 1.0, np.pi / 4), (0, 0.0, 0.0, 1, 1, 0)],
+        [
+            (100, 50.0, 900.0, 900.0, 4.0, 1.0, 0.0),
+            (100, 50.0, 900.0, 900.0, 4.0, 1.0, np.pi / 4),
+            (0, 0.0, 0.0, 0.0, 1, 1, 0),
+        ],
         dtype=kinds,
     )
     model = NoiseModel(np.ones((2, 2), "f4"), 0.0, SharedNoise())
@@ -52,3 +56,11 @@ def test_a_long_source_is_uncertain_along_itself() -> None:
     r, g = r2**0.5, r2 / (2 * 3.50656)
     expected = np.pi * g * r * (0.375 * g + r) + np.pi * r**3 * 2.25 / 12
     assert (x2[0] * y2[0]) ** 0.5 == pytest.approx(expected / 900**2, rel=1e-4)
+
+
+def test_pixels_that_cancel_give_a_large_error_and_never_an_infinite_one() -> None:
+    kinds = [(name, "f8") for name in ("npix", "cpeak", "flux", "cflux", "a", "b", "theta")]
+    objects = np.array([(9, 5.0, flux, 30.0, 1, 1, 0) for flux in (0.0, 1e-30, -7.0, 3.0, 30.0)], dtype=kinds)
+    model = NoiseModel(np.ones((2, 2), "f4"), 0.0, SharedNoise())
+    x2, _, _ = moved_isophote(objects, np.ones(5), model, Config())
+    np.testing.assert_allclose(x2, x2[4] * np.array([100, 100, 100, 100, 1]))

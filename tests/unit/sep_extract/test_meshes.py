@@ -64,3 +64,13 @@ def test_equal_pixels_have_no_noise() -> None:
     flat = np.full((64, 128), 7, np.float32)
     levels, noise = mesh_row(flat, np.zeros(flat.shape, bool), 64)
     assert (levels.tolist(), noise.tolist()) == ([7, 7], [0, 0])
+
+
+def test_noise_between_meshes_of_very_different_noise_is_positive() -> None:
+    noise = np.ones((6, 6), "f4")
+    noise[2, 3] = 1e4
+    meshes = Meshes(np.zeros_like(noise), noise, 10, 0, 0)
+    every = np.arange(60)
+    found = meshes.noise_at(every, every)
+    assert found.min() > 0
+    assert found[25, 34] == pytest.approx(1e4, rel=0.1)
