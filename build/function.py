@@ -21,8 +21,9 @@ _ROOT = Path(__file__).resolve().parents[1] / "functions/runtime"
 RUNTIME = (_ROOT / "skyfan_function", _ROOT / "skyfan_contract", _ROOT / "skyfan_watch")
 # Where Lambda mounts OUTPUT.
 _MOUNT = "/var/task"
-# MB. A function is code; what is large belongs in a layer, which all functions share.
-_LIMIT = 1.0
+# MB, source and compiled. A function is code; what is large belongs in a layer, which all functions share.
+# SepExtract takes 1.4.
+_LIMIT = 1.6
 
 
 def build(package: Path, output: Path) -> str:
