@@ -301,12 +301,12 @@ def test_stale_results_in_a_bucket_stay_until_the_function_has_replaced_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     s3 = boto3.client("s3")
-    s3.create_bucket(Bucket="sky", ACL="public-read")
+    s3.create_bucket(Bucket="stpubdata", ACL="public-read")
     monkeypatch.setenv("SKYFAN_OUTPUT", RESULTS)
     monkeypatch.setenv("SKYFAN_FAILURES", "s3://results/runs/{run}/failures/{key}.json")
-    files = [f"s3://sky/hst/{number:02}.fits" for number in range(14)]
+    files = [f"s3://stpubdata/hst/{number:02}.fits" for number in range(14)]
     for number, uri in enumerate(files):
-        s3.put_object(Bucket="sky", Key=uri.removeprefix("s3://sky/"), Body=image(number))
+        s3.put_object(Bucket="stpubdata", Key=uri.removeprefix("s3://stpubdata/"), Body=image(number))
     begin(aws, files=files)
     send(aws, *files)
     for uri in files:
@@ -318,7 +318,7 @@ def test_stale_results_in_a_bucket_stay_until_the_function_has_replaced_them(
     assert document["requests"] == {"LIST": 1, "GET": 14}, "one page lists all sources"
 
     for uri, body in ((files[3], image(30)), (files[4], b"no longer FITS")):
-        s3.put_object(Bucket="sky", Key=uri.removeprefix("s3://sky/"), Body=body)
+        s3.put_object(Bucket="stpubdata", Key=uri.removeprefix("s3://stpubdata/"), Body=body)
     time.sleep(1.1)  # times of S3 are whole seconds
     found = skyfan("status", "r", *where, "--stale")
     assert (found.exit_code, found.stdout.count("stale")) == (1, 2)

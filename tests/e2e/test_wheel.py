@@ -146,7 +146,7 @@ def test_a_function_of_ones_own_runs_in_a_copy(shell: Shell, tmp_path: Path) -> 
     mine = tmp_path / "empty/mine"
     shell("skyfan new-function Brightest", folder=mine)
     shell("skyfan run ../image.fits --function Brightest", folder=mine)
-    assert list((mine / "skyfan-output/runs/default").rglob("image.fits*.json"))
+    assert list((mine / "skyfan-output/runs/default").rglob("image.fits*.cat.fits"))
     assert "stack copy" in shell("skyfan new-function Brightest", code=2)
 
 

@@ -30,6 +30,8 @@ MEMORY_MB = 1024
 # Bytes more than the process has before its first mutant.
 _MORE_MEMORY = 400 << 20
 _CPU_S, _WALL_S, _FUNCTION_S = 4.0, 120.0, 60.0
+# Many copies of a mosaic are many images.
+_BYTES_PER_S = 1e5
 _LIMIT = 3 << 30
 
 
@@ -133,7 +135,7 @@ class _Runner:
         raw = apply(seeds.seed(name), mutations)
         answer, cpu = self._answer(raw)
         found = list(oracle.faults(answer, raw, self._sources[name], mutations))
-        found += self._excess(cpu)
+        found += self._excess(cpu, len(raw))
         return {"outcome": oracle.outcome(answer), "faults": found, "cpu": cpu}
 
     def _answer(self, raw: bytes) -> tuple[Any, float]:
@@ -170,8 +172,8 @@ class _Runner:
             file.truncate()
         return found
 
-    def _excess(self, cpu: float) -> Iterator[str]:
-        if cpu > _CPU_S:
+    def _excess(self, cpu: float, size: int) -> Iterator[str]:
+        if cpu > _CPU_S + size / _BYTES_PER_S:
             yield f"slow: {cpu:.1f} s of CPU time"
         if hasattr(self, "_base"):
             if (more := _peak() - self._base) > _MORE_MEMORY:
