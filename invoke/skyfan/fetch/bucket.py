@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import obstore
@@ -82,7 +81,7 @@ class Bucket:
             return ABSENT
         if row is None or (row.source, row.selection) != (job.uri, job.selection):
             if not job.selection and found == job.version and "-" not in found.etag:
-                self._record(self._row(job, None, "md5", found, 0))
+                self._record(job.row(found.size, found.etag, sha256=None, by="md5"))
                 return UNCHANGED
             if self._overwrite:
                 return ABSENT
@@ -117,7 +116,7 @@ class Bucket:
         if found is None or found.size != job.version.size:
             raise DamagedError(f"the copy has {found.size if found else 0:,} bytes")
         is_same = found.etag == job.version.etag and "-" not in found.etag
-        row = self._row(job, None, "md5" if is_same else checks.SIZE, found, 0)
+        row = job.row(found.size, found.etag, sha256=None, by="md5" if is_same else checks.SIZE)
         self._record(row)
         return row
 
@@ -167,7 +166,13 @@ class Bucket:
         if found is None or found.size != job.recipe.size:
             raise DamagedError("what is stored is not what was sent, twice")
         is_known = not job.selection and job.version.etag.strip('"') == md5.hexdigest()
-        row = self._row(job, whole.hexdigest(), "md5" if is_known else checks.SIZE, found, job.received)
+        row = job.row(
+            found.size,
+            found.etag,
+            sha256=whole.hexdigest(),
+            by="md5" if is_known else checks.SIZE,
+            received=job.received,
+        )
         self._record(row)
         return row
 
@@ -204,22 +209,6 @@ class Bucket:
         except s3.ERRORS as error:
             raise s3.storage_error(f"{self.name}{name}", error) from error
         return Version(meta["size"], meta["e_tag"] or "")
-
-    def _row(self, job: Job, sha256: str | None, by: str, found: Version, received: int) -> Row:
-        return Row(
-            name=job.name,
-            source=job.uri,
-            size=found.size,
-            sha256=sha256,
-            etag=job.version.etag,
-            source_size=job.version.size,
-            selection=job.selection,
-            verified=by,
-            bytes_read=received,
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-            stamp=found.etag,
-            notes=job.notes,
-        )
 
     def _record(self, row: Row) -> None:
         self.rows[row.name], self._is_new = row, True

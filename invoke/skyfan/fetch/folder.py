@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,7 +108,7 @@ class Folder:
                 lambda: checks.compare(path, job.version, lambda: job.stated(self._access))
             )
             if is_same and by != checks.SIZE:
-                self._record(self._row(job, sha256, by, found, 0))
+                self._record(job.row(found.st_size, str(found.st_mtime_ns), sha256=sha256, by=by))
                 return UNCHANGED
         if self._overwrite and path.is_file():
             return ABSENT
@@ -130,7 +129,8 @@ class Folder:
             if not is_same:
                 partial.discard()
                 raise DamagedError(f"what came has another checksum ({by}) than the source states, twice")
-            row = self._row(job, sha256, by, partial.stat(), job.received)
+            found = partial.stat()
+            row = job.row(found.st_size, str(found.st_mtime_ns), sha256=sha256, by=by, received=job.received)
             self._record(row)
             partial.finish()
             return row
@@ -165,22 +165,6 @@ class Folder:
     def _partial(self, job: Job) -> Partial:
         about = {"source": job.uri, "etag": job.version.etag, "source_size": job.version.size}
         return Partial(self._path / job.name, job.recipe, about)
-
-    def _row(self, job: Job, sha256: str, by: str, found: os.stat_result, received: int) -> Row:
-        return Row(
-            name=job.name,
-            source=job.uri,
-            size=found.st_size,
-            sha256=sha256,
-            etag=job.version.etag,
-            source_size=job.version.size,
-            selection=job.selection,
-            verified=by,
-            bytes_read=received,
-            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-            stamp=str(found.st_mtime_ns),
-            notes=job.notes,
-        )
 
     def _record(self, row: Row) -> None:
         """Adds a line to the manifest, in one write."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from ..errors import InputError
 from . import checks
+from .manifest import Row
 from .recipe import Copy, Piece, Recipe, Span
 from .source import Version
 
@@ -48,3 +50,20 @@ class Job:
     def stated(self, access: str) -> dict[str, str]:
         """What the source says of its checksums beside the ETag."""
         return checks.stated(self.uri, access) if self.uri.startswith("s3://") else {}
+
+    def row(self, size: int, stamp: str, *, sha256: str | None, by: str, received: int = 0) -> Row:
+        """Its row in the manifest, now that it is there; `by` is what its bytes were compared with."""
+        return Row(
+            name=self.name,
+            source=self.uri,
+            size=size,
+            sha256=sha256,
+            etag=self.version.etag,
+            source_size=self.version.size,
+            selection=self.selection,
+            verified=by,
+            bytes_read=received,
+            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+            stamp=stamp,
+            notes=self.notes,
+        )
