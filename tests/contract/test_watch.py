@@ -437,7 +437,10 @@ def test_the_example_event_is_one(aws: Aws) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_s_commands_for_the_archive_work(aws: Aws, skyfan: Skyfan, demo_data: Path) -> None:
+def test_the_page_s_commands_for_the_archive_work(
+    aws: Aws, skyfan: Skyfan, demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where data set and report of a bucket go
     page = Path(template.OWN, "docs/howto/keep-up.md").read_text(encoding="utf-8")
     block = page.rpartition("```console\n")[2].partition("```")[0]
     commands = [line.removeprefix("$ ").split()[1:] for line in block.splitlines()]
