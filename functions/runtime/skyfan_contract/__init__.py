@@ -98,7 +98,7 @@ RETRIED = "RetriesExhausted"
 
 
 def memory_of_outputs(pixels: int, outputs: Iterable[str]) -> int:
-    """Bytes that SepExtract takes for further results of a file whose chips have so many pixels together."""
+    """Bytes that SepExtract takes for further results of a file, by the pixels of all its chips together."""
     return pixels * sum(BYTES_PER_OUTPUT.get(output, 0) for output in outputs)
 
 

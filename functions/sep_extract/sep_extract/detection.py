@@ -24,7 +24,7 @@ from .sky import Sky
 from .sources import Isophotal, Photometry, Sources, joined, taken
 from .tiles import measure_tiles
 
-# Two grids are one where the sky of a pixel differs by less than so many pixels, at corners and centre.
+# Two grids are one where the sky of a pixel differs by less than this many pixels, at corners and centre.
 _SAME = 0.01
 # Pixels between those whose places are computed; of the others they are interpolated.
 _STEP = 16

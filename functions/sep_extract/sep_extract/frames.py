@@ -38,7 +38,7 @@ _BYTES_PER_PIXEL = 40
 
 @dataclass(frozen=True)
 class Selection:
-    """Which frames are stacked: rows [start, stop) of the table, so many to a stack; None for all.
+    """Which frames are stacked: rows [start, stop) of the table, a number per stack; None for all.
 
     ``mesh`` is the side of the background's meshes in pixels.
     """

@@ -21,7 +21,7 @@ import numpy as np
 from .series import Floats, Series
 
 _CORE = "astropy.timeseries.periodograms.bls._impl"
-# Fluxes are averaged in so many bins per duration, and boxes tried in steps as fine.
+# Fluxes are averaged in this many bins per duration, and boxes tried in steps as fine.
 PER_DURATION = 4
 # Durations that the transits at both ends of a light curve drift apart from one trial period to the next.
 _DRIFT = 1.0

@@ -29,17 +29,18 @@ _VOTABLE = {
 }  # fmt: skip
 
 
-def _field(name: str, kind: pa.DataType, unit: str, ucd: str, meaning: str) -> pa.Field:
+def new_field(name: str, kind: pa.DataType, unit: str, ucd: str, meaning: str) -> pa.Field:
+    """A column with unit, UCD and description, each unless it is empty."""
     about = {"unit": unit, "ucd": ucd, "description": meaning}
     return pa.field(name, kind, metadata={key: value for key, value in about.items() if value})
 
 
-_KEY = _field(HEALPIX, pa.int64(), "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position")
+_KEY = new_field(HEALPIX, pa.int64(), "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position")
 _IDS = {
-    SOURCES: _field(
+    SOURCES: new_field(
         "SOURCE_ID", pa.int64(), "", "meta.id", "Digest of the image's URI plus NUMBER: the same in every run"
     ),
-    ROWS: _field(
+    ROWS: new_field(
         "ROW_ID",
         pa.int64(),
         "",
@@ -48,15 +49,15 @@ _IDS = {
     ),
 }
 _URIS = {
-    SOURCES: _field("IMAGE", pa.string(), "", "meta.ref.url", "URI of the image"),
-    ROWS: _field("INPUT", pa.string(), "", "meta.ref.url", "URI of the input"),
+    SOURCES: new_field("IMAGE", pa.string(), "", "meta.ref.url", "URI of the image"),
+    ROWS: new_field("INPUT", pa.string(), "", "meta.ref.url", "URI of the input"),
 }
 _OBSERVED = (
-    _field("INSTRUMENT", pa.string(), "", "meta.id;instr", "Instrument and detector"),
-    _field("FILTER", pa.string(), "", "meta.id;instr.filter", "Filters other than clear ones"),
-    _field("MJD", pa.float64(), "d", "time.epoch", "Middle between start and end of the exposure"),
+    new_field("INSTRUMENT", pa.string(), "", "meta.id;instr", "Instrument and detector"),
+    new_field("FILTER", pa.string(), "", "meta.id;instr.filter", "Filters other than clear ones"),
+    new_field("MJD", pa.float64(), "d", "time.epoch", "Middle between start and end of the exposure"),
 )
-_FLUX_UNIT = _field(
+_FLUX_UNIT = new_field(
     "FLUX_UNIT", pa.string(), "", "meta.unit", "Unit of fluxes and backgrounds; none where the image has none"
 )
 _ADDED = {name.upper() for name in ADDED_COLUMNS}
@@ -82,13 +83,13 @@ def of_layout(layout: Layout, kind: Kind, flux_unit: str, observed: frozenset[st
 
 def _of_column(column: Column, flux_unit: str) -> pa.Field:
     if column.kind.startswith("S"):
-        field = _field(column.name, pa.string(), column.unit, column.ucd, column.meaning)
+        field = new_field(column.name, pa.string(), column.unit, column.ucd, column.meaning)
         return _marked(field, shown=column.shown, length=int(column.kind[1:]))
     kind = _KINDS[column.kind]
     in_flux = bool(flux_unit) and column.unit == flux_unit.replace("electron", "ct")
     unit = flux_unit if in_flux else column.unit
     kind = pa.list_(kind, column.length) if column.length else kind
-    return _marked(_field(column.name, kind, unit, column.ucd, column.meaning), shown=column.shown)
+    return _marked(new_field(column.name, kind, unit, column.ucd, column.meaning), shown=column.shown)
 
 
 def _marked(field: pa.Field, *, shown: bool, length: int | None = None) -> pa.Field:

@@ -75,7 +75,7 @@ class Folder:
         return self._partial(job).promised()
 
     def check_room(self, needed: int) -> None:
-        """Raises UsageError if the disk has not so many free bytes."""
+        """Raises UsageError if the disk has less than `needed` free bytes."""
         limits.check_disk(self._path, needed)
 
     async def state(self, job: Job, *, verify: bool) -> str:

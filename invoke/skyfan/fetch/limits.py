@@ -34,7 +34,7 @@ class Egress:
 
 
 def egress(count: int, access: str) -> Egress:
-    """What the transfer of so many bytes costs: 0 within the region of the bucket."""
+    """What a transfer costs: 0 within the region of the bucket."""
     rates = prices.load()
     amount = count / 1e9 * rates.transfer_gb
     payer = _PAYERS[access]

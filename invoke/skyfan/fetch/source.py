@@ -128,7 +128,7 @@ class Objects:
 
 
 class Reader:
-    """Reads a source with at most so many requests at once, retries, and counts."""
+    """Reads a source with a maximum of concurrent requests, retries, and counts."""
 
     def __init__(self, sources: dict[str, Source], connections: int, on_bytes: Callable[[int], None]) -> None:
         """`sources` by the scheme of URIs: s3, mast. `on_bytes` is told of all bytes that arrive."""

@@ -5,63 +5,61 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from ..catalogs import schema
-from ..catalogs.schema import HEALPIX
+from ..catalogs.schema import HEALPIX, new_field
 
 POSITION = ("ALPHA_J2000", "DELTA_J2000")
 
-
-def _field(name: str, kind: pa.DataType, unit: str, ucd: str, meaning: str) -> pa.Field:
-    about = {"unit": unit, "ucd": ucd, "description": meaning}
-    return pa.field(name, kind, metadata={key: value for key, value in about.items() if value})
-
-
 _F4, _F8, _I2, _I4, _I8, _TEXT = pa.float32(), pa.float64(), pa.int16(), pa.int32(), pa.int64(), pa.string()
-_ID = _field("OBJECT_ID", _I8, "", "meta.id;meta.main", "SOURCE_ID of its earliest detection")
-_KEY = _field(HEALPIX, _I8, "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position")
+_ID = new_field("OBJECT_ID", _I8, "", "meta.id;meta.main", "SOURCE_ID of its earliest detection")
+_KEY = new_field(HEALPIX, _I8, "", "pos.healpix", "Nested HEALPix pixel of order 29 of the position")
 _PLACE = (
-    _field(POSITION[0], _F8, "deg", "pos.eq.ra;meta.main", "Right ascension: weighted mean, offsets applied"),
-    _field(POSITION[1], _F8, "deg", "pos.eq.dec;meta.main", "Declination: weighted mean, offsets applied"),
+    new_field(
+        POSITION[0], _F8, "deg", "pos.eq.ra;meta.main", "Right ascension: weighted mean, offsets applied"
+    ),
+    new_field(POSITION[1], _F8, "deg", "pos.eq.dec;meta.main", "Declination: weighted mean, offsets applied"),
 )
 OBJECT = (
     _KEY,
     _ID,
     *_PLACE,
-    _field("POSERR", _F4, "mas", "stat.error;pos.eq", "One-sigma error of the position per axis"),
-    _field(
+    new_field("POSERR", _F4, "mas", "stat.error;pos.eq", "One-sigma error of the position per axis"),
+    new_field(
         "POSCHI2", _F4, "", "stat.fit.chi2;pos.eq", "Of its positions around the mean, for 2 (N_USED - 1)"
     ),
-    _field("EPOCH", _F8, "d", "time.epoch", "Weighted mean MJD of the position"),
-    _field("MJD_MIN", _F8, "d", "time.start", "MJD of the first detection"),
-    _field("MJD_MAX", _F8, "d", "time.end", "MJD of the last detection"),
-    _field("N_DET", _I4, "", "meta.number", "Detections"),
-    _field("N_USED", _I4, "", "meta.number", "Those that count in means; if 0, the position is of all"),
-    _field("N_COVER", _I4, "", "meta.number;obs", "Images that cover it"),
-    _field("FLAGS", _I2, "", "meta.code.qual", "FLAGS of its detections, or-ed"),
-    _field("CROWDED", pa.bool_(), "", "meta.code", "Its group of friends was split, see the documentation"),
+    new_field("EPOCH", _F8, "d", "time.epoch", "Weighted mean MJD of the position"),
+    new_field("MJD_MIN", _F8, "d", "time.start", "MJD of the first detection"),
+    new_field("MJD_MAX", _F8, "d", "time.end", "MJD of the last detection"),
+    new_field("N_DET", _I4, "", "meta.number", "Detections"),
+    new_field("N_USED", _I4, "", "meta.number", "Those that count in means; if 0, the position is of all"),
+    new_field("N_COVER", _I4, "", "meta.number;obs", "Images that cover it"),
+    new_field("FLAGS", _I2, "", "meta.code.qual", "FLAGS of its detections, or-ed"),
+    new_field(
+        "CROWDED", pa.bool_(), "", "meta.code", "Its group of friends was split, see the documentation"
+    ),
 )
 PER_BAND = (
-    _field("N", _I4, "", "meta.number;obs", "Epochs with a magnitude that counts"),
-    _field("N_COVER", _I4, "", "meta.number;obs", "Images that cover it"),
-    _field("MAG", _F4, "mag", "phot.mag;stat.mean", "Magnitude of the weighted mean flux"),
-    _field("MAGERR", _F4, "mag", "stat.error;phot.mag", "One-sigma error of MAG"),
-    _field("MAGRMS", _F4, "mag", "stat.stdev;phot.mag", "Weighted scatter of the epochs"),
-    _field(
+    new_field("N", _I4, "", "meta.number;obs", "Epochs with a magnitude that counts"),
+    new_field("N_COVER", _I4, "", "meta.number;obs", "Images that cover it"),
+    new_field("MAG", _F4, "mag", "phot.mag;stat.mean", "Magnitude of the weighted mean flux"),
+    new_field("MAGERR", _F4, "mag", "stat.error;phot.mag", "One-sigma error of MAG"),
+    new_field("MAGRMS", _F4, "mag", "stat.stdev;phot.mag", "Weighted scatter of the epochs"),
+    new_field(
         "LIMIT",
         _F4,
         "mag",
         "phot.mag;stat.max",
         "Deepest 5-sigma depth of images that cover but do not see it",
     ),
-    _field("CHI2", _F4, "", "stat.fit.chi2;src.var", "Of the epochs around their mean, for N - 1"),
-    _field(
+    new_field("CHI2", _F4, "", "stat.fit.chi2;src.var", "Of the epochs around their mean, for N - 1"),
+    new_field(
         "PCHI2",
         _F8,
         "",
         "stat.probability;src.var",
         "Probability of at least this CHI2 for a constant source",
     ),
-    _field("ETA", _F4, "", "stat.param;src.var", "Von Neumann's ratio; 2 without a trend"),
-    _field(
+    new_field("ETA", _F4, "", "stat.param;src.var", "Von Neumann's ratio; 2 without a trend"),
+    new_field(
         "STETSONJ", _F4, "", "stat.param;src.var.index", "Stetson's J; about 0 without correlated changes"
     ),
 )
@@ -70,43 +68,43 @@ LINK = (
     _KEY,
     _ID,
     *_PLACE,
-    _field("SOURCE_ID", _I8, "", "meta.id", "The detection, as in its data set"),
-    _field("IMAGE", _TEXT, "", "meta.ref.url", "URI of its image"),
-    _field("BAND", _TEXT, "", "meta.id;instr.filter", "Instrument and filter, as in names of columns"),
-    _field("MJD", _F8, "d", "time.epoch", "Middle of its exposure"),
-    _field("SEPARATION", _F4, "mas", "pos.angDistance", "Distance from the object, offset applied"),
-    _field("MAG", _F4, "mag", "phot.mag", "Its magnitude"),
-    _field("MAGERR", _F4, "mag", "stat.error;phot.mag", "One-sigma error of MAG"),
-    _field("FLAGS", _I2, "", "meta.code.qual", "Its FLAGS"),
-    _field("USED", pa.bool_(), "", "meta.code", "Whether it counts in means"),
+    new_field("SOURCE_ID", _I8, "", "meta.id", "The detection, as in its data set"),
+    new_field("IMAGE", _TEXT, "", "meta.ref.url", "URI of its image"),
+    new_field("BAND", _TEXT, "", "meta.id;instr.filter", "Instrument and filter, as in names of columns"),
+    new_field("MJD", _F8, "d", "time.epoch", "Middle of its exposure"),
+    new_field("SEPARATION", _F4, "mas", "pos.angDistance", "Distance from the object, offset applied"),
+    new_field("MAG", _F4, "mag", "phot.mag", "Its magnitude"),
+    new_field("MAGERR", _F4, "mag", "stat.error;phot.mag", "One-sigma error of MAG"),
+    new_field("FLAGS", _I2, "", "meta.code.qual", "Its FLAGS"),
+    new_field("USED", pa.bool_(), "", "meta.code", "Whether it counts in means"),
 )
 IMAGE = (
-    _field("run", _TEXT, "", "meta.id", "Data set of the image"),
-    _field("band", _TEXT, "", "meta.id;instr.filter", "Instrument and filter, as in names of columns"),
-    _field("match_state", _TEXT, "", "meta.code", "used, or why not: repeated, doubtful, no sky"),
-    _field("match_kept", _TEXT, "", "meta.ref.url", "The image that is used for the same exposure"),
-    _field(
+    new_field("run", _TEXT, "", "meta.id", "Data set of the image"),
+    new_field("band", _TEXT, "", "meta.id;instr.filter", "Instrument and filter, as in names of columns"),
+    new_field("match_state", _TEXT, "", "meta.code", "used, or why not: repeated, doubtful, no sky"),
+    new_field("match_kept", _TEXT, "", "meta.ref.url", "The image that is used for the same exposure"),
+    new_field(
         "offset_state", _TEXT, "", "meta.code", "solved, held, alone: no overlap, or unsolved: no shift found"
     ),
-    _field(
+    new_field(
         "offset_east", _F8, "mas", "pos.eq.ra;arith.diff", "Added to positions at its centre, to the east"
     ),
-    _field(
+    new_field(
         "offset_north", _F8, "mas", "pos.eq.dec;arith.diff", "Added to positions at its centre, to the north"
     ),
-    _field(
+    new_field(
         "offset_turn", _F8, "deg", "pos.posAng;arith.diff", "Turned around its centre, north to east negative"
     ),
-    _field(
+    new_field(
         "offset_error",
         _F8,
         "mas",
         "stat.error;pos.eq",
         "One-sigma error per axis, those of neighbours not counted",
     ),
-    _field("offset_overlaps", _I4, "", "meta.number", "Overlapping images that its offset is from"),
-    _field("offset_rejected", _I4, "", "meta.number", "Overlapping images that contradict the others"),
-    _field("offset_group", _I4, "", "meta.id", "Images of one number are tied together by overlaps"),
+    new_field("offset_overlaps", _I4, "", "meta.number", "Overlapping images that its offset is from"),
+    new_field("offset_rejected", _I4, "", "meta.number", "Overlapping images that contradict the others"),
+    new_field("offset_group", _I4, "", "meta.id", "Images of one number are tied together by overlaps"),
 )
 
 
