@@ -93,4 +93,19 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         "catalog",
     ),
     "an exposure of no time": ("plio", [["card", 0, "EXPTIME", "1E-100"]], "catalog"),
+    # ERR of 1 beside pixels of 3e23 that are nearly all equal: its square, scaled, was no float32.
+    "an error plane of another image": (
+        "blank",
+        [["write", 1, 1305, "7b628b749bc38866", 5000]],
+        "catalog",
+    ),
+    # A lack of memory, which a larger function was then asked to mend.
+    "a heap of ten billion values": (
+        "mosaic rice",
+        [["card", 1, "TFORM1", "'1QB(9999999999)'", "present"]],
+        "UnreadableError",
+    ),
+    "a tile beyond its heap": ("mosaic rice", [["write", 1, 0, "7f", 9]], "UnreadableError"),
+    # astropy refuses it.
+    "a heap that begins nowhere": ("frames", [["card", 1, "THEAP", "(1,2)", "size"]], "UnreadableError"),
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .errors import TruncatedError, UnreadableError
+from .tile_table import Pointer, TileTable
 
 BLOCK = 2880
 _CARD = 80
@@ -32,6 +33,13 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 # Settings of Rice's algorithm (FITS standard 4.0, table 37): pixels of a block, bytes of a pixel. The decoder
 # takes memory by them.
 _RICE: dict[bytes, tuple[int, ...]] = {b"BLOCKSIZE": (16, 32), b"BYTEPIX": (1, 2, 4, 8)}
+# Bytes of a value by its letter in TFORM (FITS standard 4.0, table 18); P and Q point into the heap.
+_BYTES = dict(zip(b"LBAIJEKDCPMQ", (1, 1, 1, 2, 4, 4, 8, 8, 8, 8, 16, 16), strict=True))
+_WIDEST = 8
+_FORMAT = re.compile(rb" *'([0-9]{0,18})([LXBIJKAEDCMPQ])([A-Z]?)")
+# Columns of a compressed image that hold tiles, and those of them that are gzip streams whatever ZCMPTYPE is.
+_TILES = (b"COMPRESSED_DATA", b"GZIP_COMPRESSED_DATA", b"UNCOMPRESSED_DATA")
+_GZIPPED = (b"GZIP_COMPRESSED_DATA",)
 _END = re.compile(rb"END *(?![ A-Z0-9_-])|END {77}")
 _INTEGER = re.compile(rb" *([+-]?[0-9]{1,18}) *(?:/.*)?", re.DOTALL)
 _TEXT = re.compile(rb" *'([^']*)'")
@@ -47,6 +55,8 @@ class Span:
     stop: int
     extends: bool
     """Whether EXTEND is true. Without it, astropy reads the header behind the first one at once."""
+    tiles: TileTable | None = None
+    """Of a compressed image."""
 
 
 def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
@@ -67,7 +77,8 @@ def spans(name: str, file: BinaryIO, size: int | None = None) -> Iterator[Span]:
             raise UnreadableError(f"{name} holds more than {_HDUS} HDUs, too many to be read")
         header = _Header(name, index, file, first)
         end = at + header.length + header.promised()
-        span = Span(at + header.length, end, end + -end % BLOCK, header.extends)
+        start = at + header.length
+        span = Span(start, end, end + -end % BLOCK, header.extends, header.tile_table(start))
         if size is not None and end > size:
             raise header.cut(end, size)
         yield span
@@ -135,10 +146,12 @@ class _Header:
         sides = self._sides(b"NAXIS")
         if b"TFIELDS" in self._cards:
             self._integer(b"TFIELDS", 0, _MOST)
-        if _TRUE.match(self._cards.get(b"ZIMAGE", b"")):
+        if self._is_compressed:
             self._check_tiles(sides)
         if not sides:
             return 0
+        if self._text(b"XTENSION") == b"BINTABLE":
+            self._check_table(sides)
         bits = self._bits(b"BITPIX")
         groups = not self._index and sides[0] == 0 and _TRUE.match(self._cards.get(b"GROUPS", b""))
         values = math.prod(sides[1:] if groups else sides)
@@ -148,20 +161,74 @@ class _Header:
             raise self._damage(f"{promised} bytes of data, to judge by its NAXIS, PCOUNT and GCOUNT")
         return promised
 
+    @property
+    def _is_compressed(self) -> bool:
+        return bool(_TRUE.match(self._cards.get(b"ZIMAGE", b"")))
+
+    def _check_table(self, sides: list[int]) -> None:
+        """Refuse a binary table with rows of another length than its columns, or a heap outside of it."""
+        rows, extra = math.prod(sides), self._integer(b"PCOUNT", default=0)
+        if b"THEAP" in self._cards:
+            # Without a heap it says nothing, and writers leave it as it was.
+            self._integer(b"THEAP", *((rows, rows + extra) if extra else ()))
+        self._integer(b"GCOUNT", 1, 1, default=1)
+        formats = self._formats()
+        width = None if None in formats else sum(size for size, *_ in filter(None, formats))
+        if width is None and self._is_compressed:
+            at = formats.index(None) + 1
+            raise self._damage(f"TFORM{at} is no format of a column")
+        if width not in {None, sides[0]}:
+            raise self._damage(f"its rows have {sides[0]} bytes, its columns {width}")
+
+    def _formats(self) -> list[tuple[int, bytes, bytes] | None]:
+        """Of each column the bytes of a cell, its letter, and that of what it points to; None if unknown."""
+        found: list[tuple[int, bytes, bytes] | None] = []
+        for i in range(1, self._integer(b"TFIELDS", 0, _MOST, default=0) + 1):
+            self._refuse_doubled(key := b"TFORM%d" % i)
+            match = _FORMAT.match(self._cards.get(key, b"").upper())
+            if match is None:
+                found.append(None)
+                continue
+            number, letter, of = int(match[1] or 1), match[2], match[3]
+            found.append((-(-number // 8) if letter == b"X" else number * _BYTES[letter[0]], letter, of))
+        return found
+
+    def tile_table(self, start: int) -> TileTable | None:
+        """The table of a compressed image, whose data begin at ``start``; None of anything else."""
+        if not self._is_compressed:
+            return None
+        sides, pointers, offset = self._sides(b"NAXIS"), list[Pointer](), 0
+        gzipped = self._text(b"ZCMPTYPE").startswith(b"GZIP")
+        for i, (size, letter, of) in enumerate(filter(None, self._formats()), start=1):
+            if letter in b"PQ" and size and (name := self._text(b"TTYPE%d" % i).upper()) in _TILES:
+                packed = name in _GZIPPED or (gzipped and name == _TILES[0])
+                each = _BYTES.get(of[0] if of else 0, 1)
+                pointers.append(Pointer(name.decode(), offset, letter == b"Q", each, packed))
+            offset += size
+        rows, extra = math.prod(sides), self._integer(b"PCOUNT", default=0)
+        heap = start + self._integer(b"THEAP", default=rows), start + rows + extra
+        unpacked = _WIDEST * math.prod(self._tile())
+        return TileTable(self._label, start, sides[1], sides[0], heap, tuple(pointers), unpacked)
+
+    def _tile(self) -> list[int]:
+        """The sides of a tile."""
+        return [
+            self._integer(b"ZTILE%d" % i, 1, default=side if i == 1 else 1)
+            for i, side in enumerate(self._sides(b"ZNAXIS"), start=1)
+        ]
+
     def _check_tiles(self, table: list[int]) -> None:
         """Refuse a compressed image whose tiles are larger than it, or more than the rows of its table."""
+        if len(table) != 2:
+            raise self._damage(f"NAXIS is {len(table)}, and a table has 2 axes")
         self._bits(b"ZBITPIX")
-        sides = self._sides(b"ZNAXIS")
-        tile = [
-            self._integer(b"ZTILE%d" % i, 1, default=side if i == 1 else 1)
-            for i, side in enumerate(sides, start=1)
-        ]
+        sides, tile = self._sides(b"ZNAXIS"), self._tile()
         if math.prod(tile) > max(_TILE, math.prod(sides)):
             raise self._damage(f"its tiles are of {_shape(tile)} pixels, the image of {_shape(sides)}")
         for key in [key for key in self._cards if key.startswith(b"ZNAME")]:
             self._check_setting(key)
         tiles = math.prod(-(-side // step) for side, step in zip(sides, tile, strict=True))
-        if tiles > (table[1] if len(table) > 1 else 0):
+        if tiles > table[1]:
             raise self._damage(f"{_shape(sides)} pixels would be {tiles} tiles, more than its table has")
 
     def _check_setting(self, key: bytes) -> None:
@@ -204,10 +271,14 @@ class _Header:
         if key in self._doubled:
             raise self._damage(f"{key.decode()} stands twice, with two values")
 
+    def _text(self, key: bytes) -> bytes:
+        """What a card holds between its quotes; empty without."""
+        match = _TEXT.match(self._cards.get(key, b""))
+        return match[1].strip() if match else b""
+
     @property
     def _label(self) -> str:
-        match = _TEXT.match(self._cards.get(b"EXTNAME", b""))
-        text = match[1].decode("ascii", "backslashreplace").strip() if match else ""
+        text = self._text(b"EXTNAME").decode("ascii", "backslashreplace")
         return f"HDU {self._index} {text}".rstrip()
 
     def _damage(self, what: str) -> UnreadableError:

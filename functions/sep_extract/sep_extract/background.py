@@ -20,6 +20,9 @@ _CLIP, _CLIPS = 3.0, 50
 # Pixels that are whole numbers, or multiples of some other step, have more than so many levels; the step
 # matters while the noise is below so many of it; float32 rounds multiples.
 _FEW, _FINE, _ROUNDING = 2, 50, 0.05
+# The scatter of all pixels in the noise of one: an error plane, or a count of photons, that says less is not
+# that of this image, and float32 holds no squares of its pixels in such units.
+_WIDEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def sparse_noise(image: Image, pixels: Pixels) -> tuple[float, str]:
     """One sigma of a pixel where most hold the same value, and how it was found; 0 where nothing tells it.
 
     ``image`` is the plane without its background. Tried in order: the scatter of the pixels without those
-    that stand out, the error plane where it is low, the Poisson noise of the mean of such pixels.
+    that stand out, the error plane where it is low, the Poisson noise of the mean of such pixels; the scatter
+    of all pixels if that is 1e9 times as much.
     """
     raw = pixels.data[~pixels.mask]
     values = image[~pixels.mask].astype(np.float64)
@@ -134,14 +138,18 @@ def sparse_noise(image: Image, pixels: Pixels) -> tuple[float, str]:
             values = values[kept]
         if (scatter := float(values.std())) > 0:
             return scatter, "the scatter of the pixels that do not stand out"
+    widest = float(everything.std())
     if pixels.error is not None:
-        return float(np.quantile(pixels.error[~pixels.mask], 0.16)), "the lower values of ERR"
+        low = float(np.quantile(pixels.error[~pixels.mask], 0.16))
+        if low * _WIDEST > widest:
+            return low, "the lower values of ERR"
     mean = float(everything[everything <= np.quantile(everything, 0.99)].mean())
     if pixels.gain and mean > 0:
         # Less than one photon cannot be seen in a pixel.
-        photons = max(1.0, math.sqrt(mean * pixels.gain))
-        return photons / pixels.gain, "the Poisson noise of nearly all pixels, at least one photon"
-    return float(everything.std()), "the scatter of all pixels"
+        noise = max(1.0, math.sqrt(mean * pixels.gain)) / pixels.gain
+        if noise * _WIDEST > widest:
+            return noise, "the Poisson noise of nearly all pixels, at least one photon"
+    return widest, "the scatter of all pixels"
 
 
 def _of_pixels(pixels: NDArray[np.float32]) -> tuple[float, float]:

@@ -27,7 +27,7 @@ def bright_level(data: Image, missing: Mask) -> float:
 
     ``missing`` is True where a pixel has no value.
     """
-    middle, sigma = _scatter(data, missing)
+    middle, sigma = _scatter(_some(data, missing))
     return middle + _BRIGHT * sigma
 
 
@@ -44,20 +44,32 @@ class Extremes(NamedTuple):
 
     @classmethod
     def of(cls, data: Image, mask: Mask) -> Extremes:
-        """Those of an image (ny, nx); beyond all where most pixels are equal, as counts are."""
-        middle, sigma = _scatter(data, mask)
-        if not sigma > 0:
-            return cls()
-        return cls(*(middle + factor * sigma for factor in (_DEEP, _GLARING, _WILD)))
+        """Those of an image (ny, nx). Where most pixels are equal, as counts are, the scatter is that of the
+        others about them, and only what is wild against it is beyond; nothing is if all are equal.
+        """
+        some = _some(data, mask)
+        middle, sigma = _scatter(some)
+        if sigma > 0:
+            return cls(*(middle + factor * sigma for factor in (_DEEP, _GLARING, _WILD)))
+        others = np.abs(some - np.float32(middle))
+        if (others := others[others > 0]).size:
+            wild = _WILD * MEDIANS * float(np.median(others))
+            return cls(middle - wild, math.inf, middle + wild)
+        return cls()
 
 
 NONE = Extremes()
 
 
-def _scatter(data: Image, missing: Mask) -> tuple[float, float]:
-    """Median and sigma of some of the pixels; NaN without any."""
+def _some(data: Image, missing: Mask) -> NDArray[np.float32]:
+    """Some of the pixels that have a value, (n,)."""
     step = max(_STEP, math.isqrt(data.size // _ENOUGH))
     some: NDArray[np.float32] = data[::step, ::step][~missing[::step, ::step]]
+    return some
+
+
+def _scatter(some: NDArray[np.float32]) -> tuple[float, float]:
+    """Median and sigma of pixels (n,); NaN without any."""
     if not len(some):
         return float("nan"), float("nan")
     middle = np.median(some)

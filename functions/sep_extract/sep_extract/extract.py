@@ -29,6 +29,8 @@ _LEAST_RADIUS = 0.5
 ERRORS = (1e-6, 1e6)
 # In electrons per sigma of the sky. With fewer, each electron would be 1e6 sigma of light.
 _LEAST_GAIN = 1e-6
+# In sigma of the meshes: with pixels farther from the sky, these are not of one image with it.
+FARTHEST = 1e12
 
 
 @dataclass
@@ -91,10 +93,12 @@ def ground(pixels: Pixels, config: Config) -> Ground:
     image = pixels.data - background.image
     image[mask] = 0
     rms = background.rms
-    if not rms > 0 and (used := pixels.data[~mask]).min() < used.max():
+    farthest = max(float(image.max()), -float(image.min()))
+    if not rms * FARTHEST > farthest and (used := pixels.data[~mask]).min() < used.max():
+        why = "pixels are 1e12 times the noise of others" if rms > 0 else "most pixels hold the same value"
         rms, how = sparse_noise(image, pixels)
         background = replace(background, rms=rms, model=None)
-        notes.append(f"most pixels hold the same value: the noise is {how}")
+        notes.append(f"{why}: the noise is {how}")
         quality |= Quality.NOISE_FALLBACK
     if not rms > 0:
         nothing = Plane(image, 0.0, background.image, lambda: np.zeros_like(image), 1.0)

@@ -123,6 +123,8 @@ def open_image(
                 held, said = frames.stacked(plain, hdus, table, chosen or Selection(), memory)
         if held is None:
             with readable(name):
+                if _is_compressed(hdus):
+                    _check_tiles(plain)
                 found = planes(name, hdus)
                 unpacked = plain.size if isinstance(plain.file, io.BytesIO) else 0
                 need = _refuse_too_large(name, hdus, found, memory, unpacked, outputs)
@@ -140,6 +142,13 @@ def open_image(
 
 def _is_compressed(hdus: fits.HDUList) -> bool:
     return any(isinstance(hdu, fits.CompImageHDU) for hdu in hdus)
+
+
+def _check_tiles(source: Source) -> None:
+    """Refuse compressed images whose tiles are not in the file, before a decoder takes memory for them."""
+    for span in spans(source.name, source.file, source.size):
+        if span.tiles is not None:
+            span.tiles.check(source.name, source.file)
 
 
 def _held(source: Source, memory: int | None) -> Source:

@@ -213,4 +213,12 @@ def test_a_scatter_of_nothing_is_no_noise() -> None:
     """Round by round all but the 46 zeros of 100 pixels stand out."""
     far = 10.0 ** np.arange(27)
     image = np.concatenate([np.zeros(46), far, -far]).reshape(10, 10)
-    assert sparse(image, error=np.full((10, 10), 3, "f4")) == (3.0, "the lower values of ERR")
+    assert sparse(image, error=np.full((10, 10), 2**60, "f4")) == (2.0**60, "the lower values of ERR")
+
+
+def test_an_error_plane_or_photons_of_nothing_beside_the_scatter_are_not_taken_for_it() -> None:
+    image = np.zeros((10, 10))
+    image[:4] = -1e20
+    for known in ({"error": np.ones((10, 10), "f4")}, {"gain": 1.0}, {}):
+        sigma, how = sparse(image + (1 if "gain" in known else 0), **known)
+        assert (sigma, how) == (pytest.approx(1e20 * math.sqrt(0.24)), "the scatter of all pixels")

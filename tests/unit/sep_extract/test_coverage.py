@@ -140,7 +140,7 @@ def test_pixels_far_below_the_sky_are_dead(number: int, sigmas: float) -> None:
     image[:50, :50] += 1e5
     assert set(np.flatnonzero(image < Extremes.of(image, none).deep)) == set(where[image.ravel()[where] < 0])
     assert Extremes.of(image, image < 0).deep < 0, "what is masked tells nothing of the level"
-    assert Extremes.of(np.where(image < 0.5, 0, image).astype("f4"), none).deep == -np.inf, (
+    assert Extremes.of(np.where(image < 0.5, 0, image).astype("f4"), none).deep < -1e8, (
         "most pixels are equal"
     )
     assert Extremes.of(image, ~none).deep == -np.inf

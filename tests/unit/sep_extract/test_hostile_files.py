@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,22 +181,61 @@ def test_a_decoder_that_crashes_costs_one_file(
         extract(raw)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system limits the memory of a process")
-def test_a_tile_that_unpacks_to_more_than_memory(extract: Make, flt: Make) -> None:
+def with_tiles(flt: Make, kind: str, tiles: list[bytes]) -> bytes:
+    """An image of 96 x 96 pixels with the tiles, of a row each, of another one."""
     written = io.BytesIO()
-    image = fits.CompImageHDU(np.zeros((96, 96), "i4"), name="SCI", compression_type="GZIP_1")
+    image = fits.CompImageHDU(np.zeros((96, 96), "i4"), name="SCI", compression_type=kind)
     fits.HDUList([flt()[0], image]).writeto(written)
-    bomb = np.frombuffer(gzip.compress(bytes(1 << 30), 1), "u1")
     written.seek(0)
     with fits.open(written, disable_image_compression=True) as hdus:
-        tiles = [bomb, *[bomb[:1]] * 95]
-        column = fits.Column("COMPRESSED_DATA", "PB()", array=np.array(tiles, dtype=object))
+        values = np.array([np.frombuffer(tile, "u1") for tile in tiles], dtype=object)
+        column = fits.Column("COMPRESSED_DATA", "PB()", array=values)
         table = fits.BinTableHDU.from_columns([column], hdus[1].header, name="SCI")
         spoilt = io.BytesIO()
         fits.HDUList([hdus[0], table]).writeto(spoilt)
-    with pytest.raises(shared.OutOfMemoryError):
-        extract(spoilt.getvalue(), memory_mb=512)
+    return spoilt.getvalue()
+
+
+@pytest.mark.parametrize("members", [1, 300])
+def test_a_tile_that_unpacks_to_more_than_its_pixels(extract: Make, flt: Make, members: int) -> None:
+    """Whatever is after it: damage, or nothing."""
+    bomb = gzip.compress(bytes((1 << 20) // members), 1) * members
+    raw = with_tiles(flt, "GZIP_1", [b"x", bomb, *[b"x"] * 94])
+    with pytest.raises(shared.UnreadableError, match=r"SCI: tile 1 unpacks to more than 768 bytes"):
+        extract(raw)
+
+
+@pytest.mark.parametrize("pair", [(9, 2**31 - 1), (2**31 - 1, 0), (-1, 0), (1, -1), (1, 96)])
+def test_a_tile_outside_of_its_heap(extract: Make, flt: Make, pair: tuple[int, int]) -> None:
+    raw = with_tiles(flt, "RICE_1", [b"x"] * 96)
+    at = raw.index(b"END".ljust(80), raw.index(b"XTENSION")) // 2880 * 2880 + 2880 + 8 * 5
+    raw = raw[:at] + np.array(pair, ">i4").tobytes() + raw[at + 8 :]
+    says = f"SCI: tile 5 would be {pair[0]} values at byte {pair[1]} of a heap of 96 bytes"
+    with pytest.raises(shared.UnreadableError, match=says):
+        extract(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("TFORM1", "'1QB(9999999999)'", "its rows have 8 bytes, its columns 16"),
+        ("TFORM1", "'999999999J'", "its rows have 8 bytes, its columns 3999999996"),
+        ("TFORM1", "'8'", "TFORM1 is no format of a column"),
+        ("TFIELDS", 0, "its rows have 8 bytes, its columns 0"),
+        ("GCOUNT", 2, "GCOUNT is 2, not from 1 to 1"),
+        ("THEAP", "(1,2)", "THEAP is .1,2., not an integer"),
+        ("THEAP", 0, "THEAP is 0, not from 768 to 864"),
+        ("THEAP", 865, "THEAP is 865, not from 768 to 864"),
+    ],
+)
+def test_a_table_that_contradicts_itself(
+    extract: Make, flt: Make, key: str, value: object, says: str
+) -> None:
+    raw = with_tiles(flt, "RICE_1", [b"x"] * 96)
+    if key == "THEAP":
+        raw = raw.replace(b"ZNAME1  = 'BLOCKSIZE'", b"THEAP   = 0          ")
+    with pytest.raises(shared.UnreadableError, match=f"HDU 1 SCI: {says}"):
+        extract(with_card(raw, key, value))
 
 
 @pytest.mark.parametrize(("side", "is_used"), [(64, True), (2100, False)])
