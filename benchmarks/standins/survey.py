@@ -93,13 +93,14 @@ class Exposure:
     def row(self, sources: int, source_id: int) -> images.Row:
         """Its row in the table of images."""
         name = self.uri.rsplit("/", 1)[-1].split("_")[0]
+        (ra,), (dec,) = self.sky.degrees(self.shifted(self.centre[None]))
         return {
             "uri": self.uri, "telescope": "HST", "instrument": "ACS/WFC", "filter": self.filter,
             "rootname": name, "t_min": self.mjd - 0.002, "t_max": self.mjd + 0.002,
             "sources": sources, "source_id": source_id,
             "unplaced": 0, "chips": 2, "exposures": 1, "gaia": "no", "zeropoint": ZEROPOINT, "scale": PIXEL,
             "depth": self.depth, "chip_depth": f"{self.depth:.4f} {self.depth:.4f}",
-            "s_region": self.outline(),
+            "s_region": self.outline(), "s_ra": ra, "s_dec": dec,
             "doubts": "", "config": "c0ffee", "flux_unit": "electron/s",
         } | self.more  # fmt: skip
 

@@ -1,17 +1,21 @@
 """Charts of results for notebooks and scripts, drawn by matplotlib into given axes or into new ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import extras
+from . import extras, files
 from .errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SUFFIXES = (".png", ".svg", ".pdf")
+"""Of files with a chart."""
 BIN_MAG = 0.5
 """Width of the bins of number counts, magnitudes."""
 _MAX_POINTS = 200_000
@@ -97,6 +101,55 @@ def number_counts(axes: "Axes | None", magnitudes: Mapping[str, ArrayLike], *, t
     axes.set(xlabel="MAG_AUTO (AB)", ylabel=f"sources per {BIN_MAG:g} mag", title=title)
     axes.legend()
     return axes
+
+
+def light_curve(
+    axes: "Axes | None", bands: Sequence[str], columns: Mapping[str, NDArray[Any]], *, title: str = ""
+) -> "Axes":
+    """Magnitudes over time, brighter ones up, one colour per band.
+
+    `columns` are MJD, MAG, MAGERR, LIMIT and USED, (n,) each. Points that are not used are open, limits are
+    triangles that point down. Raises UsageError without any.
+    """
+    names = np.array(bands, str)
+    time, mag, error, limit = (np.asarray(columns[n], float) for n in ("MJD", "MAG", "MAGERR", "LIMIT"))
+    if not (np.isfinite(time) & (np.isfinite(mag) | np.isfinite(limit))).any():
+        raise UsageError("nothing to plot: the object has neither magnitudes nor limits with a time")
+    is_used = np.asarray(columns["USED"], bool)
+    axes = axes_or_new(axes)
+    for number, band in enumerate(np.unique(names)):
+        colour, own = f"C{number % 10}", names == band
+        style: dict[str, Any] = {"fmt": "o", "color": colour, "markersize": 5, "capsize": 2}
+        fill: str | None
+        label: str | None = str(band)
+        for rows, fill in ((own & is_used, None), (own & ~is_used, "none")):
+            if (rows := rows & np.isfinite(mag)).any():
+                axes.errorbar(time[rows], mag[rows], error[rows], **style, markerfacecolor=fill, label=label)
+                label = None
+        if (rows := own & np.isfinite(limit)).any():
+            axes.scatter(time[rows], limit[rows], marker="v", color=colour, s=25, alpha=0.6, label=label)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.invert_yaxis()
+    axes.set(xlabel="MJD (days)", ylabel="magnitude (AB)", title=title)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside it: points can be anywhere in it
+    return axes
+
+
+def check(path: Path) -> None:
+    """Raises UsageError if a chart cannot be written to the file."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+    files.require_folder(path)
+
+
+def write(axes: "Axes", path: Path) -> None:
+    """Writes the figure of axes in the format of the suffix, one of SUFFIXES, whole or not at all."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    body = BytesIO()
+    figure.savefig(body, format=path.suffix[1:].lower(), dpi=150)
+    with files.replace(path) as part:
+        part.write_bytes(body.getvalue())
 
 
 def _areas(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:

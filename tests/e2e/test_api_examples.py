@@ -21,6 +21,7 @@ STORY = (
     "Selection",
     "run",
     "collect",
+    "match",
     "add_watch",
     "run_watch",
     "watch_log",

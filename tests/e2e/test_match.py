@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,44 @@ def test_the_page_from_detections_to_objects(
     assert name in shown[0]
     assert shown[1].count(name) == 4, "its light curve has an epoch per image in the filter"
     assert "25.0" in shown[2], "the red star has the depth of the images as its limit"
+    report, circle, light = re.findall(
+        r"^```\n(skyfan (?:search|report) matched.*)\n```$", PAGE, re.MULTILINE
+    )
+    written = skyfan(*report.split()[1:])
+    assert written.exit_code == 0, written.output
+    assert "chosen with --colour" in (place / "matched/report.html").read_text()
+    found = skyfan(*shlex.split(circle)[1:], "--json")
+    assert 0 < len(json.loads(found.stdout)["objects"]) < STARS
+    red = re.findall(r"\b\d{10,}\b", shown[2])[0]
+    words = re.sub(r"\d{10,}", red, light).split()[1:]
+    curve = skyfan(*words)
+    assert (curve.exit_code, "4 detections, not seen in 4 images" in curve.stdout) == (0, True), curve.output
+    assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads(skyfan(*words, "--json").stdout)
+    assert document["object"]["OBJECT_ID"] == int(red)
+    assert [row["LIMIT"] for row in document["detections"] if row["SOURCE_ID"] is None] == [25.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("search matched --object 17", "has no object 17"),
+        ("search skyfan-output/runs/visit1/collected --object 17", "there are no objects in"),
+        ("search matched --object 17 --radius 2s", "does not go with --object"),
+        ("search matched --object 17 --plot a.gif", "must end in one of .png"),
+        ("report matched --colour F606W F105W", "no band is named F105W"),
+        ("report visit1 --colour F606W F105W", "is for the objects"),
+        ("collect visit1 --to matched", "has the objects of skyfan match"),
+    ],
+)
+def test_what_objects_cannot_do_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, words: str, message: str
+) -> None:
+    monkeypatch.chdir(place)
+    if not Path("matched").exists():
+        assert skyfan("match", "visit1", "visit2", "--to", "matched", "--jobs", "1").exit_code == 0
+    done = skyfan(*words.split())
+    assert (done.exit_code, message in done.output) == (2, True), done.output
 
 
 def test_exit_codes_and_what_is_printed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from standins import chromium
+from standins.survey import Exposure, Sky, Survey
 
 from skyfan import api
 from skyfan.cli import main
@@ -321,3 +323,53 @@ def test_the_theme_has_a_switch(page: Path, browser: chromium.Page) -> None:
         assert browser.value("document.getElementById('theme').textContent") == f"Theme: {name}"
         assert (browser.value(ground) == light) is expected
     browser.media()
+
+
+@pytest.fixture(scope="module")
+def objects_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of stars in two filters, of which some vary."""
+    folder = tmp_path_factory.mktemp("objects")
+    rng = np.random.default_rng(3)
+    sky, stars, mags = Sky(10.0, 20.0), rng.uniform(-25, 25, (80, 2)), rng.uniform(20, 24, 80)
+    made = Survey()
+    for number in range(8):
+        name, band = f"s3://archive/j{number}_flc.fits", f"F{606 + 208 * (number % 2)}W"
+        one = Exposure(name, sky, np.zeros(2), band, 55000.0 + number, 25.5, size=60.0)
+        rows = np.flatnonzero(one.covers(stars))
+        snr = 5 * 10 ** (0.4 * (25.5 - mags[rows]))
+        varied = mags[rows] + np.where(rows < 20, np.sin(number), 0) + rng.normal(0, 1.09 / snr)
+        made.add(one, stars[rows] + rng.normal(0, 0.04 / snr[:, None], (len(rows), 2)), varied, snr)
+    api.match(made.write(folder / "data"), folder / "objects", options=api.MatchOptions(jobs=1))
+    return api.report(folder / "objects")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_of_objects_is_clear_and_whole(
+    objects_page: Path, browser: chromium.Page, width: int, scheme: str
+) -> None:
+    browser.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    browser.open(objects_page, width)
+    assert browser.requested() == [objects_page.as_uri()]
+    assert browser.complaints() == []
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value(_SMALL) == 0
+    found: list[list[Any]] = browser.value(_CONTRAST)
+    assert [text for text in found if text[0] < 4.5] == []
+    if _AXE.exists():
+        browser.ask("Runtime.evaluate", expression=_AXE.read_text(encoding="utf-8"))
+        assert browser.value(_VIOLATIONS)[1] == []
+    browser.media()
+
+
+def test_a_heading_sorts_its_table_down_up_and_back(objects_page: Path, browser: chromium.Page) -> None:
+    browser.open(objects_page)
+    table = "document.querySelector('[aria-labelledby=variable-caption] table')"
+    column = f"[...{table}.tBodies[0].rows].map((row) => row.cells[5].textContent)"
+    before: list[str] = browser.value(column)
+    assert len(before) > 5
+    by_number = sorted(before, key=float)
+    for expected, state in ((by_number[::-1], "descending"), (by_number, "ascending"), (before, None)):
+        browser.value(f"{table}.tHead.rows[0].cells[5].querySelector('button').click()")
+        assert browser.value(column) == expected
+        assert browser.value(f"{table}.tHead.rows[0].cells[5].getAttribute('aria-sort')") == state

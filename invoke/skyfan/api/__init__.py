@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..plans.make import PlanOptions, plan
     from ..task import Task
     from .bills import CostOptions, costs, history
-    from .datasets import collect, find_damaged, find_stale, report, search
+    from .datasets import collect, find_damaged, find_stale, light_curve, report, search
     from .demos import demo
     from .drawing import show
     from .engines import preview, preview_retry, retry, run
@@ -52,6 +52,7 @@ __all__ = [
     "find_stale",
     "follow",
     "history",
+    "light_curve",
     "match",
     "pause_watch",
     "plan",
@@ -79,7 +80,7 @@ _MODULES = {
     "..task": ("Task",),
     ".demos": ("demo",),
     ".bills": ("CostOptions", "costs", "history"),
-    ".datasets": ("collect", "find_damaged", "find_stale", "report", "search"),
+    ".datasets": ("collect", "find_damaged", "find_stale", "light_curve", "report", "search"),
     ".drawing": ("show",),
     ".fetching": ("fetch",),
     ".engines": ("preview", "preview_retry", "retry", "run"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from .. import progress as progressing
 from ..catalogs import collect as collecting
-from ..catalogs import freshness
+from ..catalogs import dataset, freshness
 from ..catalogs import search as searching
 from ..catalogs.collected import Collected
-from ..catalogs.dataset import default_folder
+from ..catalogs.dataset import DataSet, default_folder
 from ..catalogs.freshness import Freshness
 from ..catalogs.search import SearchResult
 from ..errors import UsageError
@@ -29,6 +29,8 @@ from .engines import Where
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
+
+    from ..objects.lightcurve import LightCurve
 
 
 @progressing.shown
@@ -104,7 +106,8 @@ def search(
 
     `run` is the folder of a data set, or the name of a run that was collected and is in `where`. `around` is
     "RA DEC", a name, a pair of numbers in degrees, or a SkyCoord; `radius` is a string with a unit, such as
-    "20s", or a Quantity. Without both, these are all rows, those without a position last.
+    "20s", or a Quantity. Without both, these are all rows, those without a position last. The folder of
+    match() works as well: its rows are objects, and light_curve() has the detections of each.
 
     The `table` of the result is an Arrow table with the distance in arcseconds and `columns` (default: all).
     Raises UsageError if the data set or a column does not exist.
@@ -116,6 +119,19 @@ def search(
     if (around is None) != (radius is None):
         raise UsageError("a circle needs a position and a radius: give both, or none for all rows")
     degrees = None if radius is None else angles.radius(radius)
+    data: Path | DataSet = Path(run)
+    if dataset.is_objects(Path(run)):
+        data = dataset.objects(Path(run))
+    elif where or not Path(run).exists():
+        data = _folder(run, where)
+    if around is None or degrees is None:
+        return searching.all_rows(data, columns)
+    ra, dec = angles.position(around)
+    return searching.search(data, ra, dec, degrees, columns)
+
+
+def _folder(run: str | Path, where: Where | None) -> Path:
+    """The data set of a run that was collected."""
     place = engines.find_place(where)[0] if where else None
     folder = default_folder(place, str(run)) if place else Path(run)
     if not folder.exists():
@@ -125,10 +141,24 @@ def search(
         raise UsageError(
             f"run {run} was not collected yet: `skyfan collect {run} --output {place.name}` does it"
         )
-    if around is None or degrees is None:
-        return searching.all_rows(folder, columns)
-    ra, dec = angles.position(around)
-    return searching.search(folder, ra, dec, degrees, columns)
+    return folder
+
+
+def light_curve(objects: str | Path, object_id: int) -> "LightCurve":
+    """The light curve of one of the objects that match() has written to the folder `objects`.
+
+    The `table` of the result has a row per detection, and one per image that covers the object but does not
+    see it, with its depth as the limit; `values` has the columns of the object. Only the partitions around
+    the object are read. Raises UsageError if there are no objects, or none with this OBJECT_ID.
+
+    >>> ids = search("objects", (3.594, -30.392), "5s").table["OBJECT_ID"].to_pylist()
+    >>> curve = light_curve("objects", ids[0])
+    >>> len(curve.table), curve.values["N_DET"]
+    (1, 1)
+    """
+    from ..objects import lightcurve
+
+    return lightcurve.Objects(dataset.objects(Path(objects))).light_curve(object_id)
 
 
 def find_catalog(run: str, image: str, where: Where) -> tuple[str, str]:
@@ -169,24 +199,43 @@ def find_catalog(run: str, image: str, where: Where) -> tuple[str, str]:
 
 @progressing.shown
 def report(
-    run: str,
-    where: Where,
+    run: str | Path,
+    where: Where | None = None,
     *,
     to: str | Path | None = None,
     data: str | Path | None = None,
+    colour: tuple[str, str] | None = None,
     progress: OnProgress = ignore,
 ) -> Path:
-    """Writes the report of a run as one HTML file; returns its path.
+    """Writes the report of a run, or of objects, as one HTML file; returns its path.
 
     `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack. Its data set is in
     `data` (default: where collect() writes it). The file is `to` (default: report.html in the run's folder,
     or ./<run>.html for a run in a bucket). The folder <name>-data beside it has large pictures, and the table
     of images if there are many; without the folder, the page shows the rest. The report says what is missing,
-    such as logs or the data set. Raises UsageError if the run does not exist or a file cannot be written.
+    such as logs or the data set.
+
+    `run` may be a folder that match() has written; its report is in that folder by default. `colour` are the
+    bands of its colour-magnitude diagram, the bluer first (default: those with the most objects): names as
+    in columns, or their ends such as F606W.
+
+    Raises UsageError if the run or a band does not exist, or a file cannot be written.
 
     >>> report("first", "out").name
     'report.html'
+    >>> report("objects").parent.name
+    'objects'
     """
+    if dataset.is_objects(Path(run)):
+        from ..report import objects, section_objects
+
+        path = Path(to) if to else Path(run) / "report.html"
+        return section_objects.write(path, objects.read(Path(run), colour, progress))
+    if where is None:
+        raise UsageError(f"{run} has no objects of skyfan match; of a run, also say where it is")
+    if colour is not None:
+        raise UsageError(f"colour is for the objects of skyfan match, and {run} is a run")
+    run = str(run)
     from ..report import page, story
     from . import bills  # slow to import, and most of skyfan.api does not need it
 

@@ -34,6 +34,10 @@ from .schema import HEALPIX, described
 
 FORMAT = 6
 """Format of the data set. One of another format is replaced by the next collect."""
+OBJECTS = "objects"
+"""The kind in skyfan.json of what skyfan match makes, and the folder of its objects."""
+OBJECTS_FORMAT = 1
+"""Format of what skyfan match makes. One of another format is replaced."""
 ROW_GROUP = 1 << 14
 UNPLACED = "unplaced.parquet"
 MISSING = "missing.csv"
@@ -126,6 +130,8 @@ def find(folder: Path) -> DataSet | None:
         about = from_json((folder / _ABOUT).read_bytes())
         if not isinstance(about, dict):
             raise ValueError("it is no object")
+        if about.get("kind") == OBJECTS:
+            raise UsageError(f"{folder} has the objects of skyfan match, not the sources of a run")
     except (FileNotFoundError, NotADirectoryError):
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return None
@@ -135,6 +141,29 @@ def find(folder: Path) -> DataSet | None:
             f"{folder / _ABOUT} cannot be read ({error}): remove {folder} and collect again"
         ) from error
     return DataSet(folder, about)
+
+
+def is_objects(folder: Path) -> bool:
+    """Whether a folder was made by skyfan match."""
+    try:
+        about = from_json((folder / _ABOUT).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and about.get("kind") == OBJECTS
+
+
+def objects(folder: Path) -> DataSet:
+    """The catalog of objects in a folder of skyfan match; `about` says what they were made of.
+
+    Raises UsageError if there is none, or one of another version of skyfan.
+    """
+    files.recover_folder(folder)
+    if not is_objects(folder):
+        raise UsageError(f"there are no objects in {folder}: skyfan match makes them")
+    about: dict[str, Any] = from_json((folder / _ABOUT).read_bytes())
+    if about.get("format") != OBJECTS_FORMAT:
+        raise UsageError(f"{folder} has the format of another version of skyfan: match its runs again")
+    return DataSet(folder / OBJECTS, about)
 
 
 def default_folder(place: Place, run: str) -> Path:

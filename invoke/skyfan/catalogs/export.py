@@ -80,10 +80,11 @@ def _without_nan(table: "Table") -> "Table":
 
 def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Rows for JSON, with NaN and infinity as null."""
-    return [{name: _plain(value) for name, value in row.items()} for row in table.to_pylist()]
+    return [{name: plain(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value for JSON, with NaN and infinity as null."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The two kinds of data sets: sources of SepExtract, and rows of the tables of any other function.
+"""The kinds of data sets: sources of SepExtract, rows of the tables of any other function, and objects.
 
 Of a function, skyfan knows what its tables say: columns, the position by its UCDs, and which columns people
 see first.
@@ -28,6 +28,8 @@ class Kind(NamedTuple):
 
 SOURCES = Kind("source", "image", "catalog", "SOURCE_ID", "IMAGE")
 ROWS = Kind("row", "input", "table", "ROW_ID", "INPUT")
+OBJECTS = Kind("object", "image", "match", "OBJECT_ID", "IMAGE")
+"""What skyfan match makes of sources; their URIs are in the links to detections."""
 
 SHORT = (
     "ALPHAWIN_J2000", "DELTAWIN_J2000", "MAG_AUTO", "MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE", "FLAGS",
@@ -43,7 +45,7 @@ def of_header(header: Header) -> Kind:
 
 def of_schema(schema: pa.Schema) -> Kind:
     """The kind of a data set."""
-    return ROWS if ROWS.id_column in schema.names else SOURCES
+    return next((kind for kind in (ROWS, OBJECTS) if kind.id_column in schema.names), SOURCES)
 
 
 def position(schema: pa.Schema) -> tuple[str, str] | None:
@@ -56,6 +58,9 @@ def shown(schema: pa.Schema) -> list[str]:
     """The columns for people: those that the function has marked, or the first ones."""
     if of_schema(schema) is SOURCES:
         return [name for name in SHORT if name in schema.names]
+    if of_schema(schema) is OBJECTS:
+        light = [name for name in schema.names if name.startswith("MAG_")]
+        return [OBJECTS.id_column, *(position(schema) or ()), "N_DET", "FLAGS", *light]
     marked = [field.name for field in schema if _about(field, b"shown")]
     own = marked or [field.name for field in schema if field.name not in _ADDED][:_MOST_SHOWN]
     first = position(schema) or ()

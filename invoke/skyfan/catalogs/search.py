@@ -51,6 +51,8 @@ class SearchResult(Tabular):
     """Rows whose distance was computed."""
     kind: Kind = SOURCES
     """What the rows are."""
+    position: tuple[str, str] | None = None
+    """Columns of the position that all rows of the data set have."""
 
     def _table(self) -> pa.Table:
         return self.table
@@ -81,8 +83,7 @@ class SearchResult(Tabular):
         other = ("ALPHA_J2000", "DELTA_J2000")
         names = kinds.position(self.table.schema) or (other if set(other) <= set(existing) else None)
         if names is None:
-            found = dataset.find(self.folder)
-            wanted = (kinds.position(found.schema) if found else None) or ("of a position",)
+            wanted = self.position or ("of a position",)
             raise UsageError(f"nothing to plot: search with the columns {' and '.join(wanted)}")
         magnitude = self.table["MAG_AUTO"].to_numpy() if "MAG_AUTO" in existing else None
         ra, dec = (self.table[name].to_numpy() for name in names)
@@ -90,31 +91,31 @@ class SearchResult(Tabular):
 
 
 def search(
-    folder: str | Path, ra: float, dec: float, radius: float, columns: Iterable[str] | None = None
+    data: str | Path | DataSet, ra: float, dec: float, radius: float, columns: Iterable[str] | None = None
 ) -> SearchResult:
-    """Finds the rows of a data set within `radius` of a position; all in degrees.
+    """Finds the rows of a data set, or of that in a folder, within `radius` of a position; all in degrees.
 
     `columns` are names of columns (default: all), or SHORT. The position of a source is its windowed one.
     Raises UsageError if the data set or a column does not exist, the rows have no positions, or the data set
     has an older format.
     """
-    existing = _existing(folder)
+    existing = _existing(data)
     schema = existing.schema
     names = _selected(schema, columns)
     position = list(kinds.position(schema) or ())
     if not position:
         raise UsageError(
-            f"the rows in {folder} have no position: no columns of the table have the UCDs {RA} and {DEC}; "
-            "search without a circle for all of them"
+            f"the rows in {existing.folder} have no position: no columns of the table have the UCDs {RA} "
+            f"and {DEC}; search without a circle for all of them"
         )
     ranges = healpix.circle(ra, dec, radius)
     tables, partitions, row_groups, rows = [], 0, 0, 0
     for partition in existing.partitions:
-        if not _overlap(ranges, partition.start, partition.stop - 1):
+        if not overlap(ranges, partition.start, partition.stop - 1):
             continue
         partitions += 1
         with pq.ParquetFile(existing.folder / partition.path) as file:
-            groups = [i for i in range(file.num_row_groups) if _overlap(ranges, *_key_range(file, i))]
+            groups = [i for i in range(file.num_row_groups) if overlap(ranges, *key_range(file, i))]
             row_groups += len(groups)
             for group in groups:
                 positions = file.read_row_group(group, columns=position)
@@ -130,26 +131,32 @@ def search(
     ids = existing.kind.id_column
     order = [("DISTANCE", "ascending"), *([(ids, "ascending")] if ids in names else [])]
     table = table.sort_by(order).replace_schema_metadata(described(selected, string_lengths(schema)).metadata)
-    return SearchResult(existing.folder, table, partitions, row_groups, rows, existing.kind)
+    where = (position[0], position[1])
+    return SearchResult(existing.folder, table, partitions, row_groups, rows, existing.kind, where)
 
 
 def all_rows(
-    folder: str | Path, columns: Iterable[str] | None = None, limit: int | None = None
+    data: str | Path | DataSet, columns: Iterable[str] | None = None, limit: int | None = None
 ) -> SearchResult:
-    """All rows of a data set, or the first `limit`, those without a position last; memory is that of them.
+    """All rows of a data set, or of that in a folder, or the first `limit`; memory is that of them.
+
+    Those without a position come last.
 
     Raises UsageError as search() does.
     """
-    existing = _existing(folder)
+    existing = _existing(data)
     names = _selected(existing.schema, columns)
     lengths = string_lengths(existing.schema)
     selected = pa.schema([existing.schema.field(name) for name in names])
     table = existing.read(limit, names).replace_schema_metadata(described(selected, lengths).metadata)
-    return SearchResult(existing.folder, table, len(existing.partitions), 0, 0, existing.kind)
+    partitions, where = len(existing.partitions), kinds.position(existing.schema)
+    return SearchResult(existing.folder, table, partitions, 0, 0, existing.kind, where)
 
 
-def _existing(folder: str | Path) -> DataSet:
-    folder = Path(folder)
+def _existing(data: str | Path | DataSet) -> DataSet:
+    if isinstance(data, DataSet):
+        return data
+    folder = Path(data)
     files.recover_folder(folder)
     existing = dataset.find(folder)
     if existing is None:
@@ -174,13 +181,13 @@ def _selected(schema: pa.Schema, columns: Iterable[str] | None) -> list[str]:
     return selected
 
 
-def _overlap(ranges: NDArray[np.int64], first: int, last: int) -> bool:
+def overlap(ranges: NDArray[np.int64], first: int, last: int) -> bool:
     """Whether any of the ranges (n, 2) contains a key from `first` to `last`, both inclusive."""
     at = int(np.searchsorted(ranges[:, 1], first, side="right"))
     return at < len(ranges) and bool(ranges[at, 0] <= last)
 
 
-def _key_range(file: pq.ParquetFile, group: int) -> tuple[int, int]:
+def key_range(file: pq.ParquetFile, group: int) -> tuple[int, int]:
     """First and last key of a row group."""
     statistics = file.metadata.row_group(group).column(0).statistics
     return statistics.min, statistics.max

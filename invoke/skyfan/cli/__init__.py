@@ -6,16 +6,14 @@ from click.shell_completion import get_completion_class
 from .collect import collect
 from .common import Group
 from .costs import costs
-from .demo import demo
-from .doctor import doctor
+from .demo import demo, doctor
 from .fetch import fetch
 from .match import match
 from .plan import plan
 from .report import report, show
 from .retry import retry
 from .run import run
-from .search import search
-from .send import send
+from .search import search, send
 from .stack import deploy, new_function, stack
 from .status import cancel, runs, status
 from .watch import watch

@@ -11,7 +11,7 @@ from .common import ACCESS, as_json, echo, refuse, where, where_of
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", metavar="RUN|OBJECTS")
 @where
 @click.option(
     "--to",
@@ -25,16 +25,34 @@ from .common import ACCESS, as_json, echo, refuse, where, where_of
     type=click.Path(file_okay=False, path_type=Path),
     help="The data set of skyfan collect, if it was written elsewhere with --to.",
 )
+@click.option(
+    "--colour",
+    nargs=2,
+    metavar="BLUE RED",
+    help="Bands of the colour-magnitude diagram of OBJECTS, such as F606W F814W (default: those with the "
+    "most objects).",
+)
 @as_json
 def report(
-    *, run: str, output: str | None, stack: str, to: Path | None, data: Path | None, as_json: bool
+    *,
+    run: str,
+    output: str | None,
+    stack: str,
+    to: Path | None,
+    data: Path | None,
+    colour: tuple[str, str] | None,
+    as_json: bool,
 ) -> None:
-    """Write the story of RUN as one HTML page.
+    """Write the story of RUN, or of OBJECTS, as one HTML page.
 
     The page shows the outcome, a table of all images with their failures and notes, pictures that enlarge,
     maps of the sky, depth, number counts, the work over time, costs and versions. It opens from disk without
     network, and prints. Large pictures, and the table of many images, are in the folder <name>-data beside
     it. Run `skyfan collect` first: maps, depth and magnitudes need it. The page says which parts are missing.
+
+    OBJECTS is a folder of skyfan match. Its page, which is one file, shows counts, the sky, a
+    colour-magnitude diagram, scatter against magnitude, and the most variable objects with light curves, and
+    with pictures if their images are on this machine.
 
     Exit code: 0 even if files of the run failed, 2 wrong use.
     """
@@ -43,7 +61,9 @@ def report(
 
     try:
         with Stages() as stages:
-            path = commands.report(run, where_of(output, stack), to=to, data=data, progress=stages)
+            path = commands.report(
+                run, where_of(output, stack), to=to, data=data, colour=colour, progress=stages
+            )
     except KeyboardInterrupt:
         echo("stopped; no page was written", err=True)
         sys.exit(130)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import files
-from ..catalogs import partitions
+from ..catalogs import dataset, partitions
 from ..catalogs.dataset import Partition
 from ..events import OnProgress, ignore
 from . import groups, images, inputs, limits, offsets, output, overlaps, plan, stars, tiles
@@ -75,7 +75,7 @@ def match(
 def _digest(data_sets: list[Input], settings: Settings) -> str:
     """Of inputs and settings, and of the version that matches."""
     about = [[data_set.name, str(data_set.folder), data_set.digest] for data_set in data_sets]
-    whole = [version("skyfan"), output.FORMAT, vars(settings), about]
+    whole = [version("skyfan"), dataset.OBJECTS_FORMAT, vars(settings), about]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 

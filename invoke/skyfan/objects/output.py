@@ -28,9 +28,6 @@ from .matched import Matched
 from .offsets import Offsets
 from .plan import LINKS, MOVED, OBJECTS
 
-FORMAT = 1
-"""Format of the folder. One of another format is replaced."""
-KIND = "objects"
 _ABOUT = "skyfan.json"
 _DONE = "done"
 _ORDER = ("OBJECT_ID", "MJD", "SOURCE_ID")
@@ -51,9 +48,9 @@ def find(folder: Path) -> dict[str, Any] | None:
         raise InputError(
             f"{folder / _ABOUT} cannot be read ({error}): remove {folder} and match again"
         ) from error
-    if not isinstance(about, dict) or about.get("kind") != KIND:
+    if not isinstance(about, dict) or about.get("kind") != dataset.OBJECTS:
         raise UsageError(f"{folder} is a data set of a run, not objects: choose another folder")
-    return about if about.get("format") == FORMAT else {"digest": ""}
+    return about if about.get("format") == dataset.OBJECTS_FORMAT else {"digest": ""}
 
 
 def done_tiles(parts: Path) -> set[Partition]:
@@ -126,7 +123,7 @@ def assemble(
     dataset.write_images(table, new)
     unknown = {found.bands[n] for n in found.band[found.is_used] if UNKNOWN in found.bands[n]}
     about = {
-        "kind": KIND,
+        "kind": dataset.OBJECTS,
         **about,
         **counts,
         "unmeasured": _unmeasured(new / LINKS),
@@ -137,7 +134,9 @@ def assemble(
         "unidentified": int((found.is_used & ~found.is_identified).sum()),
         "settings": _settings(table),
     }
-    (new / _ABOUT).write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n", encoding="utf-8")
+    (new / _ABOUT).write_text(
+        json.dumps({"format": dataset.OBJECTS_FORMAT, **about}, indent=1) + "\n", encoding="utf-8"
+    )
     return about
 
 

@@ -1,7 +1,9 @@
-"""The stacked frames of a target pixel file or cut-out, as SepExtract measures them."""
+"""What SepExtract knows of files: the table of instruments, and frames of pixel files that it stacks."""
 
 import json
+import tomllib
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from . import instruments
+from .. import template
 
+_KEYS = ("TELESCOP", "INSTRUME", "DETECTOR")
+_FILE = template.OWN / "functions/sep_extract/sep_extract/instruments.toml"
 _NEEDED = frozenset(("TIME", "QUALITY", "FLUX"))
 
 
@@ -26,7 +30,7 @@ def as_images(hdus: fits.HDUList, config: str) -> fits.HDUList:
     rows = len(table.data)
     start, stop = map(int, (settings.get("frames") or f"0:{rows}").split(":"))
     each = settings.get("stack") or max(stop - start, 1)
-    bits = instruments.row_of(hdus[0].header).get("bad_frames", 0xFFFFFFFF)
+    bits = instrument(hdus[0].header).get("bad_frames", 0xFFFFFFFF)
     quality, time = (np.asarray(table.data[name]) for name in ("QUALITY", "TIME"))
     good = ((quality.astype(np.int64) & bits) == 0) & np.isfinite(time)
     header = _place(hdus, table)
@@ -84,3 +88,25 @@ def _is_elsewhere(wcs: WCS, shape: tuple[int, ...], primary: fits.Header) -> boo
     centre = wcs.pixel_to_world((shape[1] - 1) / 2, (shape[0] - 1) / 2)
     side = float(np.abs(np.linalg.det(wcs.pixel_scale_matrix)) ** 0.5) * max(shape)
     return bool(centre.separation(SkyCoord(*target, unit="deg")).deg > side)
+
+
+def instrument(primary: fits.Header) -> dict[str, Any]:
+    """The most specific row for a primary header; empty if there is none."""
+    values = {name: str(primary.get(name) or "").strip().upper() for name in _KEYS}
+    best: tuple[int, dict[str, Any]] = (0, {})
+    for row in _rows():
+        keys = [name for name in _KEYS if name in row]
+        # A header without TELESCOP is taken for one of the telescope whose instrument it names.
+        is_match = all(
+            values[name] == row[name] or (name == "TELESCOP" and not values[name] and len(keys) > 1)
+            for name in keys
+        )
+        if is_match and len(keys) > best[0]:
+            best = len(keys), row
+    return best[1]
+
+
+@cache
+def _rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = tomllib.loads(_FILE.read_text(encoding="utf-8"))["instrument"]
+    return rows

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..plans import headers
 from ..storage import s3
-from . import frames, instruments
+from . import frames
 
 ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
 # SExtractor's rule of thumb for the isophotal limit, in units of the rms axes.
@@ -305,7 +305,7 @@ def _flagged(
 
 def _good_bits(primary: fits.Header) -> tuple[int, int]:
     """DQ bits of pixels that are used, and of saturated ones, from the table of instruments."""
-    row = instruments.row_of(primary)
+    row = frames.instrument(primary)
     return int(row.get("good", 0)), int(row.get("saturated", 0))
 
 

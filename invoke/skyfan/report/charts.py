@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import formatting
 from .distribution import Distribution, Floats
 from .html import Content, Markup, figure, table, tag
@@ -12,6 +15,7 @@ from .html import Content, Markup, figure, table, tag
 STYLE = Path(__file__).with_name("charts.css")
 WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 62, 408, 12, 182
+_SHADES = 6
 
 
 @dataclass(frozen=True)
@@ -319,6 +323,19 @@ def _tick_label(value: float, thousand: float) -> str:
         if abs(value) >= least:
             return f"{value / power:g}{mark}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{round(value, 10):g}"
+
+
+def shaded(counts: NDArray[np.int64], x: Sequence[float], y: Sequence[float]) -> Markup:
+    """Cells (nx, ny) between pixels x (nx + 1,) and y (ny + 1,): the more in one, the stronger its colour."""
+    shade = np.ceil(_SHADES * np.log1p(counts) / np.log1p(counts.max())).astype(int)
+    drawn = []
+    for level in range(1, _SHADES + 1):
+        cells = "".join(
+            box(min(x[i : i + 2]), min(y[j : j + 2]), abs(x[i + 1] - x[i]), abs(y[j + 1] - y[j]))
+            for i, j in np.argwhere(shade == level).tolist()
+        )
+        drawn.append(tag("path", d=cells, class_=f"shade{level}"))
+    return tag("g", drawn, class_="density")
 
 
 def box(left: float, top: float, width: float, height: float) -> str:

@@ -53,7 +53,7 @@ def section(name: str, heading: str, *content: Content) -> Markup:
     return tag("section", title, content, id=name, aria_labelledby=f"{name}-heading")
 
 
-def table(
+def table(  # noqa: PLR0913
     name: str,
     caption: Content,
     head: Sequence[str],
@@ -62,11 +62,13 @@ def table(
     numbers: Sequence[int] = (),
     foot: Sequence[Content] = (),
     wordy: bool = False,
+    sortable: bool = False,
 ) -> Markup:
     """A table whose first column heads its rows; `numbers` are the columns that are aligned to the right.
 
-    `wordy` is for a table with a column of sentences, which need room. On a narrow screen each row of a table
-    with more than three columns becomes a block, whose cells repeat the headings.
+    `wordy` is for a table with a column of sentences, which need room. With `sortable`, a click on a heading
+    sorts the rows. On a narrow screen each row of a table with more than three columns becomes a block, whose
+    cells repeat the headings.
     """
     is_wide = len(head) > 3
 
@@ -82,13 +84,14 @@ def table(
         ]
         return tag("tr", tag("th", row[0], scope="row", class_=side(0)), cells)
 
+    classes = (("wordy", wordy), ("wide", is_wide), ("sortable", sortable))
     content = tag(
         "table",
         tag("caption", caption, id=f"{name}-caption"),
         tag("thead", tag("tr", heads)),
         tag("tbody", [line(row) for row in rows]),
         tag("tfoot", line(foot)) if foot else None,
-        class_=" ".join(filter(None, ("wordy" if wordy else "", "wide" if is_wide else ""))) or None,
+        class_=" ".join(name for name, has in classes if has) or None,
     )
     return tag("div", content, class_="scroll", role="region", tabindex=0, aria_labelledby=f"{name}-caption")
 

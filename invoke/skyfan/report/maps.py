@@ -1,12 +1,14 @@
 """Maps of the sky as SVG; north is up and east to the left."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..sky.angles import round_length
 from ..sky.footprints import Corners, Field, Floats, Footprints, fields, separation, vectors
-from .charts import WIDTH, Chart, chart, even
-from .html import Markup, tag
+from .charts import WIDTH, Chart, chart, even, px, shaded
+from .html import Content, Markup, tag
 from .projections import Gnomonic, Hammer, great_circle, meridian, parallel
 
 Indices = NDArray[np.intp]
@@ -22,6 +24,8 @@ _SKY = Hammer(270.0, WIDTH / 2, 112, WIDTH - 16)
 # The map of the whole sky has one disc per cell of this many pixels, which limits their number.
 _CELL = 3.0
 _MANY_DISCS = 200
+# Pixels of a cell of a map of densities.
+_DENSITY_CELL = 4.0
 # Degrees: outlines of larger images can be seen on the map of the whole sky.
 _LARGE = 3.0
 # The north pole of the Galaxy (ESA 1997, The Hipparcos Catalogue, volume 1, section 1.5.3).
@@ -60,8 +64,18 @@ def whole_sky(name: str, planned: Footprints, measured: Footprints) -> Chart:
     )
 
 
-def field_map(name: str, title: str, field: Field, planned: Footprints, measured: Footprints) -> Chart:
-    """A field in the plane that touches its middle, with the outlines of images."""
+def field_map(
+    name: str,
+    title: str,
+    field: Field,
+    planned: Footprints,
+    measured: Footprints,
+    inside: Callable[[Gnomonic], Content] | None = None,
+) -> Chart:
+    """A field in the plane that touches its middle, with the outlines of images, and what is `inside`.
+
+    Of many images there, the outlines would hide it, and are left out.
+    """
     most = planned if len(planned) >= len(measured) else measured
     view = _view(field, most.outlines(field.images[:MAX_OUTLINES]))
     drawn, numbers = [], []
@@ -73,6 +87,8 @@ def field_map(name: str, title: str, field: Field, planned: Footprints, measured
         paths.pop("", None)
         marks = [] if paths else _marks(view, footprints.ra[chosen], footprints.dec[chosen])
         crowd = " many" if len(paths) > _CROWD else ""
+        if crowd and inside:
+            paths = {}
         drawn.append(tag("g", [tag("path", d=line) for line in paths], marks, class_=kind + crowd))
         numbers.append(len(near))
     length, label = round_length(view.height * view.degrees_per_pixel * 0.35 * 3600)
@@ -90,11 +106,29 @@ def field_map(name: str, title: str, field: Field, planned: Footprints, measured
         tag("rect", x=_LEFT, y=_TOP, width=view.width, height=view.height, class_="ground"),
         tag("g", grid, class_="grid"),
         *drawn,
+        inside(view) if inside else None,
         _scale_bar(view, length, label),
         tag("g", labels, class_="axis halo"),
         tag("text", "right ascension and declination, ICRS", **axes),
         height=_FIELD_HEIGHT,
     )
+
+
+def density_map(view: Gnomonic, places: Floats) -> Markup | None:
+    """How dense points are, unit vectors (n, 3) inside the view; None without any."""
+    if not len(places):
+        return None
+    x = np.linspace(view.left, view.left + view.width, int(view.width // _DENSITY_CELL) + 1)
+    y = np.linspace(view.top, view.top + view.height, int(view.height // _DENSITY_CELL) + 1)
+    pixels = view.pixels(places)
+    counts = np.histogram2d(pixels[:, 0], pixels[:, 1], [x, y])[0].astype(np.int64)
+    return shaded(counts, x.tolist(), y.tolist())
+
+
+def circles(view: Gnomonic, places: Floats) -> Markup:
+    """Circles around points, unit vectors (n, 3) inside the view."""
+    points = view.pixels(places).tolist() if len(places) else []
+    return tag("g", [tag("circle", cx=px(x), cy=px(y), r=3.5) for x, y in points], class_="marks")
 
 
 def _numbers(planned: int, measured: int) -> str:

@@ -14,7 +14,7 @@ from ..catalogs import dataset, images
 from ..catalogs.kinds import ROWS, SOURCES, Kind
 from ..errors import InputError
 from ..sky.footprints import FootprintCollector, Footprints
-from . import rows, sample
+from . import rows
 from .distribution import Distribution, Floats, Grid, distribution, grid
 from .images import MEASURED
 from .rows import RowCharts
@@ -173,7 +173,7 @@ def _magnitudes(found: dataset.DataSet) -> tuple[Distribution | None, Grid | Non
     columns = [name for name in ("MAG_AUTO", "FWHM_IMAGE") if name in found.schema.names]
     if "MAG_AUTO" not in columns:
         return None, None
-    magnitudes, *widths = sample.of_columns(found, columns, unplaced=False)
+    magnitudes, *widths = rows.of_columns(found, columns, unplaced=False)
     total = max(len(magnitudes), found.about["sources"])
     return (
         distribution(magnitudes, "MAG_AUTO", "AB mag", total=total),

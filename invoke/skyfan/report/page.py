@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from ..errors import InputError, UsageError
 from ..plans.plan import Plan
 from ..runs.state import UNSUCCESSFUL
 from ..sky.footprints import NO_FOOTPRINTS, FootprintCollector
-from . import charts, images, section_costs, section_rows, section_run, section_sky, thumbnails
+from . import charts, images, section_costs, section_run, section_sky, thumbnails
 from .charts import WIDTH, Chart
 from .html import Markup, data, facts, notice, section, table, tag, text
 from .maps import sky_charts
@@ -50,24 +51,41 @@ def render(story: Story, folder: str = "") -> str:
         "request": ("Request", section_run.request(story)),
         "versions": ("Versions", _versions(story)),
     }
+    return document(
+        title=f"Run {story.run}: skyfan report",
+        banner=_banner(story),
+        contents=contents,
+        made=f"Made by skyfan {story.skyfan}, {formatting.timestamp(story.created)}, from {story.place}.",
+        has_folder=bool(folder),
+    )
+
+
+def document(
+    *,
+    title: str,
+    banner: Markup,
+    contents: dict[str, tuple[str, Markup]],
+    made: str,
+    has_folder: bool = False,
+) -> str:
+    """A page of sections by name, with their labels; with `has_folder` it loads files beside it."""
     links = [tag("li", tag("a", label, href=f"#{name}")) for name, (label, _) in contents.items()]
     style = "".join(path.read_text(encoding="utf-8") for path in (charts.STYLE, _STYLE))
     script = _SCRIPT.read_text(encoding="utf-8")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style, script, bool(folder))),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style, script, has_folder)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="generator", content=f"skyfan {story.skyfan}"),
-        tag("title", f"Run {story.run}: skyfan report"),
+        tag("meta", name="generator", content=f"skyfan {version('skyfan')}"),
+        tag("title", title),
         tag("style", Markup(style)),
     )
-    made = f"Made by skyfan {story.skyfan}, {formatting.timestamp(story.created)}, from {story.place}."
     body = tag(
         "body",
         tag("a", "Skip to the report", href="#main", class_="skip"),
         tag("svg", charts.PATTERNS, class_="patterns", aria_hidden="true"),
-        tag("header", tag("div", _banner(story), class_="inside")),
+        tag("header", tag("div", banner, class_="inside")),
         tag(
             "nav",
             tag(
@@ -90,7 +108,7 @@ def _pictures(story: Story, folder: str) -> Markup:
 
 def _measured(story: Story) -> Markup:
     if story.measured and story.measured.rows:
-        return section_rows.measured(story.measured, story.measured.rows)
+        return section_sky.measured_rows(story.measured, story.measured.rows)
     return section_sky.measured(story)
 
 

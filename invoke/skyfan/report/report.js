@@ -263,6 +263,31 @@
     for (const box of switches) box.addEventListener("change", () => turn(box.checked));
   }
 
+  // Tables whose headings sort: numbers as numbers, what is unknown last, each heading in turn down, up, as it was.
+  function sortable(table) {
+    const rows = [...table.tBodies[0].rows], heads = [...table.tHead.rows[0].cells];
+    const value = (row, column) => {
+      const text = row.cells[column].textContent.trim(), number = Number(text.replaceAll(",", "").replace("−", "-").replace(/ .*/, ""));
+      return text === "–" || text === "" ? null : Number.isNaN(number) ? text : number;
+    };
+    heads.forEach((head, column) => {
+      const button = element("button", { type: "button" }, ...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const next = { none: "descending", descending: "ascending", ascending: "none" }[head.getAttribute("aria-sort") || "none"];
+        for (const other of heads) other.removeAttribute("aria-sort");
+        const sign = next === "descending" ? -1 : 1;
+        const keyed = rows.map((row, at) => ({ row, at, key: value(row, column) }));
+        if (next !== "none") {
+          head.setAttribute("aria-sort", next);
+          keyed.sort((a, b) => (a.key === null) - (b.key === null)
+            || (a.key < b.key ? -sign : a.key > b.key ? sign : 0) || a.at - b.at);
+        }
+        table.tBodies[0].replaceChildren(...keyed.map(({ row }) => row));
+      });
+    });
+  }
+
   function theme() {
     const button = find("theme"), names = ["auto", "light", "dark"];
     let kept = null;
@@ -281,5 +306,6 @@
   document.documentElement.classList.add("scripted");
   theme();
   pictures();
+  document.querySelectorAll("table.sortable").forEach(sortable);
   window.skyfanReady = find("images-about") ? images() : Promise.resolve();
 })();

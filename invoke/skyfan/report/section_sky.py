@@ -1,22 +1,23 @@
-"""Sections on the sky: maps, depth and sources."""
+"""Sections on the sky, on depth and sources, and on the rows of the tables of any other function."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from .. import formatting
 from ..sky.footprints import NO_FOOTPRINTS
 from . import charts, distribution
-from .charts import BOTTOM, LEFT, RIGHT, TOP, Chart, Scale, box, chart, horizontal_axis, px, vertical_axis
+from .charts import BOTTOM, LEFT, RIGHT, TOP, Chart, Scale, chart, horizontal_axis, px, vertical_axis
 from .distribution import Distribution, Grid
 from .html import Content, Markup, cards, facts, notice, section, table, tag
 from .images import date
 from .maps import sky_charts
 from .measured import Group, Measured
+from .rows import Pair, RowCharts
 from .story import Story
 
 _MAX_GROUPS = 40
-_SHADES = 6
 _KEY = {
     "planned": "dashed: the edge of a planned image, from MAST",
     "measured": "solid: the edge of a measured image, or a line around its sources",
@@ -159,24 +160,86 @@ def density_summary(found: Grid, noun: str, by: str) -> str:
     return f"{formatting.count(number, noun)} by {by}; the stronger the colour, the more.{beyond}"
 
 
-def density(
-    name: str, title: str, summary: str, found: Grid, labels: tuple[str, str], limit: float = math.nan
+def density(  # noqa: PLR0913
+    name: str,
+    title: str,
+    summary: str,
+    found: Grid,
+    labels: tuple[str, str],
+    limit: float = math.nan,
+    *,
+    down: bool = False,
+    log: bool = False,
+    marks: Iterable[tuple[float, float, str]] = (),
 ) -> Chart:
-    """How many have which two values, by colour; `limit` is the value of a line on the horizontal axis."""
+    """How many have which two values, by colour; `limit` is the value of a line on the horizontal axis.
+
+    With `down`, the vertical axis points down, as for magnitudes; with `log`, its edges are decimal
+    logarithms. `marks` are x, y and a name of what gets a circle, at the edge where it is beyond.
+    """
     x = Scale(float(found.x_edges[0]), float(found.x_edges[-1]), LEFT, RIGHT)
-    y = Scale(float(found.y_edges[0]), float(found.y_edges[-1]), BOTTOM, TOP)
-    shade = np.ceil(_SHADES * np.log1p(found.counts) / np.log1p(found.counts.max())).astype(int)
-    drawn = []
-    for level in range(1, _SHADES + 1):
-        cells = "".join(
-            box(x(left), y(top), x(right) - x(left), y(bottom) - y(top))
-            for column, row in np.argwhere(shade == level)
-            for left, right in [found.x_edges[column : column + 2]]
-            for bottom, top in [found.y_edges[row : row + 2]]
+    edges = 10.0**found.y_edges if log else found.y_edges
+    y = Scale(float(edges[0]), float(edges[-1]), *((TOP, BOTTOM) if down else (BOTTOM, TOP)), log=log)
+    shades = charts.shaded(found.counts, list(map(x, found.x_edges)), list(map(y, edges)))
+    circles = [
+        tag(
+            "circle",
+            tag("title", label),
+            cx=px(x(min(max(a, x.low), x.high))),
+            cy=px(y(min(max(b, y.low), y.high))),
+            r=3.5,
         )
-        drawn.append(tag("path", d=cells, class_=f"shade{level}"))
-    lines = []
+        for a, b, label in marks
+    ]
+    lines = [tag("g", circles, class_="marks")] if circles else []
     if found.x_edges[0] < limit < found.x_edges[-1]:
-        lines = [charts.limit(x(limit), f"5σ {limit:.1f}")]
+        lines.append(charts.limit(x(limit), f"5σ {limit:.1f}"))
     axes = vertical_axis(y, labels[1], whole=False), horizontal_axis(x, labels[0])
-    return chart(name, title, summary, *axes, tag("g", drawn, class_="density"), lines)
+    return chart(name, title, summary, *axes, shades, lines)
+
+
+def measured_rows(found: Measured, rows: RowCharts) -> Markup:
+    """Rows by instrument and filter, the columns that people see first, and facts."""
+    caption, omitted = "Inputs by instrument and filter", len(found.groups) - _MAX_GROUPS
+    if omitted > 0:
+        caption += f"; {omitted:,} smaller groups are left out"
+    groups = [
+        (group.instrument or "unknown", group.filter or "–", f"{group.images:,}", f"{group.sources:,}")
+        for group in found.groups[:_MAX_GROUPS]
+    ]
+    drawn = [
+        *(charts.histogram(f"row-{value.label}", value, "rows") for value in rows.numbers),
+        *([_pair("pair", rows.pair, "row")] if rows.pair else []),
+        *([charts.histogram("per-image", found.per_image, "inputs")] if found.per_image else []),
+        *(charts.histogram(f"fact-{value.label}", value, "inputs") for value in rows.facts),
+        *(_pair(f"time-{pair.name}", pair, "input") for pair in rows.over_time),
+    ]
+    nothing = notice("The function marks no column with numbers as one that people see first.")
+    return section(
+        "measured",
+        "Rows",
+        facts(_row_facts(found)),
+        table("groups", caption, ["Instrument", "Filter", "Inputs", "Rows"], groups, numbers=(2, 3)),
+        None if rows.numbers or found.sources + found.unplaced == 0 else nothing,
+        cards(*(one.figure() for one in drawn), large=True),
+    )
+
+
+def _row_facts(found: Measured) -> list[tuple[str, Content]]:
+    pairs: list[tuple[str, Content]] = [
+        ("Inputs", f"{found.images:,}"),
+        ("Rows", f"{found.sources + found.unplaced:,}"),
+    ]
+    if found.unplaced:
+        pairs.append(("Of them without a position", f"{found.unplaced:,}"))
+    if math.isfinite(found.began):
+        pairs.append(("Exposures", f"{date(found.began)} to {date(found.ended) or 'an unknown day'}"))
+    if found.doubtful:
+        pairs.append(("Doubtful, see Outcome", formatting.count(found.doubtful, "input")))
+    return pairs
+
+
+def _pair(name: str, pair: Pair, noun: str) -> charts.Chart:
+    of, against = pair.y.partition(" (")[0], pair.x.partition(" (")[0]
+    summary = density_summary(pair.cells, noun, f"{against} and {of}")
+    return density(name, f"{of} against {against}", summary, pair.cells, (pair.x, pair.y))
