@@ -4,10 +4,10 @@
     python benchmarks/match --truth [--json]
 
 Fields of 20 images with 250 detections each, all over the sky. Each match runs in a fresh process with two
-processes of its own; CPU time is that of all of them, peak memory the sum of their peaks. Beside astropy:
-each image in turn is matched with `match_coordinates_sky` to the objects so far, a source within 0.075 arcsec
-joins the nearest, any other begins an object. The images of that comparison have no offsets, because the loop
-cannot find them; the results are equal if both put the same detections together.
+processes of its own; CPU time is that of all of them, peak memory the sum of their peaks. Beside astropy,
+both in one process: each image in turn is matched with `match_coordinates_sky` to the objects so far, a
+source within 0.075 arcsec joins the nearest, any other begins an object. The images of that comparison have
+no offsets, because the loop cannot find them; the results are equal if both put the same detections together.
 
 With --truth: 200 overlapping images in 4 filters of a field as dense as the outskirts of 47 Tucanae.
 """
@@ -38,17 +38,17 @@ _MATCH = """
 import json, resource, sys, time
 from skyfan.api import MatchOptions, match
 began = time.perf_counter()
-done = match(sys.argv[1], sys.argv[2], options=MatchOptions(jobs=2))
+done = match(sys.argv[1], sys.argv[2], options=MatchOptions(jobs=int(sys.argv[3])))
 seconds = time.perf_counter() - began
 own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 cpu = sum(use.ru_utime + use.ru_stime for use in (own, children))
-peak = (own.ru_maxrss + 2 * children.ru_maxrss) / 1024
+peak = (own.ru_maxrss + 2 * children.ru_maxrss) / 1024  # of one process, there are no children
 print(json.dumps(dict(seconds=seconds, cpu=cpu, peak_mb=peak, objects=done.objects, links=done.links)))
 """
 
 
 def build(folder: Path, detections: int, *, offset: float = 0.3, seed: int = 0) -> Path:
-    """Writes a data set with about so many detections."""
+    """Writes a data set with about this number of detections."""
     rng = np.random.default_rng(seed)
     survey = Survey()
     for field in range(max(1, round(detections / IMAGES / SOURCES))):
@@ -66,10 +66,10 @@ def build(folder: Path, detections: int, *, offset: float = 0.3, seed: int = 0) 
     return survey.write(folder)
 
 
-def run(data: Path, objects: Path) -> dict[str, Any]:
-    """One match in a fresh process."""
+def run(data: Path, objects: Path, jobs: int = 2) -> dict[str, Any]:
+    """One match in a fresh process, with `jobs` processes of its own if that is more than one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in _PATHS)}
-    command = [sys.executable, "-c", _MATCH, str(data), str(objects)]
+    command = [sys.executable, "-c", _MATCH, str(data), str(objects), str(jobs)]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     figures: dict[str, Any] = json.loads(made.stdout)
     return figures
@@ -104,7 +104,7 @@ def naive(data: Path) -> tuple[dict[int, int], float]:
 def beside(detections: int, folder: Path) -> dict[str, Any]:
     """Match and loop on the same data."""
     data = build(folder / "beside", detections, offset=0.0, seed=1)
-    ours = run(data, folder / "beside-objects")
+    ours = run(data, folder / "beside-objects", jobs=1)
     owner, cpu = naive(data)
     groups: dict[int, set[int]] = {}
     for path in folder.glob("beside-objects/links/dataset/*/*/*.parquet"):

@@ -9,31 +9,34 @@ from ..sky import footprints
 from .groups import ARCSEC, Floats, Indices
 from .libraries import cKDTree
 from .offsets import corrected
-from .overlaps import tangent
+from .overlaps import dot, sums, tangents
 
 EDGE = 10.0
 """Pixels from the edge of a chip within which an object does not count as covered."""
 
 
+_BLOCK = 1 << 17
+"""Pairs of object and chip at a time; bounds the memory."""
+
+
 @dataclass(frozen=True)
 class Outlines:
-    """The chips of images on the sky."""
+    """The chips (m,) of images on the sky."""
 
     image: Indices
     """(m,) number of the image."""
-    corners: list[Floats]
-    """(m,) arrays (corners, 3) of unit vectors, with the offset of the image applied."""
+    start: Indices
+    """(m + 1,): the corners of chip i are start[i] to start[i + 1]."""
+    corners: Floats
+    """(k, 2) east and north in the plane that touches the sky at the chip's centre, in arcseconds."""
     depth: Floats
     """(m,) magnitudes, 5 sigma; NaN if unknown."""
     edge: Floats
     """(m,) EDGE in arcseconds."""
     centre: Floats
-    """(m, 3) unit vectors."""
+    """(m, 3) unit vectors, with the offset of the image applied."""
     radius: Floats
     """(m,) to the farthest corner, as a chord of the unit sphere."""
-
-
-NONE = Outlines(np.empty(0, np.intp), [], np.empty(0), np.empty(0), np.empty((0, 3)), np.empty(0))
 
 
 def outlines(
@@ -43,65 +46,83 @@ def outlines(
 
     `numbers` are those of the images (n,). An image has as many depths as outlines, or the shallowest counts.
     """
-    image, corners, depth, edge = [], [], [], []
-    for number, region, text, pixel, turn in zip(numbers, regions, depths, scale, vector, strict=True):
-        shapes = footprints.parse(region)
+    row, shapes, depth = [], [], []
+    for n, (region, text) in enumerate(zip(regions, depths, strict=True)):
+        own = footprints.parse(region)
         each = np.array((text or "nan").split(), np.float64)
-        if len(each) != len(shapes):
-            each = np.full(len(shapes), np.nanmin(each) if np.isfinite(each).any() else np.nan)
-        for shape, deep in zip(shapes, each, strict=True):
-            xyz = footprints.vectors(*shape.T)
-            image.append(number)
-            corners.append(corrected(xyz, np.broadcast_to(turn, xyz.shape)))
-            depth.append(deep)
-            edge.append(EDGE * pixel)
-    centre = np.array([xyz.mean(axis=0) for xyz in corners]).reshape(-1, 3)
-    centre /= np.sqrt((centre**2).sum(axis=1, keepdims=True))
-    radius = np.array(
-        [np.sqrt(((xyz - c) ** 2).sum(axis=1).max()) for xyz, c in zip(corners, centre, strict=True)]
-    )
-    return Outlines(np.array(image, np.intp), corners, np.array(depth), np.array(edge), centre, radius)
+        if len(each) != len(own):
+            each = np.full(len(own), np.nanmin(each) if np.isfinite(each).any() else np.nan)
+        row += [n] * len(own)
+        shapes += own
+        depth += each.tolist()
+    image = np.array(row, np.intp)
+    size = np.array([len(shape) for shape in shapes], np.intp)
+    chip = np.repeat(np.arange(len(image)), size)
+    xyz = footprints.vectors(*np.concatenate([np.empty((0, 2)), *shapes]).T)
+    xyz = corrected(xyz, vector[image[chip]])
+    centre = sums(chip, xyz, len(image))
+    centre /= np.sqrt(dot(centre, centre))[:, None]
+    radius = np.zeros(len(image))
+    away = xyz - centre[chip]
+    np.maximum.at(radius, chip, np.sqrt(dot(away, away)))
+    corners = _flat(xyz, centre[chip], *(axis[chip] for axis in tangents(centre)))
+    return Outlines(
+        numbers[image], np.append(0, np.cumsum(size)), corners, np.array(depth), EDGE * scale[image],
+        centre, radius,
+    )  # fmt: skip
 
 
 def covered(chips: Outlines, xyz: Floats) -> tuple[Indices, Indices]:
     """Pairs of object and chip, (k,) each: the objects at unit vectors (n, 3) on each chip."""
-    if not len(xyz) or not len(chips.image):
+    if not len(xyz):
         return np.empty(0, np.intp), np.empty(0, np.intp)
-    near = cKDTree(xyz).query_ball_point(chips.centre, chips.radius, return_sorted=True)
-    things, numbers = [], []
-    for number, rows in enumerate(near):
-        if rows:
-            inside = np.array(rows)[_inside(chips, number, xyz[rows])]
-            things.append(inside)
-            numbers.append(np.full(len(inside), number))
-    if not things:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    return np.concatenate(things), np.concatenate(numbers)
+    middle = xyz.mean(axis=0)
+    reach = np.sqrt(((xyz - middle) ** 2).sum(axis=1).max())
+    away = np.sqrt(((chips.centre - middle) ** 2).sum(axis=1))
+    close = np.flatnonzero(away <= reach + chips.radius)
+    found = cKDTree(xyz).query_ball_point(chips.centre[close], chips.radius[close], return_sorted=True)
+    near = [np.array(rows, np.intp) for rows in found]
+    thing = np.concatenate([np.empty(0, np.intp), *near])
+    chip = np.repeat(close, [len(rows) for rows in near])
+    blocks = [slice(at, at + _BLOCK) for at in range(0, len(thing), _BLOCK)]
+    inside = [_inside(chips, chip[block], xyz[thing[block]]) for block in blocks]
+    kept = np.flatnonzero(np.concatenate([np.empty(0, bool), *inside]))
+    return thing[kept], chip[kept]
 
 
-def _inside(chips: Outlines, number: int, xyz: Floats) -> NDArray[np.bool_]:
-    """Whether points are inside the outline (by the number of edges to their right) and not near its edge."""
-    plane = tangent(chips.centre[number])
-    corner = _flat(chips.corners[number], plane, chips.centre[number])
-    px, py = _flat(xyz, plane, chips.centre[number]).T[:, :, None]
-    ax, ay = corner.T
-    bx, by = np.roll(corner, -1, axis=0).T
+def _inside(chips: Outlines, chip: Indices, xyz: Floats) -> NDArray[np.bool_]:
+    """Whether points (k, 3) are inside the outlines of chips (k,), and not near their edges."""
+    flat = _flat(xyz, chips.centre[chip], *tangents(chips.centre[chip]))
+    size = np.diff(chips.start)[chip]
+    is_inside = np.zeros(len(chip), bool)
+    for corners in np.unique(size).tolist():
+        rows = np.flatnonzero(size == corners)
+        shape = chips.corners[chips.start[chip[rows]][:, None] + np.arange(corners)]
+        is_inside[rows] = _within(shape, flat[rows], chips.edge[chip[rows]])
+    return is_inside
+
+
+def _within(shape: Floats, points: Floats, edge: Floats) -> NDArray[np.bool_]:
+    """Whether points (k, 2) are in shapes (k, corners, 2), by the number of edges to their right, and
+    farther than `edge` (k,) from each.
+    """
+    (ax, ay), (bx, by) = shape.transpose(2, 0, 1), np.roll(shape, -1, axis=1).transpose(2, 0, 1)
+    px, py = points.T[:, :, None]
     dx, dy = bx - ax, by - ay
     with np.errstate(divide="ignore", invalid="ignore"):
         crosses = ((ay > py) != (by > py)) & (px < ax + dx * (py - ay) / dy)
         along = np.clip(((px - ax) * dx + (py - ay) * dy) / (dx**2 + dy**2), 0, 1)
     gap = np.hypot(px - ax - along * dx, py - ay - along * dy)
-    is_inside: NDArray[np.bool_] = (crosses.sum(axis=1) % 2 == 1) & (
-        np.nanmin(gap, axis=1) > chips.edge[number]
-    )
-    return is_inside
+    # An edge without length has no distance: a first corner that comes again at the end.
+    nearest = np.where(np.isnan(gap), np.inf, gap).min(axis=1)
+    is_within: NDArray[np.bool_] = (crosses.sum(axis=1) % 2 == 1) & (nearest > edge)
+    return is_within
 
 
-def _flat(xyz: Floats, plane: Floats, centre: Floats) -> Floats:
-    """(n, 2) arcseconds in the tangent plane."""
-    across = np.stack([(xyz * axis).sum(axis=1) for axis in plane], axis=1)
-    flat: Floats = across / (xyz * centre).sum(axis=1)[:, None] / ARCSEC
-    return flat
+def _flat(xyz: Floats, centre: Floats, east: Floats, north: Floats) -> Floats:
+    """(n, 2) arcseconds in tangent planes (n, 3) each."""
+    depth = dot(xyz, centre) * ARCSEC
+    return np.column_stack([dot(xyz, east) / depth, dot(xyz, north) / depth])
 
 
 def limits(
@@ -121,3 +142,6 @@ def limits(
     use = is_missed & np.isfinite(depth)
     np.maximum.at(deepest, thing[use], depth[use])
     return number, np.where(np.isfinite(deepest), deepest, np.nan)
+
+
+NONE = outlines([], [], np.empty(0), np.empty((0, 3)), np.empty(0, np.intp))

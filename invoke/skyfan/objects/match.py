@@ -21,20 +21,22 @@ from .. import files
 from ..catalogs import dataset, partitions
 from ..catalogs.dataset import Partition
 from ..events import OnProgress, ignore
-from . import groups, images, inputs, limits, offsets, output, overlaps, plan, stars, tiles
+from . import groups, images, inputs, limits, offsets, output, plan, tiles
 from .groups import Indices
 from .images import Images
 from .inputs import Input
 from .matched import Matched
 from .offsets import Offsets
+from .overlaps import Overlaps
 from .plan import Plan
+from .stars import Places
 from .tiles import Empty
 from .workers import Workers
 
 MAGNITUDE = "MAG_TOTAL"
 LIMIT = 1 << 18
 """Detections in a tile, where it is not smaller than its margin; 250 MB of memory for them."""
-_PAIRS = 500
+_PAIRS = 1000
 """Pairs of images per piece."""
 _SLACK = 0.5
 """Arcseconds added to the margin."""
@@ -142,21 +144,22 @@ class _Matching:
         shifts = plan.read(self.parts, done.name, self.digest)
         return offsets.solve(found.centre[used], pairs, shifts, held).among(used, len(found)), used[pairs]
 
-    def _shifts(self, found: Images, pairs: Indices) -> list[overlaps.Overlap | None]:
+    def _shifts(self, found: Images, pairs: Indices) -> Overlaps:
         folders = {n: each.folder for n, each in enumerate(self.data_sets)}
         plan.write(Plan(folders, "", found, limits.NONE, 0, Empty.of(())), self.parts, plan.FIRST)
+        parts = [(n, part) for n, each in enumerate(self.data_sets) for part in each.existing.partitions]
         calls = [
-            (self.parts, self.digest, n, partition.start, partition.stop)
-            for n, each in enumerate(self.data_sets)
-            for partition in each.existing.partitions
+            (self.parts, self.digest, n, part.start, part.stop, file) for file, (n, part) in enumerate(parts)
         ]
-        chosen = self._map("reading stars", plan.find_stars, calls)
-        plan.write_stars(stars.merged(chosen, len(found)), self.parts)
-        chunks = [pairs[at : at + _PAIRS] for at in range(0, len(pairs), _PAIRS)]
-        shifts = self._map(
-            "comparing images", plan.find_shifts, [(self.parts, self.digest, each) for each in chunks]
-        )
-        return [overlap for chunk in shifts for overlap in chunk]
+        places = Places.joined(self._map("reading stars", plan.find_stars, calls))
+        chunks = []
+        for at in range(0, len(pairs), _PAIRS):
+            numbers, local = np.unique(pairs[at : at + _PAIRS], return_inverse=True)
+            chunks.append((self.parts, self.digest, local.reshape(-1, 2), places.of(numbers), len(numbers)))
+        shifts = Overlaps.joined(self._map("comparing images", plan.find_shifts, chunks))
+        for file in range(len(calls)):
+            plan.stars_path(self.parts, file).unlink()
+        return shifts
 
     def _count_below(self) -> tiles.CountBelow:
         parts = [

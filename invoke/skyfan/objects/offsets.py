@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .groups import ARCSEC, Floats, Indices
 from .libraries import cKDTree, connected_components, csc_array, splu
-from .overlaps import ROTATION, Overlap, tangent
+from .overlaps import ROTATION, Overlaps, cross, dot, tangents
 
 PARTNERS = 8
 """Other images that each image is compared with."""
@@ -57,10 +57,9 @@ class Offsets:
         """What is added at the centres (n, 3): arcseconds to the east and to the north, and degrees of
         turn.
         """
-        moved = np.cross(self.vector, centre)
-        planes = np.stack([tangent(c) for c in centre]) if len(centre) else np.empty((0, 2, 3))
-        turn = (self.vector * centre).sum(axis=1) / 3600
-        return (moved * planes[:, 0]).sum(axis=1), (moved * planes[:, 1]).sum(axis=1), turn
+        moved = cross(self.vector, centre)
+        east, north = tangents(centre)
+        return dot(moved, east), dot(moved, north), dot(self.vector, centre) / 3600
 
 
 def partners(centre: Floats, radius: Floats) -> Indices:
@@ -72,7 +71,7 @@ def partners(centre: Floats, radius: Floats) -> Indices:
     tree = cKDTree(centre)
     near = tree.query_ball_point(centre, 2 * _CLOSE * radius, return_sorted=True)
     own = np.repeat(np.arange(len(centre)), [len(each) for each in near])
-    other = np.fromiter((j for each in near for j in each), np.intp, len(own))
+    other = np.concatenate([np.empty(0, np.intp), *(np.array(each, np.intp) for each in near)])
     length = np.sqrt(((centre[own] - centre[other]) ** 2).sum(axis=1))
     # A pair is found from the larger of the two, or from both.
     close = (own != other) & (length < _CLOSE * (radius[own] + radius[other]))
@@ -91,16 +90,13 @@ def partners(centre: Floats, radius: Floats) -> Indices:
     return np.column_stack([first[chosen], second[chosen]])
 
 
-def solve(centre: Floats, pairs: Indices, overlaps: list[Overlap | None], held: Floats) -> Offsets:
+def solve(centre: Floats, pairs: Indices, overlaps: Overlaps, held: Floats) -> Offsets:
     """The corrections of all images. `held` (n,) are arcseconds within which an image must stay; inf if
     free.
     """
-    is_solved = np.array([overlap is not None for overlap in overlaps], bool)
-    found = [overlap for overlap in overlaps if overlap is not None]
-    pairs = pairs[is_solved].reshape(-1, 2)
+    pairs, found = pairs[overlaps.is_solved].reshape(-1, 2), overlaps.take(np.flatnonzero(overlaps.is_solved))
+    matrix, vector = found.matrix, found.vector
     count = len(centre)
-    matrix = np.array([overlap.matrix for overlap in found]).reshape(-1, 3, 3)
-    vector = np.array([overlap.vector for overlap in found]).reshape(-1, 3)
     along = centre[:, :, None] * centre[:, None, :]
     across = np.eye(3) - along
     prior = across / np.minimum(held, _FREE)[:, None, None] ** 2

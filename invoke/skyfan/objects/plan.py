@@ -20,7 +20,8 @@ from .groups import Indices
 from .images import Images
 from .limits import Outlines
 from .objects import Where
-from .overlaps import Overlap, Stars
+from .overlaps import Overlaps
+from .stars import Places
 from .tiles import Empty
 
 OBJECTS, LINKS = "objects", "links"
@@ -29,7 +30,6 @@ MOVED = "moved"
 """Objects that belong to a tile, and have moved into one without detections."""
 PLAN, FIRST = "plan.pickle", "first.pickle"
 """The plan with offsets and without them."""
-_STARS = ("start", "xyz", "sigma")
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,24 @@ def read(folder: Path, name: str, digest: str) -> Any:
     return pickle.loads((folder / name).read_bytes())
 
 
-def write_stars(every: Stars, folder: Path) -> None:
-    """Writes the stars of all images as arrays, which the processes of a machine share in memory."""
-    for name in _STARS:
-        with files.replace(folder / f"{name}.npy") as part, part.open("wb") as file:
-            np.save(file, getattr(every, name))
-
-
-def find_stars(folder: Path, digest: str, number: int, start: int, stop: int) -> stars.Chosen:
-    """A piece: the best stars of the images in a partition of data set `number`."""
+def find_stars(
+    folder: Path, digest: str, number: int, start: int, stop: int, file: int
+) -> tuple[Indices, Indices, Indices]:
+    """A piece: writes the best stars of the images in a partition of data set `number` to a file."""
     plan: Plan = read(folder, FIRST, digest)
-    return stars.of_partition(plan.folders[number], number, start, stop, plan.images)
+    return stars.write(plan.folders[number], number, start, stop, plan.images, stars_path(folder, file))
 
 
-def find_shifts(folder: Path, digest: str, pairs: Indices) -> list[Overlap | None]:
-    """A piece: the overlaps of pairs (m, 2) of images."""
+def find_shifts(folder: Path, digest: str, pairs: Indices, places: Places, count: int) -> Overlaps:
+    """A piece: the overlaps of pairs (m, 2) of `count` images, whose stars lie at `places`."""
     del digest
-    every = Stars(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _STARS))
-    return [overlaps.solve(every, a, b) for a, b in pairs.tolist()]
+    files = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
+    return overlaps.solve(stars.read(files, places, count), pairs)
+
+
+def stars_path(folder: Path, file: int) -> Path:
+    """The file with the stars of a partition."""
+    return folder / f"stars-{file}.bin"
 
 
 def match_tile(folder: Path, digest: str, tile: Partition) -> None:

@@ -35,7 +35,7 @@ def scene(sky: Sky, seed: int = 0, images: int = 12) -> tuple[overlaps.Stars, np
 def test_offsets_up_to_an_arcsecond_are_found_to_two_milliarcseconds(sky: Sky) -> None:
     stars, centre, exposures = scene(sky)
     pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
-    found = [overlaps.solve(stars, a, b) for a, b in pairs.tolist()]
+    found = overlaps.solve(stars, pairs)
     held = np.full(len(centre), np.inf)
     made = offsets.solve(centre, pairs, found, held)
     moved = offsets.corrected(centre, made.vector)
@@ -61,21 +61,19 @@ def test_offsets_up_to_an_arcsecond_are_found_to_two_milliarcseconds(sky: Sky) -
 def test_a_wrong_overlap_loses_its_weight_and_images_without_one_are_unsolved() -> None:
     stars, centre, _ = scene(Sky(10.0, 20.0))
     pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
-    found = [overlaps.solve(stars, a, b) for a, b in pairs.tolist()]
+    found = overlaps.solve(stars, pairs)
     held = np.full(len(centre), np.inf)
     right = offsets.solve(centre, pairs, found, held)
-    good = found[5]
-    assert good is not None
-    found[5] = overlaps.Overlap(
-        good.matrix, good.vector + good.matrix @ overlaps.tangent(centre[0])[0] * 0.5, 30
-    )
+    found.vector[5] += found.matrix[5] @ overlaps.tangent(centre[0])[0] * 0.5
     made = offsets.solve(centre, pairs, found, held)
     assert made.rejected[pairs[5]].tolist() == [1, 1]
     assert np.abs(np.cross(made.vector - right.vector, centre)).max() < 0.001
-    alone = offsets.solve(centre, pairs[:3], [found[0], None, None], held)
+    first = found.take(np.arange(3))
+    first.stars[1:] = 0
+    alone = offsets.solve(centre, pairs[:3], first, held)
     assert np.isnan(alone.error).sum() == len(centre) - 2
     assert (alone.group >= 0).sum() == 2
-    nothing = offsets.solve(centre, pairs[:0], [], held)
+    nothing = offsets.solve(centre, pairs[:0], overlaps.NONE, held)
     assert not nothing.vector.any()
     assert np.isnan(nothing.error).all()
 
@@ -86,7 +84,7 @@ def test_chance_does_not_make_an_overlap() -> None:
         sky = Sky(80.0, 10.0)
         xyz = footprints.vectors(*sky.degrees(rng.uniform(-100, 100, (2 * size, 2))))
         stars = overlaps.Stars(np.array([0, size, 2 * size]), xyz, np.full(2 * size, 0.003))
-        assert overlaps.solve(stars, 0, 1) is None
+        assert not overlaps.solve(stars, np.array([[0, 1]])).is_solved.any()
 
 
 def test_partners_reach_every_distance_and_their_number_is_limited() -> None:
@@ -98,3 +96,23 @@ def test_partners_reach_every_distance_and_their_number_is_limited() -> None:
     number = np.bincount(pairs.ravel())
     assert number.min() >= offsets.PARTNERS
     assert len(offsets.partners(centre[:1], np.full(1, 1e-4))) == 0
+
+
+def test_a_pair_gives_the_same_whatever_else_is_solved() -> None:
+    stars, centre, _ = scene(Sky(10.0, 89.0))
+    pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
+    every = overlaps.solve(stars, pairs)
+    assert every.is_solved.all()
+    assert every.stars.min() > 100
+    for number in (0, 7, len(pairs) - 1):
+        one = overlaps.solve(stars, pairs[number : number + 1])
+        assert np.array_equal(one.matrix[0], every.matrix[number])
+        assert np.array_equal(one.vector[0], every.vector[number])
+
+
+def test_medians_of_groups() -> None:
+    rng = np.random.default_rng(3)
+    group, values = np.sort(rng.integers(0, 9, 100)), rng.exponential(3.0, 100)
+    group[group == 4] = 5
+    expected = [np.quantile(values[group == n], 0.5, method="lower") if n != 4 else np.nan for n in range(9)]
+    np.testing.assert_allclose(overlaps.medians(group, values, 9), expected, rtol=1e-6)
