@@ -66,7 +66,7 @@ def test_the_page_from_detections_to_objects(
 ) -> None:
     pytest.importorskip("duckdb")
     monkeypatch.chdir(place)
-    (command,) = re.findall(r"^```\n(skyfan match .*)\n```$", PAGE, re.MULTILINE)
+    command, tied = re.findall(r"^```\n(skyfan match .*)\n```$", PAGE, re.MULTILINE)
     done = skyfan(*command.split()[1:], "--json", "--jobs", "1")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
@@ -103,6 +103,16 @@ def test_the_page_from_detections_to_objects(
     document = json.loads(skyfan(*words, "--json").stdout)
     assert document["object"]["OBJECT_ID"] == int(red)
     assert [row["LIMIT"] for row in document["detections"] if row["SOURCE_ID"] is None] == [25.0] * 4
+    assert tied == f"{command} --reference gaia"
+    xy = np.random.default_rng(1).uniform(-50, 50, (STARS, 2)) / 3600
+    rows = [f"{RA + x / np.cos(np.radians(DEC))},{DEC + y}" for x, y in xy.tolist()]
+    (place / "stars.csv").write_text("\n".join(["ra,dec", *rows]))
+    done = skyfan(*command.split()[1:], "--reference", "stars.csv", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert "tied to stars.csv: tied 8" in done.stdout
+    assert "it has no epochs" in done.stdout
+    images = pq.read_table(place / "matched/images.parquet")
+    assert np.nanmax(np.abs(images["reference_scatter"].to_numpy())) < 10
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,13 @@ class MatchOptions:
     doubtful: bool = False
     """Whether images that their catalogs call doubtful are used."""
     jobs: int | None = None
-    """Processes; None: by CPUs and free memory."""
+    """Processes; None: by detections, CPUs and free memory."""
     scheduler: str | None = None
     """Address of the scheduler of a Dask cluster that runs the pieces instead."""
+    reference: str | None = None
+    """Catalog of stars that positions are tied to: a file with a table, a HATS catalog in a folder or on
+    s3://, gaia or ps1.
+    """
 
 
 DEFAULT = MatchOptions()
@@ -71,9 +75,11 @@ def match(
     if not names:
         raise UsageError("nothing to match: name runs, or folders of data sets")
     data_sets = [_input(name, where, progress) for name in names]
-    jobs = options.jobs or Capacity.now().jobs(MEMORY_MB)
+    detections = sum(each.existing.about["sources"] for each in data_sets)
+    # A process takes as long to start as half a tile to match.
+    jobs = options.jobs or min(Capacity.now().jobs(MEMORY_MB), 1 + detections // matching.LIMIT)
     with workers(jobs, options.scheduler) as pool:
-        settings = Settings(options.magnitude, options.doubtful)
+        settings = Settings(options.magnitude, options.doubtful, reference=options.reference)
         return matching.match(data_sets, Path(to), settings, pool, progress)
 
 

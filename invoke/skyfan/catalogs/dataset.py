@@ -36,7 +36,7 @@ FORMAT = 6
 """Format of the data set. One of another format is replaced by the next collect."""
 OBJECTS = "objects"
 """The kind in skyfan.json of what skyfan match makes, and the folder of its objects."""
-OBJECTS_FORMAT = 1
+OBJECTS_FORMAT = 2
 """Format of what skyfan match makes. One of another format is replaced."""
 ROW_GROUP = 1 << 14
 UNPLACED = "unplaced.parquet"

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     help="Magnitude of the detections that means are of.",
 )
 @click.option("--doubtful", is_flag=True, help="Also use images that their catalogs call doubtful.")
-@click.option("--jobs", "-j", type=click.IntRange(1), help="Processes (default: by CPUs and free memory).")
+@click.option(
+    "--reference",
+    metavar="FILE|gaia|ps1",
+    help="Tie positions to the stars of this catalog: a table (.fits, .parquet, .csv, .ecsv, .vot), a HATS "
+    "catalog in a folder or on s3://, or Gaia DR3 or PS1 from their public bucket.",
+)
+@click.option(
+    "--jobs", "-j", type=click.IntRange(1), help="Processes (default: by detections, CPUs and free memory)."
+)
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -51,6 +59,7 @@ def match(
     output: str | None,
     magnitude: str,
     doubtful: bool,
+    reference: str | None,
     jobs: int | None,
     scheduler: str | None,
     strict: bool,
@@ -67,7 +76,8 @@ def match(
     the table of images says which. An interrupted match continues when the command is repeated.
 
     Exit code: 0 even if images are left out, 2 wrong use; with --strict 1 also if images are left out as
-    doubtful or without sky, if a filter or an exposure is not known, or an offset was not found.
+    doubtful or without sky, if a filter or an exposure is not known, if an offset was not found, or an image
+    is not tied to the reference.
     """
     from ..api import matching as commands
     from ..progress import Stages
@@ -75,7 +85,7 @@ def match(
     where = None if all((Path(run) / "skyfan.json").exists() for run in runs) else default_place(output)
     try:
         with Stages() as stages:
-            options = commands.MatchOptions(magnitude, doubtful, jobs, scheduler)
+            options = commands.MatchOptions(magnitude, doubtful, jobs, scheduler, reference)
             done = commands.match(runs, to, where, options, progress=stages)
     except KeyboardInterrupt:
         echo(f"stopped; what is done is kept beside {to}, repeat the command to continue", err=True)
@@ -102,5 +112,9 @@ def show(done: "Matched") -> None:
     if others:
         say(f"images not used: {reasons(others)}; {where}")
     say(f"offsets of images: {reasons(done.offsets)}")
+    if done.reference:
+        say(f"tied to {done.reference}: {reasons(done.tied)}")
+    for note in done.notes:
+        say(f"{done.reference}: {note}")
     for doubt in done.doubts:
         say(doubt)

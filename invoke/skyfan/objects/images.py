@@ -42,6 +42,8 @@ class Images:
     """(n, 3) unit vectors; NaN without a sky."""
     radius: Floats
     """(n,) to its corners, in radians."""
+    mjd: Floats
+    """(n,) middle of its exposures; NaN if unknown."""
     vector: Floats
     """(n, 3) correction of its positions, see overlaps.py."""
 
@@ -107,9 +109,15 @@ def of_tables(tables: Sequence[pa.Table], *, doubtful: bool) -> tuple[Images, pa
     uri = table["uri"].combine_chunks()
     run = table["run"].to_numpy().astype(np.intp)
     band = np.searchsorted(names, bands) if names else np.empty(0, np.intp)
+    mjd = (_numbers(table, "t_min") + _numbers(table, "t_max")) / 2
     vector = np.zeros((len(rows), 3))
-    images = Images(run, uri, state, kept, is_identified, names, band, scale, centre, radius, vector)
+    images = Images(run, uri, state, kept, is_identified, names, band, scale, centre, radius, mjd, vector)
     return images, table
+
+
+def _numbers(table: pa.Table, name: str) -> Floats:
+    values: Floats = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values
 
 
 def band_name(instrument: str | None, filters: str | None) -> str:

@@ -21,7 +21,8 @@ from .. import files
 from ..catalogs import dataset, partitions
 from ..catalogs.dataset import Partition
 from ..events import OnProgress, ignore
-from . import groups, images, inputs, limits, offsets, output, plan, tiles
+from ..formatting import count
+from . import groups, images, inputs, limits, offsets, output, plan, stars, tiles
 from .groups import Indices
 from .images import Images
 from .inputs import Input
@@ -29,6 +30,7 @@ from .matched import Matched
 from .offsets import Offsets
 from .overlaps import Overlaps
 from .plan import Plan
+from .references import Source
 from .stars import Places
 from .tiles import Empty
 from .workers import Workers
@@ -38,6 +40,8 @@ LIMIT = 1 << 18
 """Detections in a tile, where it is not smaller than its margin; 250 MB of memory for them."""
 _PAIRS = 1000
 """Pairs of images per piece."""
+_IMAGES = 200
+"""Images per piece that compares them with the reference."""
 _SLACK = 0.5
 """Arcseconds added to the margin."""
 
@@ -49,6 +53,8 @@ class Settings:
     magnitude: str = MAGNITUDE
     doubtful: bool = False
     limit: int = LIMIT
+    reference: str | None = None
+    """Name of the catalog that positions are tied to, see references.py."""
 
 
 def match(
@@ -63,21 +69,22 @@ def match(
     with files.replace_folder(folder) as work:
         existing = output.find(folder)
         inputs.check(data_sets, settings.magnitude)
-        digest = _digest(data_sets, settings)
+        source = Source(settings.reference) if settings.reference else None
+        digest = _digest(data_sets, settings, source)
         if existing and existing["digest"] == digest:
             return output.summary(folder, existing, is_new=False)
         parts = _parts(folder, digest)
-        matching = _Matching(data_sets, settings, parts, digest, workers, progress)
+        matching = _Matching(data_sets, settings, source, parts, digest, workers, progress)
         about = matching.run(work / "new")
         done = output.summary(folder, about, is_new=True)
     shutil.rmtree(parts)
     return done
 
 
-def _digest(data_sets: list[Input], settings: Settings) -> str:
-    """Of inputs and settings, and of the version that matches."""
+def _digest(data_sets: list[Input], settings: Settings, source: Source | None) -> str:
+    """Of inputs, reference and settings, and of the version that matches."""
     about = [[data_set.name, str(data_set.folder), data_set.digest] for data_set in data_sets]
-    whole = [version("skyfan"), dataset.OBJECTS_FORMAT, vars(settings), about]
+    whole = [version("skyfan"), dataset.OBJECTS_FORMAT, vars(settings), about, source and source.digest]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -97,6 +104,7 @@ class _Matching:
 
     data_sets: list[Input]
     settings: Settings
+    source: Source | None
     parts: Path
     digest: str
     workers: Workers
@@ -108,7 +116,7 @@ class _Matching:
             [each.images for each in self.data_sets], doubtful=self.settings.doubtful
         )
         inputs.check_ids(found, table, self.data_sets)
-        solved, pairs = self._offsets(found, table)
+        solved, pairs, tied = self._offsets(found, table)
         found = found.corrected(solved.vector)
         used = np.flatnonzero(found.is_used)
         chips = limits.outlines(
@@ -124,8 +132,9 @@ class _Matching:
         empty = Empty.of(every)
         plan.write(Plan(folders, self.settings.magnitude, found, chips, ring, empty), self.parts, plan.PLAN)
         self._tiles([tile for tile in every if tile.rows])
-        rows = output.image_table(table, found, solved, pairs, [each.name for each in self.data_sets])
+        rows = output.image_table(table, found, solved, pairs, tied, [each.name for each in self.data_sets])
         about = {"digest": self.digest, "runs": [each.name for each in self.data_sets], **vars(self.settings)}
+        about["notes"] = tied.notes if tied else []
         return output.assemble(self.parts, new, every, rows, found, about)
 
     def _margin(self, found: Images, used: Indices) -> float:
@@ -133,18 +142,26 @@ class _Matching:
         shift = np.sqrt((found.vector**2).sum(axis=1)).max(initial=0.0)
         return groups.reach(float(found.scale[used].max(initial=0.0))) + float(shift) + _SLACK
 
-    def _offsets(self, found: Images, table: pa.Table) -> tuple[Offsets, Indices]:
-        """The corrections of all images, and the pairs of images that were compared."""
+    def _offsets(self, found: Images, table: pa.Table) -> tuple[Offsets, Indices, output.Tied | None]:
+        """The corrections of all images, the pairs of images that were compared, and what is known of the
+        reference.
+        """
         used = np.flatnonzero(found.is_used)
         pairs = offsets.partners(found.centre[used], found.radius[used])
         held = np.where(np.array(table["gaia"].to_pylist())[used] == "yes", offsets.GAIA, np.inf)
         done = self.parts / "overlaps.pickle"
         if not done.exists():
-            plan.write(self._shifts(found, used[pairs]), self.parts, done.name)
-        shifts = plan.read(self.parts, done.name, self.digest)
-        return offsets.solve(found.centre[used], pairs, shifts, held).among(used, len(found)), used[pairs]
+            plan.write(self._shifts(found, pairs, used), self.parts, done.name)
+        shifts, ties, tied = plan.read(self.parts, done.name, self.digest)
+        if ties:
+            held[:] = np.inf  # the reference says more than a header that mentions one
+        solved = offsets.solve(found.centre[used], pairs, shifts, held, ties).among(used, len(found))
+        return solved, used[pairs], tied
 
-    def _shifts(self, found: Images, pairs: Indices) -> Overlaps:
+    def _shifts(
+        self, found: Images, pairs: Indices, used: Indices
+    ) -> tuple[Overlaps, Overlaps | None, output.Tied | None]:
+        """Of pairs of the images (n,) that are used, and of each of these with the reference."""
         folders = {n: each.folder for n, each in enumerate(self.data_sets)}
         plan.write(Plan(folders, "", found, limits.NONE, 0, Empty.of(())), self.parts, plan.FIRST)
         parts = [(n, part) for n, each in enumerate(self.data_sets) for part in each.existing.partitions]
@@ -154,40 +171,59 @@ class _Matching:
         places = Places.joined(self._map("reading stars", plan.find_stars, calls))
         chunks = []
         for at in range(0, len(pairs), _PAIRS):
-            numbers, local = np.unique(pairs[at : at + _PAIRS], return_inverse=True)
+            numbers, local = np.unique(used[pairs[at : at + _PAIRS]], return_inverse=True)
             chunks.append((self.parts, self.digest, local.reshape(-1, 2), places.of(numbers), len(numbers)))
         shifts = Overlaps.joined(self._map("comparing images", plan.find_shifts, chunks))
+        ties, tied = self._ties(found, used, places) if self.source else (None, None)
         for file in range(len(calls)):
             plan.stars_path(self.parts, file).unlink()
-        return shifts
+        return shifts, ties, tied
+
+    def _ties(self, found: Images, used: Indices, places: Places) -> tuple[Overlaps, output.Tied]:
+        """What the images (n,) that are used say of the reference."""
+        assert self.source is not None
+        self.progress("reading the reference", 0, 0)
+        reference = self.source.read(stars.around(found, used))
+        plan.write(reference, self.parts, plan.REFERENCE)
+        chunks = [used[at : at + _IMAGES] for at in range(0, len(used), _IMAGES)]
+        calls = [(self.parts, self.digest, numbers, places.of(numbers)) for numbers in chunks]
+        ties = Overlaps.joined(self._map("comparing with the reference", plan.find_ties, calls))
+        notes = list(reference.notes)
+        if timeless := int((~np.isfinite(found.mjd[used])).sum()):
+            notes.append(
+                f"{count(timeless, 'image')} without a time: compared with it as it was at its own epoch"
+            )
+        scatter = np.full(len(found), np.nan)
+        scatter[used] = np.where(ties.is_solved, ties.scatter, np.nan)
+        return ties, output.Tied(self.source.name, len(reference.key), notes, scatter)
 
     def _count_below(self) -> tiles.CountBelow:
         parts = [
             part for each in self.data_sets for part in partitions.existing_parts(each.existing, frozenset())
         ]
 
-        def count(edges: tiles.Keys) -> tiles.Keys:
+        def below(edges: tiles.Keys) -> tiles.Keys:
             total = np.zeros(len(edges), np.int64)
             for part in parts:
                 if part.partition:
                     total += part.count_below(edges)
             return total
 
-        return count
+        return below
 
     def _tiles(self, every: list[Partition]) -> None:
         """Matches all tiles but those that an earlier call has done."""
         done = output.done_tiles(self.parts)
         waiting = [tile for tile in every if tile not in done]
         calls = [(self.parts, self.digest, tile) for tile in waiting]
-        for count, (number, _) in enumerate(self.workers.map(plan.match_tile, calls), start=1):
+        for at, (number, _) in enumerate(self.workers.map(plan.match_tile, calls), start=1):
             output.mark_done(self.parts, waiting[number])
-            self.progress("matching tiles", len(every) - len(waiting) + count, len(every))
+            self.progress("matching tiles", len(every) - len(waiting) + at, len(every))
 
     def _map(self, stage: str, function: Any, calls: list[tuple[Any, ...]]) -> list[Any]:
         """Results in the order of the calls."""
         results: list[Any] = [None] * len(calls)
-        for count, (number, result) in enumerate(self.workers.map(function, calls), start=1):
+        for at, (number, result) in enumerate(self.workers.map(function, calls), start=1):
             results[number] = result
-            self.progress(stage, count, len(calls))
+            self.progress(stage, at, len(calls))
         return results

@@ -31,6 +31,12 @@ class Matched(Tabular):
     """Instruments with filters, as in names of columns."""
     offsets: dict[str, int]
     """Images that are used, by their offsets: solved, held, alone, unsolved."""
+    reference: str | None
+    """The catalog that positions are tied to."""
+    tied: dict[str, int]
+    """Images that are used, by how they are tied to it: tied, by overlaps, not tied."""
+    notes: list[str]
+    """What is to be known of it."""
     unknown_bands: list[str]
     """Bands without a filter or an instrument."""
     unidentified: int
@@ -50,6 +56,11 @@ class Matched(Tabular):
             said.append(f"{count(number, 'doubtful image')}: not used")
         if number := self.offsets.get("unsolved"):
             said.append(f"{count(number, 'image')} with overlaps but without a shift that fits: not moved")
+        if number := self.tied.get("not tied"):
+            said.append(
+                f"{count(number, 'image')} not tied to {self.reference}: without a shift on which enough "
+                "stars agree, and without an overlap with one that has it"
+            )
         if self.unknown_bands:
             said.append(f"unknown instrument or filter: {', '.join(self.unknown_bands)}")
         if self.unidentified:

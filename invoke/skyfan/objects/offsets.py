@@ -1,11 +1,12 @@
 """Astrometric offsets of images: relative to each other from overlaps, all images at once.
 
-Overlaps say only how images lie relative to each other. What stays open is fixed by rule: images fitted to
-Gaia are held to their positions within an error; where a group of overlapping images has
-none, the mean offset of the group is 0. An overlap that contradicts the others loses its weight.
+Overlaps say only how images lie relative to each other. What stays open is fixed by the stars that images
+share with a reference. Without one, images fitted to Gaia are held to their positions within an error; where
+a group of overlapping images has none, the mean offset of the group is 0. An overlap or a tie to the
+reference that contradicts the others loses its weight.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ _FREE = ROTATION
 all shifts is 0."""
 _CLOSE = 0.6
 """Share of the sum of two images' radii below which they overlap: radii reach to corners."""
+_UNSOLVED = {"error": np.nan, "group": -1}
+"""Values of an image that is not solved, other than 0."""
 _ROUNDS = 10
 _SOFT, _REJECT = 3.0, 12.0
 """Errors beyond which an overlap has less weight, and beyond which it has none."""
@@ -44,22 +47,32 @@ class Offsets:
     """(n,) number of overlaps that contradict the others."""
     group: Indices
     """(n,) number of the group of images that are tied together; -1 if unsolved."""
+    stars: Indices
+    """(n,) stars that tie the image to the reference; 0 if it is not tied itself."""
+    rest: Floats
+    """(n, 3) what the correction leaves between such an image and the reference, as a rotation vector in
+    arcseconds.
+    """
+    is_anchored: NDArray[np.bool_]
+    """(n,) whether the image is tied to the reference, itself or through overlaps."""
 
     def among(self, numbers: Indices, count: int) -> "Offsets":
         """The same for `count` images, of which these have `numbers`; the others are unsolved."""
-        vector, error = np.zeros((count, 3)), np.full(count, np.nan)
-        overlaps, rejected, group = np.zeros(count, np.intp), np.zeros(count, np.intp), np.full(count, -1)
-        vector[numbers], error[numbers], group[numbers] = self.vector, self.error, self.group
-        overlaps[numbers], rejected[numbers] = self.overlaps, self.rejected
-        return Offsets(vector, error, overlaps, rejected, group)
+        whole = {}
+        for each in fields(self):
+            values = getattr(self, each.name)
+            whole[each.name] = np.full((count, *values.shape[1:]), _UNSOLVED.get(each.name, 0), values.dtype)
+            whole[each.name][numbers] = values
+        return Offsets(**whole)
 
-    def shifts(self, centre: Floats) -> tuple[Floats, Floats, Floats]:
-        """What is added at the centres (n, 3): arcseconds to the east and to the north, and degrees of
-        turn.
-        """
-        moved = cross(self.vector, centre)
-        east, north = tangents(centre)
-        return dot(moved, east), dot(moved, north), dot(self.vector, centre) / 3600
+
+def shifts(vector: Floats, centre: Floats) -> tuple[Floats, Floats, Floats]:
+    """What rotation vectors (n, 3) add at the centres (n, 3): arcseconds to the east and to the north, and
+    degrees of turn.
+    """
+    moved = cross(vector, centre)
+    east, north = tangents(centre)
+    return dot(moved, east), dot(moved, north), dot(vector, centre) / 3600
 
 
 def partners(centre: Floats, radius: Floats) -> Indices:
@@ -90,13 +103,20 @@ def partners(centre: Floats, radius: Floats) -> Indices:
     return np.column_stack([first[chosen], second[chosen]])
 
 
-def solve(centre: Floats, pairs: Indices, overlaps: Overlaps, held: Floats) -> Offsets:
+def solve(
+    centre: Floats, pairs: Indices, overlaps: Overlaps, held: Floats, ties: Overlaps | None = None
+) -> Offsets:
     """The corrections of all images. `held` (n,) are arcseconds within which an image must stay; inf if
-    free.
+    free. `ties` (n,) are those of each image to the reference.
     """
-    pairs, found = pairs[overlaps.is_solved].reshape(-1, 2), overlaps.take(np.flatnonzero(overlaps.is_solved))
-    matrix, vector = found.matrix, found.vector
     count = len(centre)
+    found = Overlaps.joined([overlaps] if ties is None else [overlaps, ties])
+    # The reference is one more image, which does not move.
+    to_reference = np.column_stack([np.arange(count), np.full(count, count)])[: 0 if ties is None else count]
+    solved = np.flatnonzero(found.is_solved)
+    pairs, found = np.concatenate([pairs.reshape(-1, 2), to_reference])[solved], found.take(solved)
+    is_tie = pairs[:, 1] == count
+    matrix, vector = found.matrix, found.vector
     along = centre[:, :, None] * centre[:, None, :]
     across = np.eye(3) - along
     prior = across / np.minimum(held, _FREE)[:, None, None] ** 2
@@ -115,23 +135,36 @@ def solve(centre: Floats, pairs: Indices, overlaps: Overlaps, held: Floats) -> O
         if np.abs(weight - before).max() < 1e-3:
             break
     is_used = weight > 1 / (1 + (_REJECT / _SOFT) ** 2)
-    used = np.bincount(pairs[is_used].ravel(), minlength=count)
-    rejected = np.bincount(pairs[~is_used].ravel(), minlength=count)
+    used = np.bincount(pairs[is_used & ~is_tie].ravel(), minlength=count)
+    rejected = np.bincount(pairs[~is_used].ravel(), minlength=count)[:count]
+    tied = np.flatnonzero(is_used & is_tie)
+    stars, rest = np.zeros(count, np.intp), np.zeros((count, 3))
+    stars[pairs[tied, 0]] = found.stars[tied]
+    is_solved = (used > 0) | (stars > 0)
     if not is_used.all():
         solution, diagonal = _solved(pairs, matrix, vector, prior, np.where(is_used, weight, 0))
-    error = np.full(count, np.nan)
-    solution[used == 0] = 0
-    inverse = np.linalg.inv(diagonal)
-    error[used > 0] = np.sqrt(np.einsum("nij,nij->n", inverse, across) / 2)[used > 0]
-    graph = csc_array((np.ones(is_used.sum()), pairs[is_used].T), shape=(count, count))
-    group = np.where(used > 0, connected_components(graph, directed=False)[1], -1)
-    return Offsets(solution, error, used, rejected, group)
+    error: Floats = np.full(count, np.nan)
+    solution[~is_solved] = 0
+    inverse = np.linalg.inv(diagonal).astype(np.float64)
+    error[is_solved] = np.sqrt((inverse * across).sum(axis=(1, 2)) / 2)[is_solved]
+    rest[pairs[tied, 0]] = _own(matrix[tied], vector[tied]) - solution[pairs[tied, 0]]
+    graph = csc_array((np.ones(is_used.sum()), pairs[is_used].T), shape=(count + 1, count + 1))
+    group = connected_components(graph, directed=False)[1]
+    is_anchored = is_solved & (group[:count] == group[count])
+    group = np.where(is_solved, group[:count], -1)
+    return Offsets(solution, error, used, rejected, group, stars, rest, is_anchored)
+
+
+def _own(matrix: Floats, vector: Floats) -> Floats:
+    """(m, 3): what normal equations say by themselves."""
+    own = np.linalg.solve(matrix + 1e-9 * np.eye(3), vector[:, :, None])[:, :, 0]
+    return own.astype(np.float64)
 
 
 def _chi(pairs: Indices, matrix: Floats, vector: Floats, solution: Floats) -> Floats:
     """(m,): how many errors each overlap is from the solution."""
-    own = np.linalg.solve(matrix + 1e-9 * np.eye(3), vector[:, :, None])[:, :, 0]
-    r = own - (solution[pairs[:, 0]] - solution[pairs[:, 1]])
+    every = np.append(solution, np.zeros((1, 3)), axis=0)  # with the reference
+    r = _own(matrix, vector) - (every[pairs[:, 0]] - every[pairs[:, 1]])
     chi: Floats = np.sqrt(np.einsum("mi,mij,mj->m", r, matrix, r) / 3)
     return chi
 
@@ -143,13 +176,14 @@ def _solved(
     equations.
     """
     count = len(prior)
-    a, b = pairs.T
     each = weight[:, None, None] * matrix
     diagonal, right = prior.copy(), np.zeros((count, 3))
-    np.add.at(diagonal, a, each)
+    np.add.at(diagonal, pairs[:, 0], each)
+    np.add.at(right, pairs[:, 0], weight[:, None] * vector)
+    inner = pairs[:, 1] < count  # the reference stays
+    (a, b), each = pairs[inner].T, each[inner]
     np.add.at(diagonal, b, each)
-    np.add.at(right, a, weight[:, None] * vector)
-    np.subtract.at(right, b, weight[:, None] * vector)
+    np.subtract.at(right, b, (weight[:, None] * vector)[inner])
     blocks = np.concatenate([diagonal, -each, -each])
     row = np.concatenate([np.arange(count), a, b])
     column = np.concatenate([np.arange(count), b, a])

@@ -7,7 +7,7 @@ skyfan.json
 """
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,30 @@ from ..catalogs.dataset import Partition
 from ..catalogs.schema import HEALPIX, array
 from ..errors import InputError, UsageError
 from ..files import from_json
-from . import schema
-from .groups import Indices
+from . import offsets, schema
+from .groups import Floats, Indices
 from .images import REPEATED, UNKNOWN, USED, Images
 from .matched import Matched
 from .offsets import Offsets
 from .plan import LINKS, MOVED, OBJECTS
 
+TIED, BY_OVERLAPS, NOT_TIED = "tied", "by overlaps", "not tied"
+"""How an image is tied to the reference."""
 _ABOUT = "skyfan.json"
 _DONE = "done"
 _ORDER = ("OBJECT_ID", "MJD", "SOURCE_ID")
+
+
+@dataclass(frozen=True)
+class Tied:
+    """What is known of a reference that positions are tied to."""
+
+    name: str
+    stars: int
+    """Of the reference, where the images are."""
+    notes: list[str]
+    scatter: Floats
+    """(n,) root mean square per axis of the stars of each image around it in arcseconds; NaN if not tied."""
 
 
 def find(folder: Path) -> dict[str, Any] | None:
@@ -68,17 +82,27 @@ def mark_done(parts: Path, tile: Partition) -> None:
         file.write(f"{tile.order} {tile.pixel} {tile.rows}\n")
 
 
-def image_table(table: pa.Table, found: Images, solved: Offsets, pairs: Indices, runs: list[str]) -> pa.Table:
+def image_table(
+    table: pa.Table, found: Images, solved: Offsets, pairs: Indices, tied: Tied | None, runs: list[str]
+) -> pa.Table:
     """The table of images of all runs with what match did with each; `pairs` were compared for offsets."""
-    east, north, turn = solved.shifts(np.nan_to_num(found.centre))
+    centre = np.nan_to_num(found.centre)
+    east, north, turn = offsets.shifts(solved.vector, centre)
     compared = np.bincount(pairs.ravel(), minlength=len(found))
-    is_solved = solved.overlaps > 0
-    held = np.array(table["gaia"].to_pylist()) == "yes"
+    is_tied = solved.stars > 0
+    is_solved = (solved.overlaps > 0) | is_tied
+    held = (np.array(table["gaia"].to_pylist()) == "yes") & (tied is None)
     state = np.where(is_solved, np.where(held, "held", "solved"), np.where(compared > 0, "unsolved", "alone"))
+    state = np.where(is_tied, "tied", state)
     is_used = found.is_used
+    anchored = np.where(is_tied, TIED, np.where(solved.is_anchored, BY_OVERLAPS, NOT_TIED))
+    rest = offsets.shifts(solved.rest, centre)
 
     def milliarcsec(values: Any) -> Any:
         return np.where(is_solved, values, np.nan) * 1000
+
+    def of_tied(values: Any) -> Any:
+        return np.where(is_tied, values, np.nan) * 1000
 
     columns: dict[str, Any] = {
         "run": [runs[n] for n in found.run],
@@ -96,6 +120,13 @@ def image_table(table: pa.Table, found: Images, solved: Offsets, pairs: Indices,
         "offset_overlaps": solved.overlaps,
         "offset_rejected": solved.rejected,
         "offset_group": solved.group,
+        "reference_state": [
+            each if use and tied else None for each, use in zip(anchored.tolist(), is_used, strict=True)
+        ],
+        "reference_stars": solved.stars,
+        "reference_scatter": of_tied(np.nan if tied is None else tied.scatter),
+        "reference_east": of_tied(rest[0]),
+        "reference_north": of_tied(rest[1]),
     }
     table = table.drop_columns("run")
     for field in schema.IMAGE:
@@ -130,6 +161,7 @@ def assemble(
         "images": _counted(found.state),
         "bands": found.bands,
         "offsets": _counted(each for each in table["offset_state"].to_pylist() if each),
+        "tied": _counted(each for each in table["reference_state"].to_pylist() if each),
         "unknown_bands": sorted(unknown),
         "unidentified": int((found.is_used & ~found.is_identified).sum()),
         "settings": _settings(table),

@@ -21,6 +21,7 @@ from .images import Images
 from .limits import Outlines
 from .objects import Where
 from .overlaps import Overlaps
+from .references import Reference
 from .stars import Places
 from .tiles import Empty
 
@@ -28,8 +29,8 @@ OBJECTS, LINKS = "objects", "links"
 """Folders of the two catalogs, side by side: HATS takes all below a catalog for its own."""
 MOVED = "moved"
 """Objects that belong to a tile, and have moved into one without detections."""
-PLAN, FIRST = "plan.pickle", "first.pickle"
-"""The plan with offsets and without them."""
+PLAN, FIRST, REFERENCE = "plan.pickle", "first.pickle", "reference.pickle"
+"""The plan with offsets and without them, and the stars of the reference."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ def find_shifts(folder: Path, digest: str, pairs: Indices, places: Places, count
     del digest
     files = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
     return overlaps.solve(stars.read(files, places, count), pairs)
+
+
+def find_ties(folder: Path, digest: str, numbers: Indices, places: Places) -> Overlaps:
+    """A piece: the overlaps of images (m,), whose stars lie at `places`, with the reference."""
+    plan: Plan = read(folder, FIRST, digest)
+    reference: Reference = read(folder, REFERENCE, digest)
+    files = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
+    own = stars.read(files, places, len(numbers))
+    return stars.ties(own, reference, plan.images, numbers)
 
 
 def stars_path(folder: Path, file: int) -> Path:

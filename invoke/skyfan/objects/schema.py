@@ -84,7 +84,11 @@ IMAGE = (
     new_field("match_state", _TEXT, "", "meta.code", "used, or why not: repeated, doubtful, no sky"),
     new_field("match_kept", _TEXT, "", "meta.ref.url", "The image that is used for the same exposure"),
     new_field(
-        "offset_state", _TEXT, "", "meta.code", "solved, held, alone: no overlap, or unsolved: no shift found"
+        "offset_state",
+        _TEXT,
+        "",
+        "meta.code",
+        "tied to the reference, solved, held, alone: no overlap, or unsolved: no shift found",
     ),
     new_field(
         "offset_east", _F8, "mas", "pos.eq.ra;arith.diff", "Added to positions at its centre, to the east"
@@ -104,7 +108,30 @@ IMAGE = (
     ),
     new_field("offset_overlaps", _I4, "", "meta.number", "Overlapping images that its offset is from"),
     new_field("offset_rejected", _I4, "", "meta.number", "Overlapping images that contradict the others"),
-    new_field("offset_group", _I4, "", "meta.id", "Images of one number are tied together by overlaps"),
+    new_field(
+        "offset_group",
+        _I4,
+        "",
+        "meta.id",
+        "Images of one number are tied together by overlaps or a reference",
+    ),
+    new_field(
+        "reference_state",
+        _TEXT,
+        "",
+        "meta.code",
+        "tied to the reference, tied to it by overlaps, or not tied; empty without a reference",
+    ),
+    new_field("reference_stars", _I4, "", "meta.number", "Stars that the image shares with the reference"),
+    new_field(
+        "reference_scatter", _F8, "mas", "stat.stdev;pos.eq", "Scatter of these stars around it, per axis"
+    ),
+    new_field(
+        "reference_east", _F8, "mas", "pos.eq.ra;arith.diff", "What its offset leaves to the reference, east"
+    ),
+    new_field(
+        "reference_north", _F8, "mas", "pos.eq.dec;arith.diff", "What its offset leaves likewise, north"
+    ),
 )
 
 

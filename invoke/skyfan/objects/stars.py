@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
+from ..catalogs import healpix
+from ..sky import footprints
 from . import detections as detecting
+from . import overlaps, references, tiles
 from .detections import CROWDED
 from .groups import Floats, Indices
 from .images import Images
-from .overlaps import Stars
+from .overlaps import Overlaps, Stars
+from .references import Reference
 
 MOST = 300
 """Stars per image."""
@@ -86,6 +90,33 @@ def read(paths: Mapping[int, Path], places: Places, count: int) -> Stars:
     rows = _best(image, table["sigma"], table["ident"])
     first: Indices = np.searchsorted(image[rows], np.arange(count + 1))
     return Stars(first, table["xyz"][rows], table["sigma"][rows].astype(np.float64))
+
+
+def around(images: Images, numbers: Indices) -> NDArray[np.int64]:
+    """Ranges (n, 2) of keys of all stars that can be on images (m,), ascending and disjoint."""
+    ra, dec = footprints.angles(images.centre[numbers])
+    radius = np.degrees(images.radius[numbers]) + overlaps.SEARCH / 3600
+    circles = [healpix.circle(*each) for each in zip(ra.tolist(), dec.tolist(), radius.tolist(), strict=True)]
+    whole = np.concatenate([np.empty((0, 2), np.int64), *circles])
+    return tiles.merged(whole[:, 0], whole[:, 1]) if len(whole) else whole
+
+
+def ties(own: Stars, reference: Reference, images: Images, numbers: Indices) -> Overlaps:
+    """The overlaps of images (m,) with the stars of a reference, at the epoch of each image."""
+    count = len(numbers)
+    ra, dec = footprints.angles(images.centre[numbers])
+    radius = np.degrees(images.radius[numbers]) + overlaps.SEARCH / 3600
+    year = references.years(images.mjd[numbers])
+    found = [
+        reference.at(reference.near(*place), float(when))
+        for *place, when in zip(ra.tolist(), dec.tolist(), radius.tolist(), year, strict=True)
+    ]
+    sizes = [len(sigma) for _, sigma in found]
+    start = np.append(own.start, own.start[-1] + np.cumsum(sizes))
+    xyz = np.concatenate([own.xyz, *(xyz for xyz, _ in found)])
+    sigma = np.concatenate([own.sigma, *(sigma for _, sigma in found)])
+    pairs = np.column_stack([np.arange(count), np.arange(count) + count])
+    return overlaps.solve(Stars(start.astype(np.intp), xyz, sigma), pairs)
 
 
 def _best(image: Indices, sigma: Floats, ident: NDArray[np.int64]) -> Indices:

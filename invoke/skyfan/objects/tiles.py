@@ -94,7 +94,7 @@ def ranges(tile: Partition, ring: int) -> Keys:
     shift = 2 * (healpix.ORDER - ring)
     starts = np.append(pixels << shift, tile.start)
     stops = np.append((pixels + 1) << shift, tile.stop)
-    return _merged(starts, stops)
+    return merged(starts, stops)
 
 
 def _interleaved(values: Keys) -> Keys:
@@ -105,7 +105,8 @@ def _interleaved(values: Keys) -> Keys:
     return spread
 
 
-def _merged(starts: Keys, stops: Keys) -> Keys:
+def merged(starts: Keys, stops: Keys) -> Keys:
+    """Ranges (n, 2), ascending and disjoint, of the same keys as ranges with these starts and stops."""
     order = np.argsort(starts)
     starts, stops = starts[order], np.maximum.accumulate(stops[order])
     begins = np.append(True, starts[1:] > stops[:-1])
