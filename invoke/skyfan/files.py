@@ -10,6 +10,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,6 +72,21 @@ def require_folder(path: Path) -> None:
         raise InputError(f"cannot write {path}: the folder {path.parent} does not exist")
 
 
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """The error of a file or folder that cannot be written. Where the system, as in /proc, says only that
+    something does not exist, it is the file that is to be made.
+    """
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.ENOENT and path.parent.is_dir():
+        reason = f"{path.parent} takes no new files"
+    return UsageError(f"cannot write {path}: {reason}")
+
+
+def folded(name: str) -> str:
+    """Equal for names that some file systems take for one: without case, composed as Unicode's NFC."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def is_too_long(path: Path, folder: Path) -> bool:
     """Whether there can be no file with a name, or a path, of this length. `folder` is one above it that
     exists: where the path's own does not exist yet, the system says nothing about the name.
@@ -113,7 +129,7 @@ def replace(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink()
@@ -144,10 +160,13 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     UsageError while another process replaces the same folder, and on Windows.
     """
     require_posix(f"writing the folder {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    recover_folder(folder)
-    work = _work_folder(folder)
-    held = _lock(work, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(folder)
+        work = _work_folder(folder)
+        held = _lock(work, folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     try:
         for leftover in work.iterdir():
             shutil.rmtree(leftover)

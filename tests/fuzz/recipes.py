@@ -108,4 +108,9 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     "a tile beyond its heap": ("mosaic rice", [["write", 1, 0, "7f", 9]], "UnreadableError"),
     # astropy refuses it.
     "a heap that begins nowhere": ("frames", [["card", 1, "THEAP", "(1,2)", "size"]], "UnreadableError"),
+    "noise of the smallest numbers": (
+        "abell",
+        [["write", 0, 0, "0da24260", 4096], ["flip", 0, 329934346, 3]],
+        "catalog",
+    ),
 }

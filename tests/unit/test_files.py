@@ -160,3 +160,16 @@ def test_what_is_no_file_is_not_replaced_by_one(make: Callable[[Path], None], tm
         part.touch()
     assert not path.is_file()
     assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that takes no files")
+def test_a_folder_that_takes_no_files_is_named_and_not_the_temporary_file() -> None:
+    says = r"^cannot write /proc/x: /proc takes no new files$"
+    with pytest.raises(UsageError, match=says), files.replace(Path("/proc/x")) as part:
+        part.write_text("x")
+    with pytest.raises(UsageError, match=says), files.replace_folder(Path("/proc/x")):
+        pass
+
+
+def test_names_are_folded_as_file_systems_do() -> None:
+    assert files.folded("Caf\xe9/A.FITS") == files.folded("cafe\u0301/a.fits") != files.folded("cafe/a.fits")

@@ -31,6 +31,8 @@ ERRORS = (1e-6, 1e6)
 _LEAST_GAIN = 1e-6
 # In sigma of the meshes: with pixels farther from the sky, these are not of one image with it.
 FARTHEST = 1e12
+# In the unit of the pixels: float32 holds no smaller differences to all its digits.
+LEAST_NOISE = 1e-37
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Measurement:
 class Ground:
     """An image as a ``plane`` without its background, whose ``level`` and noise ``rms`` are in its own unit.
 
-    ``rms`` is 0 where all pixels are the same.
+    ``rms`` is 0 where all pixels are the same, or as good as.
     """
 
     plane: Plane
@@ -94,15 +96,16 @@ def ground(pixels: Pixels, config: Config) -> Ground:
     image[mask] = 0
     rms = background.rms
     farthest = max(float(image.max()), -float(image.min()))
-    if not rms * FARTHEST > farthest and (used := pixels.data[~mask]).min() < used.max():
+    if not rms > max(LEAST_NOISE, farthest / FARTHEST) and (used := pixels.data[~mask]).min() < used.max():
         why = "pixels are 1e12 times the noise of others" if rms > 0 else "most pixels hold the same value"
         rms, how = sparse_noise(image, pixels)
         background = replace(background, rms=rms, model=None)
         notes.append(f"{why}: the noise is {how}")
         quality |= Quality.NOISE_FALLBACK
-    if not rms > 0:
+    if not rms > LEAST_NOISE:
         nothing = Plane(image, 0.0, background.image, lambda: np.zeros_like(image), 1.0)
-        notes = ["the image is constant: no sources"]
+        what = "pixels differ by less than float32 can tell" if rms > 0 else "the image is constant"
+        notes = [f"{what}: no sources"]
         return Ground(nothing, background.level, 0.0, notes, Quality.NOISE_FALLBACK)
 
     unit = unit_of(rms)

@@ -17,7 +17,17 @@ from skyfan_contract import TILE, TILE_MARGINS
 
 from .background import measure_background, step_of
 from .event import Config
-from .extract import ERRORS, FARTHEST, Measurement, Plane, measure, measure_plane, no_sources, unit_of
+from .extract import (
+    ERRORS,
+    FARTHEST,
+    LEAST_NOISE,
+    Measurement,
+    Plane,
+    measure,
+    measure_plane,
+    no_sources,
+    unit_of,
+)
 from .meshes import Meshes, mesh_row
 from .noise import NoiseModel
 from .pixels import Image, Pixels, strips
@@ -162,7 +172,7 @@ def _sky(parts: Parts, sample: _Sample, config: Config) -> tuple[Sky, Measuremen
     told = None
     level, rms = (meshes.level, meshes.rms) if meshes.known else (0.0, 0.0)
     farthest = float(np.abs(pixels.data[~pixels.mask] - np.float32(level)).max(initial=0))
-    if not rms * FARTHEST > farthest:
+    if not rms > max(LEAST_NOISE, farthest / FARTHEST):
         told = measure(pixels, config)
         level, rms = level if meshes.known else told.background, told.rms
     if not rms > 0 or pixels.weight is None:

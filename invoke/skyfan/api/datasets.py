@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import files
 from .. import progress as progressing
 from ..catalogs import collect as collecting
 from ..catalogs import dataset, freshness
@@ -239,6 +240,8 @@ def report(
     from ..report import page, story
     from . import bills  # slow to import, and most of skyfan.api does not need it
 
+    if to:
+        files.require_folder(Path(to))
     place, lambdas = engines.find_place(where)
     content = story.gather(
         place,

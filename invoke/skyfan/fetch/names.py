@@ -1,11 +1,11 @@
 """Names of files at the destination: none leaves it, none is that of two files on any file system."""
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from skyfan_contract import quoted
 
+from .. import files
 from ..errors import InputError, UsageError
 from ..formatting import file_name
 from ..storage import uris
@@ -46,21 +46,17 @@ def selected(name: str, word: str) -> str:
     return f"{name}_{word}.fits"
 
 
-def folded(name: str) -> str:
-    """Equal for names that some file system takes for one: without case, composed as Unicode's NFC."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 def check(named: Iterable[tuple[str, str]]) -> None:
     """Raises UsageError if two sources have one name, or one has that of a folder or of the manifest's.
 
     `named` are pairs of name and URI; one source may come twice.
     """
-    taken = {folded(name): (name, "the list of what was fetched") for name in (manifest.NAME, manifest.SUMS)}
+    own = (manifest.NAME, manifest.SUMS)
+    taken = {files.folded(name): (name, "the list of what was fetched") for name in own}
     folders: dict[str, tuple[str, str]] = {}
     clashes: dict[str, None] = {}
     for name, uri in named:
-        key = folded(name)
+        key = files.folded(name)
         other = taken.setdefault(key, (name, uri))
         if other[1] == uri:
             parts = key.split("/")

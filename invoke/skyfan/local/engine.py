@@ -36,7 +36,7 @@ from . import process
 from .capacity import Capacity
 from .pool import POLL_S, Attempt, Job, Pool, Workers
 from .replacements import Replacements
-from .run_folder import NAME_TOO_LONG, RunFolder
+from .run_folder import RunFolder
 
 # Lambda waits 1 and 2 minutes. Here no shared service needs minutes to recover.
 BACKOFF_S = (1.0, 2.0)
@@ -251,7 +251,7 @@ class _Work:
 
     def _take(self, item: Item) -> None:
         uri, size = item.uri, item.size or 0
-        if not self._replacements.is_due(uri) and self.folder.is_done(uri):
+        if not (self._replacements.is_due(uri) or self.folder.is_taken(uri)) and self.folder.is_done(uri):
             self.folder.clear_failure(uri)
             self.outcome.done_before += 1
             self.outcome.unchecked += uri.startswith("s3://")
@@ -261,8 +261,8 @@ class _Work:
         with suppress(OSError):  # the function says what is wrong with it
             version = self.folder.version(uri)
         job = Job(0.0, uri, self.folder.task.event(uri, item.detect), size, version)
-        if self.folder.is_too_long(uri):
-            self._refuse(job)
+        if error := self.folder.refusal(uri):
+            self._refuse(job, error)
             return
         # What exists otherwise is damaged, or of another version of the input.
         if not self._replacements.begin(uri) and self.folder.result(uri).exists():
@@ -270,8 +270,8 @@ class _Work:
             self.folder.clear_result(uri)
         self.pool.give(job)
 
-    def _refuse(self, job: Job) -> None:
-        error, arn = NAME_TOO_LONG, f"{self.pool.arn}:$LATEST"
+    def _refuse(self, job: Job, error: dict[str, Any]) -> None:
+        arn = f"{self.pool.arn}:$LATEST"
         record = failure_record(job.event, error, PERMANENT, request_id=job.request_id, function_arn=arn)
         path, self.outcome.sent = self.folder.record_failure(job.input, record), self.outcome.sent + 1
         self.on_event(events.Failed(job.input, error, job.attempt, path, job.size))

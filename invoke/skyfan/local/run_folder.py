@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from skyfan_contract import NEVER
+from skyfan_contract import NEVER, quoted
 
 from .. import files
 from ..errors import RunBusyError, UsageError
@@ -26,9 +26,16 @@ from ..task import Task
 _WRITTEN = ("runs/{run}/failures", "runs/{run}/doubtful", "runs/{run}/plans")
 """Folders that only an engine and its workers write to, besides that of the results."""
 
-NAME_TOO_LONG = {
+NAME_TOO_LONG: dict[str, Any] = {
     "errorType": "NameTooLongError",
     "errorMessage": "its name, or path, leaves no room for that of its result: rename the file",
+    "cure": NEVER,
+    "permanent": True,
+}
+NAME_TAKEN: dict[str, Any] = {
+    "errorType": "NameTakenError",
+    "errorMessage": "the file system of the results takes its name for that of {}, so that its result would "
+    "replace the other one: rename the file, or choose another --output",
     "cure": NEVER,
     "permanent": True,
 }
@@ -191,11 +198,27 @@ class RunFolder:
         """The path of the failure record of this input."""
         key, folder = uris.key(uri), self.folder / "failures"
         path = folder / f"{key}.json"
-        return folder / f"{failures.long_name(key)}.json" if files.is_too_long(path, self.folder) else path
+        is_impossible = self.is_taken(uri) or files.is_too_long(path, self.folder)
+        return folder / f"{failures.long_name(key)}.json" if is_impossible else path
 
-    def is_too_long(self, uri: str) -> bool:
-        """Whether the name of this input leaves no room for that of its result."""
-        return files.is_too_long(self.result(uri), self.folder)
+    def refusal(self, uri: str) -> dict[str, Any] | None:
+        """The error of an input whose result can have no name here; None if it can."""
+        if self._names is not None and self.is_taken(uri):
+            other = self._names[files.folded(uris.key(uri))]
+            return NAME_TAKEN | {"errorMessage": NAME_TAKEN["errorMessage"].format(quoted(other))}
+        return NAME_TOO_LONG if files.is_too_long(self.result(uri), self.folder) else None
+
+    def is_taken(self, uri: str) -> bool:
+        """Whether this file system takes the name of an earlier input's result for that of this one's."""
+        key = uris.key(uri)
+        return self._names is not None and self._names.setdefault(files.folded(key), key) != key
+
+    @cached_property
+    def _names(self) -> dict[str, str] | None:
+        """Keys of inputs by what this file system takes for equal; None if that is the key alone."""
+        if not (self.folder / "RUN.JSON").exists():
+            return None
+        return {files.folded(key): key for key, receipt in self._receipts.items() if receipt.size}
 
     def record_failure(self, uri: str, record: dict[str, Any]) -> Path:
         """Writes or replaces the failure record of this input; returns its path."""

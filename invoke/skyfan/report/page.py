@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from .. import files, formatting
 from ..bill.show import Costs
 from ..catalogs.kinds import SOURCES
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from ..plans.plan import Plan
 from ..runs.state import UNSUCCESSFUL
 from ..sky.footprints import NO_FOOTPRINTS, FootprintCollector
@@ -219,7 +219,7 @@ def write(path: Path, story: Story) -> Site:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise files.cannot_write(path, error) from error
     for name, body in contents.items():
         with files.replace(folder / name) as part:
             part.write_bytes(body)

@@ -8,6 +8,7 @@ import pytest
 from skyfan import api, template
 from skyfan.engine import LocalOptions
 from skyfan.local.engine import LocalEngine
+from skyfan.local.run_folder import RunFolder
 from skyfan.plans import plan as plans
 from skyfan.plans.plan import Plan
 from skyfan.task import Task
@@ -60,3 +61,24 @@ def test_a_preview_writes_nothing_and_counts_what_is_done(tmp_path: Path) -> Non
     assert call.payload.decode() == f'{{"input": "{uri}", "run": "r", "config": {{"thresh": 3}}}}'
     assert (preview.done_before, preview.sent_before, preview.estimate) == (1, 0, None)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_of_names_that_are_one_to_the_file_system_the_first_is_taken(tmp_path: Path) -> None:
+    """Such a system finds run.json as RUN.JSON."""
+    first, case, form = (f"s3://b/{name}" for name in ("Caf\xe9.fits", "caf\xe9.fits", "Cafe\u0301.fits"))
+    for folds in (False, True):
+        output = tmp_path / str(folds)
+        folder = RunFolder(output, Task("r", function="Toy"), "s3://out/runs/{run}/{key}.txt")
+        folder.folder.mkdir(parents=True)
+        if folds:
+            (folder.folder / "RUN.JSON").touch()
+        refusals = [folder.refusal(uri) for uri in (first, case, form, first, "s3://b/other.fits")]
+        messages = ["Caf\xe9.fits" in refusal["errorMessage"] if refusal else None for refusal in refusals]
+        assert messages == [None, folds or None, folds or None, None, None]
+        assert folder.failure(case) != folder.failure(first)
+        assert ("name-too-long" in str(folder.failure(case))) == folds
+        folder.result(first).parent.mkdir(parents=True)
+        folder.result(first).write_text("done")
+        folder.record_result(first, None)
+        later = RunFolder(output, folder.task, folder.results)
+        assert later.is_taken(case) == folds, "a later call knows whose the results are"
