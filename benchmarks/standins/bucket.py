@@ -114,6 +114,8 @@ class Bucket:
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             try:
                 await self._serve(reader, writer)
+            except asyncio.CancelledError:
+                writer.transport.abort()  # what the client has not read is not waited for
             except ConnectionError:
                 # A process that was forked here has the socket too: closing it would end nothing.
                 writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from standins.bucket import Bucket, Request, serving
@@ -16,6 +17,7 @@ from skyfan.cli import main
 from skyfan.errors import UsageError
 from skyfan.fetch import manifest, source
 from skyfan.fetch.recipe import PIECE
+from skyfan.plans import plan as plans
 
 NAMES = ("a_drz.fits", "b_flt.fits", "c.fits.gz")
 
@@ -56,13 +58,62 @@ def test_files_arrive_verified_and_a_second_call_transfers_nothing(bucket: Bucke
     assert sum(request.sent for request in gets(bucket)) == first.received == PIECE + 5 + 6000
     for name in NAMES:
         assert (to / name).read_bytes() == body(bucket, name)
-    assert left_behind(to) == sorted([*NAMES, manifest.NAME, manifest.SUMS])
+    assert left_behind(to) == sorted([*NAMES, manifest.NAME, manifest.SUMS["md5"]])
     rows = manifest.parse((to / manifest.NAME).read_text())
     assert {row.verified for row in rows.values()} == {"md5"}
     assert rows["a_drz.fits"].source == "s3://b/hst/0/a_drz.fits"
-    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", manifest.SUMS], cwd=to, check=True)
+    subprocess.run(["md5sum", "--check", "--strict", "--quiet", manifest.SUMS["md5"]], cwd=to, check=True)
     assert fetch("s3://b/", to).counts == {"unchanged": 3}
     assert not gets(bucket)
+
+
+def planned(folder: Path, bucket: Bucket, **sizes: int) -> str:
+    """A plan of all files; `sizes` by the number in their keys instead of the real ones."""
+    rows = [
+        {"uri": f"s3://b/{key}", "size": sizes.get(f"n{key.split('/')[1]}", len(stored.body))}
+        for key, stored in bucket.stored.items()
+    ]
+    path = folder / "plan.parquet"
+    plans.write(path, pa.Table.from_pylist(rows, schema=plans.SCHEMA), {})
+    return str(path)
+
+
+def test_a_file_of_a_plan_takes_one_request_and_is_pinned_to_the_first_answer(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    to, plan = tmp_path / "to", planned(tmp_path, bucket)
+    assert fetch(plan, to, connections=3).counts == {"fetched": 3}
+    assert [request.method for request in bucket.requests] == ["GET"] * 3
+    rows = manifest.parse((to / manifest.NAME).read_text())
+    for name in NAMES:
+        etag = hashlib.md5(body(bucket, name)).hexdigest()
+        assert (rows[name].algorithm, rows[name].checksum, rows[name].etag) == ("md5", etag, f'"{etag}"')
+    broken: list[Request] = []
+
+    def ends_once(request: Request, headers: dict[str, str], content: bytes) -> bytes:
+        if not broken:
+            broken.append(request)
+            bucket.put(request.key, b"another version" * 200, {})
+            return content[:2000]
+        return content
+
+    bucket.spoil = ends_once
+    second = fetch(f"{plan}", tmp_path / "again", connections=3)
+    assert second.counts == {"fetched": 3}
+    assert (tmp_path / "again" / broken[0].key.rpartition("/")[2]).read_bytes() == b"another version" * 200
+    assert sum("changes while it is read" in "".join(file.notes) for file in second.files) == 1
+
+
+def test_a_file_that_is_larger_than_the_plan_says_counts_against_the_limit(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    plan = planned(tmp_path, bucket, n1=PIECE - 5)
+    within = fetch(plan, tmp_path / "to", limit_egress=PIECE + 6005)
+    assert within.counts == {"fetched": 3}
+    assert sum("in the plan, 8,388,603 bytes" in "".join(file.notes) for file in within.files) == 1
+    beyond = fetch(plan, tmp_path / "other", limit_egress=PIECE + 6000)
+    assert beyond.counts == {"fetched": 2, "failed": 1}
+    assert "--limit-egress" in "".join(file.reason for file in beyond.files)
 
 
 def test_only_what_is_new_or_changed_at_the_source_is_transferred(bucket: Bucket, tmp_path: Path) -> None:
@@ -154,7 +205,7 @@ def test_a_file_that_changes_between_two_ranges_is_begun_again(bucket: Bucket, t
         return content
 
     bucket.spoil = change
-    result = fetch("s3://b/hst/1/b_flt.fits", tmp_path / "to", connections=1)
+    result = fetch("s3://b/hst/1/b_flt.fits", tmp_path / "to", connections=2)
     (file,) = result.files
     assert file.state == "fetched"
     assert (tmp_path / "to/b_flt.fits").read_bytes() == new
@@ -168,7 +219,7 @@ def test_a_file_that_always_changes_is_refused_with_its_versions(bucket: Bucket,
         return content
 
     bucket.spoil = change
-    result = fetch("s3://b/hst/1/b_flt.fits", tmp_path / "to", connections=1)
+    result = fetch("s3://b/hst/1/b_flt.fits", tmp_path / "to", connections=2)
     assert result.counts == {"failed": 1}
     assert result.files[0].reason.count("bytes") == 3
     assert left_behind(tmp_path / "to") == []

@@ -89,7 +89,7 @@ def fetch(
     Files arrive in parallel. Each gets its name when it is whole and verified. Repeat an interrupted command:
     partial files continue where they stopped, and complete ones are not transferred again unless they have
     changed at the source. FOLDER/manifest.jsonl says where each file is from, its version and checksum;
-    `sha256sum --check SHA256SUMS` checks the files.
+    `md5sum --check MD5SUMS` and `sha256sum --check SHA256SUMS` check the files.
 
     Exit code: 0 every file is there, 1 some are not, 2 wrong use or beyond a limit.
     """

@@ -1,7 +1,6 @@
 """A bucket as the destination: S3 copies whole objects by itself; anything else passes through memory."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -67,6 +66,10 @@ class Bucket:
     def __exit__(self, *_: object) -> None:
         self._save()
 
+    def is_new(self, name: str) -> bool:
+        """Never: S3 copies a version, whose ETag must be known."""
+        return False
+
     def promised(self, job: Job) -> int:
         """0: a file that was not written whole is not there."""
         return 0
@@ -81,7 +84,7 @@ class Bucket:
             return ABSENT
         if row is None or (row.source, row.selection) != (job.uri, job.selection):
             if not job.selection and found == job.version and "-" not in found.etag:
-                self._record(job.row(found.size, found.etag, sha256=None, by="md5"))
+                self._record(job.row(found.size, found.etag, checks.Checked(None, None, "md5")))
                 return UNCHANGED
             if self._overwrite:
                 return ABSENT
@@ -116,7 +119,7 @@ class Bucket:
         if found is None or found.size != job.version.size:
             raise DamagedError(f"the copy has {found.size if found else 0:,} bytes")
         is_same = found.etag == job.version.etag and "-" not in found.etag
-        row = job.row(found.size, found.etag, sha256=None, by="md5" if is_same else checks.SIZE)
+        row = job.row(found.size, found.etag, checks.Checked(None, None, "md5" if is_same else checks.SIZE))
         self._record(row)
         return row
 
@@ -137,17 +140,16 @@ class Bucket:
             raise InputError(
                 "S3 does not copy it by itself, and more than --limit-egress would pass this machine"
             )
-        whole, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        sums = checks.needed("" if job.selection else job.version.etag)
         problem: list[Exception] = []
 
         async def bodies() -> AsyncIterator[bytes]:
             try:
                 async for body in self._bodies(job, reader):
-                    whole.update(body)
-                    md5.update(body)
+                    sums.update(body)
                     yield body
-                etag = job.version.etag.strip('"')
-                if not job.selection and len(etag) == len(md5.hexdigest()) and etag != md5.hexdigest():
+                md5 = sums.digests().get("md5")
+                if md5 and md5 != job.version.etag.strip('"'):
                     raise DamagedError("what came has another MD5 than the source states, twice")
             except Exception as error:  # obstore shows it as text alone
                 problem.append(error)
@@ -165,14 +167,11 @@ class Bucket:
         found = await self._head(job.name)
         if found is None or found.size != job.recipe.size:
             raise DamagedError("what is stored is not what was sent, twice")
-        is_known = not job.selection and job.version.etag.strip('"') == md5.hexdigest()
-        row = job.row(
-            found.size,
-            found.etag,
-            sha256=whole.hexdigest(),
-            by="md5" if is_known else checks.SIZE,
-            received=job.received,
-        )
+        digests = sums.digests()
+        algorithm = "md5" if "md5" in digests else "sha256"
+        by = "md5" if algorithm == "md5" else checks.SIZE
+        checked = checks.Checked(algorithm, digests[algorithm], by)
+        row = job.row(found.size, found.etag, checked, job.received)
         self._record(row)
         return row
 
@@ -220,10 +219,9 @@ class Bucket:
         if not self._is_new:
             return
         self._saved, self._is_new = time.monotonic(), False
-        for name, text in (
-            (manifest.NAME, manifest.text(self.rows.values())),
-            (manifest.SUMS, manifest.sums(self.rows.values())),
-        ):
+        rows = self.rows.values()
+        texts = {name: manifest.sums(rows, algorithm) for algorithm, name in manifest.SUMS.items()}
+        for name, text in {manifest.NAME: manifest.text(rows), **texts}.items():
             try:
                 obstore.put(self._store, f"{self._prefix}{name}", text.encode())
             except s3.ERRORS as error:

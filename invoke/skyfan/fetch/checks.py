@@ -6,16 +6,16 @@ import re
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from .. import network
 from ..storage import s3
 from .recipe import PIECE
-from .source import Version
+from .source import Buffer, Version
 
 SIZE = "size"
 """What a file was compared with if the source has no checksum that can be computed here."""
@@ -30,65 +30,119 @@ _CHECKSUMS = {
 }
 
 
-def digests(path: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Checksums of a file by name, in hexadecimal digits, from one reading: sha256, sha1, md5, crc32 and
-    parts, which is the ETag of an upload in parts of PIECE bytes.
+class Checked(NamedTuple):
+    """What is known of the bytes of a file."""
+
+    algorithm: str | None
+    """Of the checksum: md5 or sha256; None without one."""
+    checksum: str | None
+    """Of all bytes, in hexadecimal digits."""
+    verified: str
+    """What the bytes were compared with: md5, md5 of parts, sha256, sha1, crc32; else SIZE."""
+    is_same: bool = True
+    """Whether they are those of the source."""
+
+
+class Sums:
+    """Checksums of bytes that come in their order: md5, sha256, sha1, crc32, and parts, which is the ETag of
+    an upload in parts of PIECE bytes.
     """
-    sums: dict[str, Any] = {
-        name: hashlib.new(name, usedforsecurity=False) for name in names if name not in ("crc32", "parts")
-    }
-    crc, parts, part, length = 0, list[bytes](), hashlib.md5(usedforsecurity=False), 0
-    with path.open("rb", buffering=0) as file:
-        buffer = memoryview(bytearray(_BLOCK))
-        while count := file.readinto(buffer):
-            body = buffer[:count]
-            for one in sums.values():
-                one.update(body)
-            if "crc32" in names:
-                crc = zlib.crc32(body, crc)
-            if "parts" in names:  # blocks of a file end at multiples of their size, and so do parts
-                part.update(body)
-                length += count
-                if length % PIECE == 0:
-                    parts.append(part.digest())
-                    part = hashlib.md5(usedforsecurity=False)
-    found = {name: one.hexdigest() for name, one in sums.items()}
-    if length % PIECE:
-        parts.append(part.digest())
-    if "parts" in names:
-        whole = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
-        found["parts"] = f"{whole}-{len(parts)}"
-    if "crc32" in names:
-        found["crc32"] = f"{crc:08x}"
-    return found
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._whole: dict[str, Any] = {
+            name: hashlib.new(name, usedforsecurity=False) for name in self._names - {"crc32", "parts"}
+        }
+        self._crc, self._parts, self._part = 0, list[bytes](), hashlib.md5(usedforsecurity=False)
+        self.length = 0
+        """Bytes that have come."""
+
+    def update(self, body: Buffer) -> None:
+        """Adds the next bytes."""
+        view = memoryview(body)
+        for one in self._whole.values():
+            one.update(view)
+        if "crc32" in self._names:
+            self._crc = zlib.crc32(view, self._crc)
+        if "parts" in self._names:
+            self._add_to_parts(view)
+        self.length += len(view)
+
+    def _add_to_parts(self, view: memoryview) -> None:
+        at = self.length
+        while view:
+            room = PIECE - at % PIECE
+            self._part.update(view[:room])
+            at += min(room, len(view))
+            view = view[room:]
+            if at % PIECE == 0:
+                self._parts.append(self._part.digest())
+                self._part = hashlib.md5(usedforsecurity=False)
+
+    def read(self, path: Path) -> "Sums":
+        """Adds what a file has from the next byte on. Raises OSError."""
+        with path.open("rb", buffering=0) as file:
+            file.seek(self.length)
+            buffer = memoryview(bytearray(_BLOCK))
+            while count := file.readinto(buffer):
+                self.update(buffer[:count])
+        return self
+
+    def digests(self) -> dict[str, str]:
+        """In hexadecimal digits, by name."""
+        found = {name: one.hexdigest() for name, one in self._whole.items()}
+        if "crc32" in self._names:
+            found["crc32"] = f"{self._crc:08x}"
+        if "parts" in self._names:
+            parts = [*self._parts, *([self._part.digest()] if self.length % PIECE else [])]
+            whole = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
+            found["parts"] = f"{whole}-{len(parts)}"
+        return found
 
 
-def compare(path: Path, version: Version, stated: Callable[[], dict[str, str]]) -> tuple[str, str, bool]:
-    """The SHA-256 of a whole file, what it was compared with, and whether it is what its source says.
+def digest(path: Path, algorithm: str) -> str:
+    """A checksum of a file. Raises OSError."""
+    return Sums((algorithm,)).read(path).digests()[algorithm]
+
+
+def needed(etag: str) -> Sums:
+    """The checksums that compare a whole file with its ETag, and one of all bytes: an MD5 is both."""
+    if _MD5.fullmatch(etag):
+        return Sums(("md5",))
+    return Sums(("sha256", "parts") if _PARTS.fullmatch(etag) else ("sha256",))
+
+
+def own(sums: Sums) -> Checked:
+    """Of a file that holds parts of its source, with which it cannot be compared; `sums` as of needed("")."""
+    return Checked("sha256", sums.digests()["sha256"], SIZE)
+
+
+def compare(sums: Sums, path: Path, version: Version, stated: Callable[[], dict[str, str]]) -> Checked:
+    """Compares a whole file with its source; `sums` are those needed() of all its bytes.
 
     `stated` requests what S3 keeps beside the ETag, for one that is no MD5.
     """
-    etag = version.etag.strip('"')
-    if _MD5.fullmatch(etag):
-        found = digests(path, ("sha256", "md5"))
-        if found["md5"] == etag:
-            return found["sha256"], "md5", True
+    etag, found = version.etag.strip('"'), sums.digests()
+    algorithm = "md5" if "md5" in found else "sha256"
+    checksum = found[algorithm]
+    if algorithm == "md5":
+        if checksum == etag:
+            return Checked(algorithm, checksum, "md5")
         headers = stated()
         if not headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
-            return found["sha256"], "md5", False
-    elif _PARTS.fullmatch(etag):
-        found = digests(path, ("sha256", "parts"))
+            return Checked(algorithm, checksum, "md5", is_same=False)
+    elif "parts" in found:
         if found["parts"] == etag:
-            return found["sha256"], "md5 of parts", True
+            return Checked(algorithm, checksum, "md5 of parts")
         headers = stated()
     else:
-        return digests(path, ("sha256",))["sha256"], SIZE, True
+        return Checked(algorithm, checksum, SIZE)
     if headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
         for header, name in _CHECKSUMS.items():
             if (text := headers.get(header)) and "-" not in text:
-                more = digests(path, (name,))[name]
-                return found["sha256"], name, more == base64.b64decode(text).hex()
-    return found["sha256"], SIZE, True
+                is_same = digest(path, name) == base64.b64decode(text).hex()
+                return Checked(algorithm, checksum, name, is_same)
+    return Checked(algorithm, checksum, SIZE)
 
 
 def stated(uri: str, access: str) -> dict[str, str]:

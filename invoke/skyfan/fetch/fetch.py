@@ -11,7 +11,7 @@ from ..events import OnProgress, ignore
 from . import limits, names
 from .job import ABSENT, CHANGED, DAMAGED, UNCHANGED, BlockedError, DamagedError, Job, OutsideError
 from .manifest import Row
-from .recipe import Recipe
+from .recipe import LONG_PIECE, PIECE, Recipe
 from .result import FAILED, FETCHED, NOT_BEGUN, OUTSIDE, REPAIRED, UPDATED, File, Result
 from .source import LOOKED_UP, Objects, Reader, Source, Version, VersionError
 from .wanted import Wanted
@@ -48,6 +48,7 @@ class Destination(Protocol):
     """Whether S3 copies whole objects to it by itself, so that they do not leave AWS."""
     rows: dict[str, Row]
 
+    def is_new(self, name: str) -> bool: ...
     def promised(self, job: Job) -> int: ...
     def check_room(self, needed: int) -> None: ...
     async def state(self, job: Job, *, verify: bool) -> str: ...
@@ -80,7 +81,7 @@ class Fetch:
         """`more` gives sources besides S3, by scheme."""
         self.result = Result(destination.name)
         self._destination, self._options, self._progress, self._more = destination, options, progress, more
-        self._total = self._arrived = 0
+        self._total = self._arrived = self._allowed = 0
 
     async def run(self, wanted: Iterable[Wanted]) -> None:
         """Fetches the files. Raises UsageError before anything was transferred, else errors are results."""
@@ -115,16 +116,12 @@ class Fetch:
 
         async def look(name: str, one: Wanted) -> None:
             nonlocal done
-            uri = one.uri
+            uri, part = one.uri, self._options.part
             try:
-                try:
-                    version = await reader.version(uri)
-                except InputError:
-                    if one.fallback is None:
-                        raise
-                    uri = one.fallback
-                    version = await reader.version(uri)
-                part = self._options.part
+                if one.size and not (part or one.fallback) and self._destination.is_new(name):
+                    version = Version(one.size, "", is_expected=True)  # its one request tells the rest
+                else:
+                    uri, version = await self._version(one, reader)
                 jobs.append(Job(uri, name, version, Recipe.whole(version.size), part.text if part else ""))
             except InputError as error:
                 self._fail(name, uri, error)
@@ -135,6 +132,16 @@ class Fetch:
         await _each(named, lambda pair: look(*pair), LOOKED_UP)
         order = {name: number for number, (name, _) in enumerate(named)}
         return sorted(jobs, key=lambda job: order[job.name])
+
+    @staticmethod
+    async def _version(one: Wanted, reader: Reader) -> tuple[str, Version]:
+        """The URI to read, and its version."""
+        try:
+            return one.uri, await reader.version(one.uri)
+        except InputError:
+            if one.fallback is None:
+                raise
+            return one.fallback, await reader.version(one.fallback)
 
     async def _due(self, jobs: list[Job]) -> list[tuple[Job, str]]:
         """The files to transfer, with their states at the destination."""
@@ -183,14 +190,16 @@ class Fetch:
         self.result.egress = limits.egress(transfer, self._options.access)
         limits.check_egress(self.result.egress, self._options.limit)
         self._destination.check_room(room)
-        self._total, self._arrived = 0 if part else transfer, 0
+        self._total, self._arrived, self._allowed = 0 if part else transfer, 0, transfer
 
     async def _transfer(self, due: list[tuple[Job, str]], reader: Reader) -> None:
         begun = 0
+        longest = LONG_PIECE if len(due) >= self._options.connections else PIECE
 
         async def fetch(pair: tuple[Job, str]) -> None:
             nonlocal begun
             job, state = pair
+            job.longest = PIECE if self._destination.copies else longest
             if self.result.stopped:
                 self.result.files.append(File(job.name, job.uri, NOT_BEGUN, reason=self.result.stopped))
                 return
@@ -220,17 +229,35 @@ class Fetch:
         part, versions, problem = self._options.part, [job.version], ""
         for _ in range(_BEGUN):
             try:
+                if job.version.is_expected and len(list(job.pieces([]))) != 1:
+                    job.version = await self._confirmed(job, reader)
                 if part:
                     job.recipe, job.notes = await part.recipe(reader, job.uri, job.version)
                 return await self._destination.take(job, reader), problem
             except VersionError:
-                job.version = await reader.version(job.uri)
+                before, job.version = job.version, await reader.version(job.uri)
                 job.recipe = Recipe.whole(job.version.size)
                 versions.append(job.version)
+                self._allow(job.version.size - before.size)
                 problem = f"it changes while it is read: {'; then '.join(map(str, versions))}"
             except DamagedError as error:
                 problem = str(error)
         raise InputError(problem)
+
+    async def _confirmed(self, job: Job, reader: Reader) -> Version:
+        """The version of a file of which only the size is known. Raises VersionError."""
+        found = await reader.version(job.uri)
+        if not job.version.admits(found):
+            raise VersionError(f"it was {job.version}, and is {found} now")
+        return found
+
+    def _allow(self, more: int) -> None:
+        """Raises InputError if a file that has grown since the limit was checked brings the sum beyond it."""
+        self._allowed += max(0, more)
+        if self._allowed > self._options.limit:
+            raise InputError(
+                f"it is larger by {more:,} bytes than when --limit-egress was checked, and would exceed it"
+            )
 
     def _fail(self, name: str, uri: str, error: object) -> None:
         reason = str(error).removeprefix(f"{uri}: ")

@@ -13,9 +13,9 @@ from ..errors import UsageError
 from . import checks, limits, manifest
 from .job import ABSENT, CHANGED, DAMAGED, UNCHANGED, BlockedError, DamagedError, Job
 from .manifest import Row
-from .partial import Partial
+from .partial import Partial, path_of
 from .recipe import Piece
-from .source import Buffer, Reader, VersionError
+from .source import Buffer, Reader, Version, VersionError
 
 T = TypeVar("T")
 
@@ -29,8 +29,7 @@ class Folder:
         files.require_posix("fetching into a folder")
         self.name = str(path)
         self._path, self._access, self._overwrite = path, access, overwrite
-        # One processor stays for the network.
-        self._hashing = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "skyfan-hash")
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "skyfan-write")
         self._locked: int | None = None
         self.rows: dict[str, Row] = {}
         """Of the manifest, by name."""
@@ -56,19 +55,29 @@ class Folder:
 
     def __exit__(self, *_: object) -> None:
         """Writes the manifest anew, with one line per file that is there, and the checksums."""
-        self._hashing.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
         try:
             if (self._path / manifest.NAME).exists():
                 kept = [row for row in self.rows.values() if (self._path / row.name).is_file()]
-                texts = {manifest.NAME: manifest.text(kept), manifest.SUMS: manifest.sums(kept)}
-                for name, text in texts.items():
-                    path = self._path / name
-                    if not path.exists() or path.read_text(encoding="utf-8") != text:
-                        with files.replace(path) as part:
-                            part.write_text(text, encoding="utf-8")
+                texts = {name: manifest.sums(kept, algorithm) for algorithm, name in manifest.SUMS.items()}
+                for name, text in {manifest.NAME: manifest.text(kept), **texts}.items():
+                    self._write(self._path / name, text)
         finally:
             if self._locked is not None:
                 os.close(self._locked)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Replaces a file, if that changes it; without text there is none."""
+        if not text:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            with files.replace(path) as part:
+                part.write_text(text, encoding="utf-8")
+
+    def is_new(self, name: str) -> bool:
+        """Whether nothing is there of a file, not even parts of it."""
+        path = self._path / name
+        return not (os.path.lexists(path) or os.path.lexists(path_of(path)))
 
     def promised(self, job: Job) -> int:
         """Bytes of a whole file that an earlier call has fetched already."""
@@ -94,7 +103,8 @@ class Folder:
         is_touched = str(found.st_mtime_ns) != row.stamp
         is_equal = found.st_size == row.size
         if is_equal and (is_touched or verify):
-            is_equal = (await self._hashed(lambda: checks.digests(path, ("sha256",))))["sha256"] == row.sha256
+            algorithm = row.algorithm or "sha256"
+            is_equal = await self._threaded(lambda: checks.digest(path, algorithm)) == row.checksum
         if not is_equal:
             if is_touched and not self._overwrite:
                 raise BlockedError(f"{path} was changed since it was fetched: --overwrite replaces it")
@@ -104,11 +114,10 @@ class Folder:
     async def _adopted(self, job: Job, path: Path, found: os.stat_result, row: Row | None) -> str:
         """The state of a file that the manifest does not know as one of this source."""
         if path.is_file() and not job.selection and found.st_size == job.version.size:
-            sha256, by, is_same = await self._hashed(
-                lambda: checks.compare(path, job.version, lambda: job.stated(self._access))
-            )
-            if is_same and by != checks.SIZE:
-                self._record(job.row(found.st_size, str(found.st_mtime_ns), sha256=sha256, by=by))
+            sums = checks.needed(job.version.etag)
+            checked = await self._threaded(lambda: self._compared(job, sums.read(path), path))
+            if checked.is_same and checked.verified != checks.SIZE:
+                self._record(job.row(found.st_size, str(found.st_mtime_ns), checked))
                 return UNCHANGED
         if self._overwrite and path.is_file():
             return ABSENT
@@ -120,17 +129,29 @@ class Folder:
         path = self._path / job.name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._partial(job)
-        try:
+
+        def begin(version: Version) -> None:
+            nonlocal partial
+            job.version = version
+            partial = self._partial(job)
             partial.open()
+
+        try:
+            if not job.version.is_expected:
+                begin(job.version)
+            pieces = job.pieces(partial.present)
             await concurrency.together(
-                self._piece(job, piece, partial, reader) for piece in job.pieces(partial.present)
+                self._piece(job, piece, lambda: partial, reader, begin) for piece in pieces
             )
-            sha256, by, is_same = await self._hashed(lambda: self._compared(job, partial))
-            if not is_same:
+            checked = await self._threaded(lambda: self._compared(job, partial.read_sums(), partial.path))
+            if not checked.is_same:
                 partial.discard()
-                raise DamagedError(f"what came has another checksum ({by}) than the source states, twice")
+                raise DamagedError(
+                    f"what came has another checksum ({checked.verified}) than the source states, twice"
+                )
+            await asyncio.to_thread(partial.save)
             found = partial.stat()
-            row = job.row(found.st_size, str(found.st_mtime_ns), sha256=sha256, by=by, received=job.received)
+            row = job.row(found.st_size, str(found.st_mtime_ns), checked, job.received)
             self._record(row)
             partial.finish()
             return row
@@ -140,31 +161,47 @@ class Folder:
         finally:
             partial.close()
 
-    async def _piece(self, job: Job, piece: Piece, partial: Partial, reader: Reader) -> None:
+    async def _piece(
+        self,
+        job: Job,
+        piece: Piece,
+        partial: Callable[[], Partial],
+        reader: Reader,
+        begin: Callable[[Version], None],
+    ) -> None:
+        """Requests a piece and writes it; `begin` opens the partial file if its version was only expected."""
         start, stop = piece.source
         if piece.strips.count > 1:
             body = piece.gather(await reader.read(job.uri, job.version, start, stop))
             job.received += stop - start
-            partial.write(piece.at, body)
+            await self._threaded(lambda: partial().write(piece.at, body))
             return
 
-        def write(at: int, chunk: Buffer) -> None:
+        async def write(at: int, chunk: Buffer) -> None:
             job.received += len(chunk)
-            partial.write(piece.at + at - start, chunk)
+            await self._threaded(lambda: partial().write(piece.at + at - start, chunk))
 
-        await reader.stream(job.uri, job.version, start, stop, write)
+        await reader.stream(job.uri, job.version, start, stop, write, begin)
 
-    def _compared(self, job: Job, partial: Partial) -> tuple[str, str, bool]:
+    def _compared(self, job: Job, sums: checks.Sums, path: Path) -> checks.Checked:
         if job.selection:
-            return checks.digests(partial.path, ("sha256",))["sha256"], checks.SIZE, True
-        return checks.compare(partial.path, job.version, lambda: job.stated(self._access))
+            return checks.own(sums)
+        return checks.compare(sums, path, job.version, lambda: job.stated(self._access))
 
-    async def _hashed(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._hashing, call)
+    async def _threaded(self, call: Callable[[], T]) -> T:
+        """The result of a call in a thread. One that is cancelled is awaited: it has the file open."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.cancel()
+            await asyncio.wait([future])
+            raise
 
     def _partial(self, job: Job) -> Partial:
         about = {"source": job.uri, "etag": job.version.etag, "source_size": job.version.size}
-        return Partial(self._path / job.name, job.recipe, about)
+        sums = checks.needed("" if job.selection else job.version.etag)
+        return Partial(self._path / job.name, job.recipe, about, sums)
 
     def _record(self, row: Row) -> None:
         """Adds a line to the manifest, in one write."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ..errors import InputError
 from . import checks
 from .manifest import Row
-from .recipe import Copy, Piece, Recipe, Span
+from .recipe import PIECE, Copy, Piece, Recipe, Span
 from .source import Version
 
 ABSENT, UNCHANGED, CHANGED, DAMAGED = "absent", "unchanged", "changed", "damaged"
@@ -40,28 +40,31 @@ class Job:
     notes: tuple[str, ...] = ()
     received: int = field(default=0, compare=False)
     """Bytes of the source that came for it."""
+    longest: int = field(default=PIECE, compare=False)
+    """Bytes of a request."""
 
     def pieces(self, present: list[Span]) -> Iterable[Piece]:
         """What to request if some of the file is present: all of it from a source without ranges."""
         if self.version.ranges:
-            return self.recipe.pieces(present)
+            return self.recipe.pieces(present, self.longest)
         return [Piece(0, Copy(0, self.version.size))] if self.version.size else []
 
     def stated(self, access: str) -> dict[str, str]:
         """What the source says of its checksums beside the ETag."""
         return checks.stated(self.uri, access) if self.uri.startswith("s3://") else {}
 
-    def row(self, size: int, stamp: str, *, sha256: str | None, by: str, received: int = 0) -> Row:
-        """Its row in the manifest, now that it is there; `by` is what its bytes were compared with."""
+    def row(self, size: int, stamp: str, checked: checks.Checked, received: int = 0) -> Row:
+        """Its row in the manifest, now that it is there."""
         return Row(
             name=self.name,
             source=self.uri,
             size=size,
-            sha256=sha256,
+            algorithm=checked.algorithm,
+            checksum=checked.checksum,
             etag=self.version.etag,
             source_size=self.version.size,
             selection=self.selection,
-            verified=by,
+            verified=checked.verified,
             bytes_read=received,
             fetched=datetime.now(UTC).isoformat(timespec="seconds"),
             stamp=stamp,

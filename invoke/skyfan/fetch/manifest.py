@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from .. import files
 
-NAME, SUMS = "manifest.jsonl", "SHA256SUMS"
+NAME = "manifest.jsonl"
+SUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
+"""Files with checksums, by algorithm: as md5sum and sha256sum read them."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Row:
     """URI."""
     size: int
     """Bytes, as `source_size`."""
-    sha256: str | None
-    """None for an object that S3 copied by itself."""
+    algorithm: str | None
+    """Of the checksum: md5 where the ETag is one, else sha256; None for an object that S3 copied."""
+    checksum: str | None
+    """Of all bytes, in hexadecimal digits."""
     etag: str
     """Of the source."""
     source_size: int
@@ -66,12 +70,12 @@ def text(rows: Iterable[Row]) -> str:
     return "".join(row.line() for row in sorted(rows, key=lambda row: row.name))
 
 
-def sums(rows: Iterable[Row]) -> str:
-    """Lines for `sha256sum --check`; it escapes names with backslashes and line ends."""
+def sums(rows: Iterable[Row], algorithm: str) -> str:
+    """Lines for `md5sum --check` or `sha256sum --check`; they escape names with backslashes and line ends."""
     lines = []
     for row in sorted(rows, key=lambda row: row.name):
-        if row.sha256:
+        if row.algorithm == algorithm:
             escaped = row.name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
             mark = "\\" if escaped != row.name else ""
-            lines.append(f"{mark}{row.sha256}  {escaped}\n")
+            lines.append(f"{mark}{row.checksum}  {escaped}\n")
     return "".join(lines)

@@ -9,7 +9,7 @@ from .. import extras, network
 from ..concurrency import retry_after
 from ..errors import InputError
 from ..plans.limits import RETRIABLE, ArchiveLimits
-from .source import CHUNK, Buffer, PassingError, Version, VersionError
+from .source import CHUNK, Buffer, OnVersion, PassingError, Version
 from .wanted import TOKEN
 
 with extras.needed("mast"):
@@ -31,12 +31,13 @@ class Downloads:
             return _version(uri, response)
         raise AssertionError("unreachable")
 
-    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
+    async def stream(
+        self, uri: str, version: Version, start: int, stop: int, answered: OnVersion
+    ) -> AsyncIterator[Buffer]:
         """The bytes by one GET. Of a server that sends the whole file, what comes before them is dropped."""
         wanted = {"Range": f"bytes={start}-{stop - 1}"} if version.ranges else {}
         async for response in self._responses(uri, wanted):
-            if (found := _version(uri, response)) != version:
-                raise VersionError(f"it was {version}, and is {found} now")
+            answered(_version(uri, response))
             at = start if response.status == 206 else 0
             if response.status == 206 and _range(response)[0] != start:
                 raise PassingError(f"MAST sent other bytes than {start:,} to {stop:,}")

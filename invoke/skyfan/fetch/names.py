@@ -51,7 +51,7 @@ def check(named: Iterable[tuple[str, str]]) -> None:
 
     `named` are pairs of name and URI; one source may come twice.
     """
-    own = (manifest.NAME, manifest.SUMS)
+    own = (manifest.NAME, *manifest.SUMS.values())
     taken = {files.folded(name): (name, "the list of what was fetched") for name in own}
     folders: dict[str, tuple[str, str]] = {}
     clashes: dict[str, None] = {}

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from .. import files
+from .checks import Sums
 from .recipe import Recipe, Span
 from .source import Buffer
 
@@ -29,12 +30,14 @@ _SAME_BOOT_S = 60.0
 class Partial:
     """A file under construction. Methods raise OSError, such as for a full disk."""
 
-    def __init__(self, target: Path, recipe: Recipe, about: Mapping[str, Any]) -> None:
-        """`about` identifies source and version: a partial file of another one is begun again."""
-        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part"
-        self.path = target.with_name(name)
-        self._target, self._recipe = target, recipe
-        self._journal_path = target.with_name(f"{name}.journal")
+    def __init__(self, target: Path, recipe: Recipe, about: Mapping[str, Any], sums: Sums) -> None:
+        """`about` identifies source and version: a partial file of another one is begun again.
+
+        `sums` get the bytes that come in their order, as long as they do; read_sums() adds the others.
+        """
+        self.path = path_of(target)
+        self._target, self._recipe, self._sums = target, recipe, sums
+        self._journal_path = self.path.with_name(f"{self.path.name}.journal")
         self._about = {**about, "recipe": recipe.digest(), "size": recipe.size}
         self._file = self._journal = -1
         self.present: list[Span] = []
@@ -58,14 +61,24 @@ class Partial:
         return sum(end - start for start, end in self.present)
 
     def write(self, at: int, body: Buffer) -> None:
-        """Writes bytes to their place; they survive a kill from now on."""
+        """Writes bytes to their place; they survive a kill from now on. Threads may write at once."""
         view = memoryview(body)
         _write(self._file, view, at)
         os.write(self._journal, f"{at} {at + len(view)}\n".encode())
+        if at == self._sums.length:  # of one thread alone, for no other stretch begins there
+            self._sums.update(view)
+
+    def read_sums(self) -> Sums:
+        """The checksums of the whole file, whose bytes are all there."""
+        return self._sums.read(self.path)
 
     def stat(self) -> os.stat_result:
         """Size and time of the file, which keeps them when it gets its name."""
         return os.fstat(self._file)
+
+    def save(self) -> None:
+        """Waits until the disk has the bytes, so that no loss of power leaves a file without its content."""
+        os.fsync(self._file)
 
     def finish(self) -> None:
         """Gives the file its final name, in one step."""
@@ -106,6 +119,11 @@ class Partial:
                 if 0 <= start < end <= min(size, self._recipe.size):
                     spans.append((start, end))
         return _merged(spans)
+
+
+def path_of(target: Path) -> Path:
+    """The path of a file under construction."""
+    return target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.part")
 
 
 def _write(descriptor: int, body: Buffer, at: int) -> None:

@@ -10,6 +10,8 @@ from functools import cached_property
 
 PIECE = 8 << 20
 """Bytes of the source in one request; also of the parts in which the AWS CLI uploads."""
+LONG_PIECE = 64 << 20
+"""The same where files are as many as connections: fewer requests, and bytes are hashed as they arrive."""
 
 Span = tuple[int, int]
 """First byte, and the one after the last."""
@@ -94,16 +96,27 @@ class Recipe:
             else:
                 at += part.size
 
-    def pieces(self, present: Iterable[Span] = ()) -> Iterator[Piece]:
-        """What has to be requested if the `present` spans of the file are there already, in its order."""
+    def pieces(self, present: Iterable[Span] = (), longest: int = PIECE) -> Iterator[Piece]:
+        """What has to be requested if the `present` spans of the file are there already, in its order.
+
+        `longest` in bytes; strips of rows, which are gathered in memory, are always shorter than PIECE.
+        """
         at, spans = 0, sorted(present)
         for part in self.parts:
             if isinstance(part, bytes):
                 at += len(part)
                 continue
-            for start, stop in missing(at, at + part.size, spans):
-                yield from _pieces(part, at, start - at, stop - at)
+            known = spans if part.count == 1 else _whole_rows(part, at, spans)
+            for start, stop in missing(at, at + part.size, known):
+                yield from _pieces(part, at, start - at, stop - at, longest)
             at += part.size
+
+
+def _whole_rows(copy: Copy, at: int, spans: list[Span]) -> list[Span]:
+    """What spans hold of whole rows of a copy that begins at `at`: a row is requested whole, and once."""
+    length = copy.length
+    rows = [(-((at - start) // length), (end - at) // length) for start, end in spans]
+    return [(at + first * length, at + last * length) for first, last in rows if first < last]
 
 
 def missing(start: int, stop: int, present: list[Span]) -> Iterator[Span]:
@@ -120,12 +133,12 @@ def missing(start: int, stop: int, present: list[Span]) -> Iterator[Span]:
         yield start, stop
 
 
-def _pieces(copy: Copy, at: int, start: int, stop: int) -> Iterator[Piece]:
+def _pieces(copy: Copy, at: int, start: int, stop: int, longest: int) -> Iterator[Piece]:
     """Requests for the bytes `start` to `stop` of a copy that begins at `at` in the file."""
     if copy.count == 1:
         while start < stop:
             # Ends of requests lie at multiples, so that a resumed file is requested as a new one would be.
-            end = min(stop, (start // PIECE + 1) * PIECE)
+            end = min(stop, (start // longest + 1) * longest)
             yield Piece(at + start, Copy(copy.start + start, end - start))
             start = end
         return

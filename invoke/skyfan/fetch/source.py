@@ -44,9 +44,16 @@ class Version:
     """As the source gives it; Last-Modified of a source without ETags; empty without both."""
     ranges: bool = field(default=True, compare=False)
     """Whether the source sends ranges of bytes."""
+    is_expected: bool = field(default=False, compare=False)
+    """Whether only its size is known, from a plan: the first answer tells the ETag."""
+
+    def admits(self, found: "Version") -> bool:
+        """Whether an answer is of this version."""
+        return self.size == found.size if self.is_expected else self == found
 
     def __str__(self) -> str:
-        return f"{self.etag or 'no ETag'}, {self.size:,} bytes"
+        etag = "in the plan" if self.is_expected else self.etag or "no ETag"
+        return f"{etag}, {self.size:,} bytes"
 
 
 class VersionError(Exception):
@@ -62,6 +69,9 @@ class PassingError(Exception):
         self.wait = wait
 
 
+OnVersion = Callable[[Version], None]
+
+
 class Source(Protocol):
     """A kind of source. `version` and `stream` raise InputError, `stream` VersionError too; both raise
     PassingError for what may pass.
@@ -70,8 +80,12 @@ class Source(Protocol):
     async def version(self, uri: str) -> Version:
         """Size and ETag of a file."""
 
-    def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
-        """The bytes from `start` to `stop` (exclusive) of this version, in chunks."""
+    def stream(
+        self, uri: str, version: Version, start: int, stop: int, answered: OnVersion
+    ) -> AsyncIterator[Buffer]:
+        """The bytes from `start` to `stop` (exclusive) in chunks. `answered` gets the version of the answer
+        before the first of them, and raises VersionError if it is another one.
+        """
 
     async def close(self) -> None:
         """Ends connections."""
@@ -99,17 +113,17 @@ class Objects:
             raise self._translated(uri, error) from error
         return Version(meta["size"], meta["e_tag"] or "")
 
-    async def stream(self, uri: str, version: Version, start: int, stop: int) -> AsyncIterator[Buffer]:
-        """The bytes by one GET, pinned to the version by If-Match."""
+    async def stream(
+        self, uri: str, version: Version, start: int, stop: int, answered: OnVersion
+    ) -> AsyncIterator[Buffer]:
+        """The bytes by one GET, pinned to the version by If-Match if its ETag is known."""
         store, key = self._object(uri)
         options: Any = {"range": (start, stop)}
         if version.etag:
             options["if_match"] = version.etag
         try:
             answer = await obstore.get_async(store, key, options=options)
-            found = Version(answer.meta["size"], answer.meta["e_tag"] or version.etag)
-            if found != version:
-                raise VersionError(f"it was {version}, and is {found} now")
+            answered(Version(answer.meta["size"], answer.meta["e_tag"] or version.etag))
             async for chunk in answer.stream(min_chunk_size=CHUNK):
                 yield memoryview(chunk)
         except PreconditionError as error:
@@ -125,6 +139,10 @@ class Objects:
         if isinstance(error, _PERMANENT) or s3.is_permanent(error):
             return reason
         return PassingError(str(reason).removeprefix(f"{uri}: "))
+
+
+def _ignore(_: Version) -> None:
+    pass
 
 
 class Reader:
@@ -163,7 +181,7 @@ class Reader:
         """The bytes from `start` to `stop` in memory. Raises InputError, VersionError."""
         chunks: list[Buffer] = []
 
-        def keep(at: int, chunk: Buffer) -> None:
+        async def keep(at: int, chunk: Buffer) -> None:
             chunks.append(chunk)
 
         await self.stream(uri, version, start, stop, keep)
@@ -175,17 +193,28 @@ class Reader:
         version: Version,
         start: int,
         stop: int,
-        take: Callable[[int, Buffer], None],
+        take: Callable[[int, Buffer], Awaitable[None]],
+        on_version: OnVersion = _ignore,
     ) -> None:
         """Hands all bytes from `start` to `stop` to `take`, with their offset, in order; a retry continues
-        where the connection broke. Raises InputError, VersionError.
+        where the connection broke. `on_version` gets the version before the first byte if it was only
+        expected. Raises InputError, VersionError.
         """
         at = start
+
+        def answered(found: Version) -> None:
+            nonlocal version
+            if not version.admits(found):
+                raise VersionError(f"it was {version}, and is {found} now")
+            if version.is_expected:
+                version = found
+                on_version(found)
 
         async def once() -> None:
             nonlocal at
             self.requests += 1
-            async with aclosing(self._source(uri).stream(uri, version, at, stop)) as chunks:  # type: ignore[type-var]
+            stream = self._source(uri).stream(uri, version, at, stop, answered)
+            async with aclosing(stream) as chunks:  # type: ignore[type-var]
                 while True:
                     try:
                         async with asyncio.timeout(STALL_S):
@@ -198,7 +227,7 @@ class Reader:
                     self._on_bytes(len(chunk))
                     if at + len(chunk) > stop:
                         raise PassingError(f"more bytes came than {stop - start:,}")
-                    take(at, chunk)
+                    await take(at, chunk)
                     at += len(chunk)
             if at < stop:
                 raise PassingError(f"the answer ended after {at - start:,} of {stop - start:,} bytes")

@@ -25,6 +25,8 @@ class Wanted:
     """s3://bucket/key, or mast:…"""
     fallback: str | None = None
     """mast:… of a file that may not be in the cloud."""
+    size: int | None = None
+    """Bytes, if a plan says so."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def select(
 
 
 def _of_plan(plan: Plan, mast: bool, found: Selection) -> None:
-    names = ["uri", "dropped", "detail", "dataURI"]
-    for uri, dropped, detail, data_uri in zip(
+    names = ["uri", "dropped", "detail", "dataURI", "size"]
+    for uri, dropped, detail, data_uri, size in zip(
         *(plan.table()[name].to_pylist() for name in names), strict=True
     ):
         fallback = data_uri if mast and data_uri else None
@@ -96,7 +98,7 @@ def _of_plan(plan: Plan, mast: bool, found: Selection) -> None:
             found.unwanted[dropped] = found.unwanted.get(dropped, 0) + 1
         elif (dropped is None or dropped == _IN_THE_CLOUD) and uri:
             if uri.startswith("s3://"):
-                found.wanted.append(Wanted(uri, fallback))
+                found.wanted.append(Wanted(uri, fallback, size))
             else:
                 found.refused.append(NotFetched(uri, "on this machine already"))
         elif fallback and (dropped != "proprietary" or os.environ.get(TOKEN)):

@@ -23,7 +23,7 @@ def test_one_source_may_come_twice_and_names_may_share_folders() -> None:
     names.check([("a/b", "s3://x"), ("a/b", "s3://x"), ("a/c", "s3://y")])
 
 
-@pytest.mark.parametrize("name", [manifest.NAME, manifest.SUMS.lower()])
+@pytest.mark.parametrize("name", [manifest.NAME, manifest.SUMS["md5"].lower()])
 def test_no_file_takes_the_name_of_the_manifest(name: str) -> None:
     with pytest.raises(UsageError):
         names.check([(name, "s3://b/x")])

@@ -46,7 +46,7 @@ def test_pieces_make_the_file_whatever_is_present_already(
     requested = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "PIECE", piece)
-        for one in made.pieces(present):
+        for one in made.pieces(present, piece):
             start, stop = one.source
             rows = one.strips.count
             assert stop - start <= max(piece, one.strips.length if rows == 1 else one.strips.span)
