@@ -5,12 +5,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from standins.processes import SKYFAN
@@ -43,8 +43,8 @@ for words in json.loads(sys.argv[1]):
     text = done.output + ("" if isinstance(done.exception, SystemExit) else repr(done.exception))
     print(json.dumps([done.exit_code, text]))
 """
-# What each command needs besides the bare install.
-NEEDS = {
+# What each command needs besides the bare install, in the order of their calls.
+NEEDS: dict[str, extras.Extra | None] = {
     "plan images --to plan.parquet": None,
     "plan --instrument WFC3/IR --to other.parquet": "mast",
     "run plan.parquet --output out --outputs preview": None,
@@ -56,6 +56,7 @@ NEEDS = {
     "cancel default": "aws",
     "collect default --output out": None,
     "match default --output out --to objects --jobs 1": "match",
+    "collect default --output out --moc coverage.fits": "vo",
     "search default --output out --around '6.0304 -72.0813' --radius 5s": None,
     "costs default --output out": None,
     "costs default --output out --plot bill.svg": None,
@@ -70,6 +71,11 @@ NEEDS = {
     "completion bash": None,
     "demo --output demo": None,
     "doctor": None,
+}
+
+# What needs another extra first.
+NEEDS_TOO: dict[str, extras.Extra | None] = {
+    "match default --output out --to others --scheduler tcp://127.0.0.1:1": "dask",
 }
 
 
@@ -107,29 +113,47 @@ def test_the_extras_are_those_of_the_package() -> None:
         assert packages <= set(extras.MODULES[extra])
 
 
-@pytest.mark.parametrize(
-    "blocked",
-    [
-        pytest.param(["aws", "mast", "plot"], id="bare", marks=pytest.mark.slow),
-        *(pytest.param([extra], id=f"no-{extra}", marks=pytest.mark.slow) for extra in extras.MODULES),
-    ],
-)
-def test_a_command_works_or_names_what_to_install(
-    blocked: list[extras.Extra], demo_data: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def bare(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, str]]]:
+    """A folder in which all commands were called without any extra, and what each said."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "images").mkdir()
+    (folder / "images/j8bt06nyq_flt.fits").symlink_to(demo_data / "j8bt06nyq_flt.fits")
+    return folder, _run(NEEDS, list(extras.MODULES), folder)
+
+
+def _check(extra: extras.Extra | None, words: str, code: int, text: str) -> None:
+    if extra is None:
+        assert code == 0, f"{words}: {text}"
+    else:
+        assert code == 2, f"{words}: {text}"
+        assert f"pip install 'skyfan[{extra}]'" in text, f"{words}: {text}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(NEEDS)), ids=list(NEEDS))
+def test_a_bare_command_works_or_names_what_to_install(
+    bare: tuple[Path, list[tuple[int, str]]], number: int
 ) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images/j8bt06nyq_flt.fits").symlink_to(demo_data / "j8bt06nyq_flt.fits")
-    wanted = {words: extra for words, extra in NEEDS.items() if extra is None or extra in blocked}
-    for (words, extra), (code, text) in zip(wanted.items(), _run(wanted, blocked, tmp_path), strict=True):
-        if extra is None:
-            assert code == 0, f"{words}: {text}"
-        else:
-            assert code == 2, f"{words}: {text}"
-            assert f"pip install 'skyfan[{extra}]'" in text, f"{words}: {text}"
+    words, extra = list(NEEDS.items())[number]
+    _check(extra, words, *bare[1][number])
 
 
-def _run(commands: dict[str, Any], blocked: list[extras.Extra], folder: Path) -> list[tuple[int, str]]:
-    (folder / "blocker").mkdir()
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "extra", [extra for extra in extras.MODULES if extra in (NEEDS | NEEDS_TOO).values()]
+)
+def test_with_all_other_extras_a_command_names_the_one_that_is_missing(
+    bare: tuple[Path, list[tuple[int, str]]], tmp_path: Path, extra: extras.Extra
+) -> None:
+    shutil.copytree(bare[0], tmp_path, dirs_exist_ok=True, symlinks=True)
+    wanted = [words for words, needed in (NEEDS | NEEDS_TOO).items() if needed == extra]
+    for words, (code, text) in zip(wanted, _run(wanted, [extra], tmp_path), strict=True):
+        _check(extra, words, code, text)
+
+
+def _run(commands: Iterable[str], blocked: list[extras.Extra], folder: Path) -> list[tuple[int, str]]:
+    (folder / "blocker").mkdir(exist_ok=True)
     (folder / "blocker/sitecustomize.py").write_text(BLOCKER)
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS, json.dumps([shlex.split(words) for words in commands])],
