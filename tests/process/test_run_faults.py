@@ -18,8 +18,10 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner, Result
 from standins.processes import SKYFAN
 
+from skyfan.cli import main
 from skyfan.errors import InputError
 from skyfan.runs import state
 from skyfan.storage.place import Place
@@ -52,6 +54,13 @@ def call(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]
     return ended
 
 
+def here(*words: str) -> Result:
+    """The command in this process, where nothing depends on its being one of its own; its workers are."""
+    ended = CliRunner().invoke(main, [*RUN[len(START) :], *words])
+    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
+    return ended
+
+
 def counts(run: str = "default", output: str = "out") -> dict[str, int]:
     found = state.read(Place.at(output), run).counts
     planned = found.pop("planned")
@@ -61,8 +70,8 @@ def counts(run: str = "default", output: str = "out") -> dict[str, int]:
 
 def complete(*words: str) -> None:
     """The same command does what remains."""
-    again = call([*RUN, "-j", "2", "--json", *words])
-    assert again.returncode == 0, again.stderr + again.stdout
+    again = here("-j", "2", "--json", *words)
+    assert again.exit_code == 0, again.output
     assert counts() == {"done": FILES}
 
 
@@ -214,7 +223,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(made := tmp_path_factory.mktemp("ended"))
         patch.setenv("PYTHONPATH", SKYFAN)
         write(*["ok"] * (FILES - 1), "fail bad")
-        call([*RUN, "-j", "2"])
+        here("-j", "2")
         Path("out").rename("whole")
     return made
 
@@ -231,13 +240,13 @@ def test_a_damaged_file_of_the_state_is_mended_or_named_with_a_cure(
         path.write_bytes(damage(path.read_bytes()))
         with suppress(InputError):
             assert counts() == {"done": FILES - 1, "failed": 1}
-        again = call([*RUN, "-j", "2"])
+        again = here("-j", "1")
         if name == "run.json":
-            assert (again.returncode, str(path.resolve()) in again.stderr) == (2, True)
+            assert (again.exit_code, str(path.resolve()) in again.stderr) == (2, True)
             assert "remove it" in again.stderr
             path.unlink()
-            again = call([*RUN, "-j", "2"])
-        assert again.returncode == 1, again.stderr
+            again = here("-j", "1")
+        assert again.exit_code == 1, again.stderr
         assert counts() == {"done": FILES - 1, "failed": 1}
 
 
@@ -246,12 +255,12 @@ def test_a_file_in_the_place_of_a_folder_is_named(folder: Path, name: str) -> No
     write(*["ok"] * (FILES - 1), "fail bad")
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text("mine")
-    ended = call([*RUN, "-j", "2"])
-    assert ended.returncode == (1 if name.endswith("failures") else 2)
-    assert (f"'{name}'" if name == "out" else str(Path(name).resolve())) in ended.stdout + ended.stderr
+    ended = here("-j", "2")
+    assert ended.exit_code == (1 if name.endswith("failures") else 2)
+    assert (f"'{name}'" if name == "out" else str(Path(name).resolve())) in ended.output
     assert Path(name).read_text() == "mine"
     Path(name).unlink()
-    assert call([*RUN, "-j", "2"]).returncode == 1
+    assert here("-j", "2").exit_code == 1
     assert counts() == {"done": FILES - 1, "failed": 1}
 
 

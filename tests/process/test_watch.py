@@ -11,25 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from skyfan.cli import main
 
 REPO = Path(__file__).parents[2]
 IMAGE = "ib4606c6q_flc.fits"
 
 
-def skyfan(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "skyfan", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def skyfan(*words: str, code: int = 0) -> str:
+    """The command in this process; its workers have their own."""
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == code, done.output
     return done.stdout
 
 
-def keep(folder: Path) -> Any:
+def keep() -> Any:
     words = (
         "watch",
         "run",
@@ -43,7 +45,7 @@ def keep(folder: Path) -> Any:
         "--until-idle",
         "--json",
     )
-    return json.loads(skyfan(folder, *words, "--jobs", "1"))
+    return json.loads(skyfan(*words, "--jobs", "1"))
 
 
 @pytest.mark.slow
@@ -52,30 +54,30 @@ def test_files_are_taken_when_they_are_complete_and_again_when_they_change(
 ) -> None:
     incoming = tmp_path / "incoming"
     incoming.mkdir()
-    skyfan(tmp_path, "watch", "add", "night", "incoming", "--product", "FLC", "--output", "out")
+    skyfan("watch", "add", "night", "incoming", "--product", "FLC", "--output", "out")
     body = (demo_data / IMAGE).read_bytes()
     (incoming / IMAGE).write_bytes(body)
     (incoming / "a b+ü%41_flc.fits").write_bytes(body)
     (incoming / ".half_flc.fits").write_bytes(body[:100])
     (incoming / "other_drz.fits").write_bytes(body)
     (incoming / "bad_flc.fits").write_bytes(b"no FITS file")
-    first = keep(tmp_path)
+    first = keep()
     assert first["counts"]["accepted"] == 3
     assert first["skipped"] == {"another product type": 1}
-    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json", code=1))
+    shown = json.loads(skyfan("status", "night", "--output", "out", "--json", code=1))
     assert {name: shown["counts"][name] for name in ("planned", "done", "failed")} == {
         "planned": 3,
         "done": 2,
         "failed": 1,
     }
-    assert keep(tmp_path)["counts"]["accepted"] == 3, "nothing new"
+    assert keep()["counts"]["accepted"] == 3, "nothing new"
     os.utime(incoming / IMAGE, (time.time() - 5, time.time() - 5))  # another version
     Path(incoming, ".half_flc.fits").unlink()
     (tmp_path / "renamed").write_bytes(body)
     (tmp_path / "renamed").rename(incoming / "late_flc.fits")
-    last = keep(tmp_path)
+    last = keep()
     assert last["counts"]["accepted"] == 5
-    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json", code=1))
+    shown = json.loads(skyfan("status", "night", "--output", "out", "--json", code=1))
     assert (shown["counts"]["planned"], shown["counts"]["done"]) == (4, 3)
     assert shown["watch"]["state"] == "watching"
 
@@ -84,7 +86,7 @@ def test_files_are_taken_when_they_are_complete_and_again_when_they_change(
 def test_it_ends_by_ctrl_c_and_goes_on_after_kill_9(tmp_path: Path, demo_data: Path) -> None:
     incoming = tmp_path / "incoming"
     incoming.mkdir()
-    skyfan(tmp_path, "watch", "add", "night", "incoming", "--output", "out")
+    skyfan("watch", "add", "night", "incoming", "--output", "out")
     for number in range(6):
         shutil.copy(demo_data / IMAGE, incoming / f"{number}_flc.fits")
 
@@ -101,9 +103,9 @@ def test_it_ends_by_ctrl_c_and_goes_on_after_kill_9(tmp_path: Path, demo_data: P
             time.sleep(0.1)
         process.send_signal(end)
         assert process.wait(60) == code
-    done = keep(tmp_path)
+    done = keep()
     assert not done["in_flight"]
-    shown = json.loads(skyfan(tmp_path, "status", "night", "--output", "out", "--json"))
+    shown = json.loads(skyfan("status", "night", "--output", "out", "--json"))
     assert (shown["counts"]["planned"], shown["counts"]["done"]) == (6, 6)
 
 
@@ -115,6 +117,6 @@ def test_the_page_s_commands_for_a_folder_work(tmp_path: Path, demo_data: Path) 
     assert len(commands) == 6
     (tmp_path / "incoming").mkdir()
     shutil.copy(demo_data / IMAGE, tmp_path / "incoming" / IMAGE)
-    printed = [skyfan(tmp_path, *words[1:]) for words in commands]
+    printed = [skyfan(*words[1:]) for words in commands]
     assert "night" in printed[2]
     assert "accepted" in printed[3]

@@ -262,7 +262,7 @@ def remove(name: str, place: Any) -> Any:
     metavar="SECONDS",
     help="For so long a file must not have changed.",
 )
-@click.option("--until-idle", is_flag=True, help="End when nothing new has come in two listings.")
+@click.option("--until-idle", is_flag=True, help="End when no file is new or incomplete in two listings.")
 @local_options
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")
 @as_json

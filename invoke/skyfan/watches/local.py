@@ -87,34 +87,44 @@ class LocalSender:
 
 @dataclass
 class Scanner:
-    """Finds files that are complete: equal in two listings, and older than `settle_s`."""
+    """Finds files that are complete: equal in two listings, and unchanged for `settle_s`.
+
+    Unchanged by the time that the file has, or, as that may be the time of another machine, by ours.
+    """
 
     root: Path
     skip: Path
     """A folder that is not entered: that of the runs."""
     settle_s: float = SETTLE_S
-    _before: dict[str, str] = field(default_factory=dict)
+    unsettled: int = 0
+    """Files of the last listing that were not complete."""
+    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """By path: the version in the last listing, and when it was first seen (monotonic)."""
     _taken: dict[str, str] = field(default_factory=dict)
 
     def take(self) -> list[str]:
         """Paths of files that are complete now, and were not taken in this version before."""
-        listed = dict(self._list())
-        now, before = time.time(), self._before
-        self._before = {path: tag for path, (tag, _) in listed.items()}
-        found = [
-            path
-            for path, (tag, modified) in listed.items()
-            if before.get(path) == tag and now - modified >= self.settle_s and self._taken.get(path) != tag
-        ]
+        before, self._seen = self._seen, {}
+        now, clock = time.time(), time.monotonic()
+        found, self.unsettled = [], 0
+        for path, (tag, modified) in self._list():
+            known, since = before.get(path, ("", clock))
+            self._seen[path] = tag, since if known == tag else clock
+            if self._taken.get(path) == tag:
+                continue
+            if known == tag and max(now - modified, clock - since) >= self.settle_s:
+                found.append(path)
+            else:
+                self.unsettled += 1
         return sorted(found)
 
     def taken(self, path: str) -> None:
         """Notes that the version of a file in the last listing needs no more work."""
-        self._taken[path] = self._before[path]
+        self._taken[path] = self.version(path)
 
     def version(self, path: str) -> str:
         """What tells the version of a file in the last listing apart."""
-        return self._before[path]
+        return self._seen[path][0]
 
     def _list(self) -> Iterator[tuple[str, tuple[str, float]]]:
         """Each file with what tells its versions apart and its time. Hidden ones are not complete."""
@@ -211,11 +221,11 @@ class Keeper:
         return not self.watch.paused and manage.read(self.place, self.name).ledger.waiting > 0
 
     def run(self, every_s: float, *, until_idle: bool, on_done: Callable[[Handled], None]) -> None:
-        """Steps until Ctrl-C, or with `until_idle` until nothing new has come in two listings."""
+        """Steps until Ctrl-C, or with `until_idle` until none is new or incomplete in two listings."""
         idle = 0
         while not (until_idle and idle > 1):
             if (done := self.step()) is None:
-                idle += 1
+                idle = 0 if self._scanner.unsettled else idle + 1
                 time.sleep(max(every_s, self.settle_s / 2) if until_idle else every_s)
             else:
                 idle = 0
