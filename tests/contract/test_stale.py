@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import numpy as np
+import pyarrow as pa
 import pytest
 import requests
 from astropy.io import fits
@@ -20,6 +21,7 @@ from standins.bucket import Bucket, Request, serving
 from skyfan import api
 from skyfan.catalogs import freshness, origins
 from skyfan.cli import main
+from skyfan.plans import plan as plans
 from skyfan.runs import run as runs
 from skyfan.runs.local_receipts import FILE
 from skyfan.storage.place import Place
@@ -216,6 +218,37 @@ def _run(folder: Path, sources: dict[str, str]) -> Place:
         body = "".join(card.ljust(80) for card in cards).encode()
         place.put(f"runs/r/catalogs/{uri.removeprefix('s3://')}.cat.fits", body)
     return place
+
+
+def test_a_changed_detection_image_makes_the_catalog_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uris = {}
+    for name in ("a.fits", "b.fits", "total.fits"):
+        Path(name).write_bytes(image(2))
+        uris[name] = (tmp_path / name).as_uri()
+    rows = [
+        {
+            "uri": uris["a.fits"],
+            "size": 1,
+            "detect": uris["total.fits"],
+            "detect_size": 1,
+            "tier": "standard",
+        },
+        {"uri": uris["b.fits"], "size": 1, "tier": "standard"},
+    ]
+    plans.write(Path("plan.parquet"), pa.Table.from_pylist(rows, schema=plans.SCHEMA), {})
+    assert skyfan("run", "plan.parquet", "-o", "out", "-j", "1").exit_code == 0
+    assert stale()["counts"]["fresh"] == 2
+    os.utime("total.fits", (5, 5))
+    document = stale()
+    assert states(document) == {"a.fits": "stale"}
+    assert uris["total.fits"] in document["files"][0]["message"]
+    assert json.loads(skyfan("retry", "default", "-o", "out", "--stale", "--json").stdout)["done"] == 1
+    assert stale()["counts"]["fresh"] == 2
+    Path("total.fits").unlink()
+    assert states(stale()) == {"a.fits": "source gone"}
 
 
 def test_each_source_is_in_one_state_and_close_ones_are_listed(

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -37,7 +37,11 @@ _SCHEMA = pa.schema(
             ("now", pa.string(), "Version of the input now"),
             ("planned_size", pa.int64(), "Size of the input in the plan"),
             ("size", pa.int64(), "Size of the input now"),
-            ("message", pa.string(), "Why it was not checked, or why the last attempt to replace it failed"),
+            (
+                "message",
+                pa.string(),
+                "Why it was not checked, what is wrong with its detection image, why a retry failed",
+            ),
         )
     ]
 )
@@ -95,10 +99,17 @@ def compare(place: Place, run: str, lambdas: Place | None = None, progress: OnPr
     files = {uris.key(file.uri): file for file in state.files("done")}
     results = Results.of(state.about["results"], run)
     made = origins.read(place, run, results, files, progress, requests)
-    now, unchecked = _sources([file.uri for file in files.values()], state, progress, requests)
+    paired = {key: file.detect for key, file in files.items() if file.detect}
+    detected = origins.detections(place, results, paired, progress, requests)
+    names = dict.fromkeys([*(file.uri for file in files.values()), *paired.values()])
+    now, unchecked = _sources(list(names), state, progress, requests)
     found = []
     for key, file in files.items():
         source = _judged(file, made.get(key, ""), now.get(file.uri), unchecked.get(file.uri, ""))
+        if source.state == FRESH and (uri := paired.get(key)):
+            of = RunFile(uri, file.detect_size, file.tier, file.state, file.sent, None)
+            image = _judged(of, detected.get(key, ""), now.get(uri), unchecked.get(uri, ""))
+            source = _with_detection(source, image)
         found.append(source)
     stale = follower.results.times(uris.key(source.uri) for source in found if source.state == STALE)
     counts = dict.fromkeys(STATES, 0) | Counter(source.state for source in found)
@@ -119,6 +130,15 @@ def _judged(file: RunFile, made: str, now: "_Now | None", unchecked: str) -> Sou
         if not made or not version:
             state, version = UNKNOWN, now.like("etag=") or now.like("")
     return Source(file.uri, state, made, version, file.size, size, unchecked)
+
+
+def _with_detection(source: Source, image: Source) -> Source:
+    """A source whose own version is fresh, in the state of its detection image."""
+    if image.state == FRESH:
+        return source
+    versions = f" ({image.made_from or 'unknown'}, now {image.now})" if image.now else ""
+    message = f"its detection image {image.uri}: {image.state}{versions} {image.message}".rstrip()
+    return replace(source, state=image.state, message=message)
 
 
 @dataclass(frozen=True)
@@ -199,8 +219,8 @@ def _failures(place: Place, run: str, lambdas: Place | None, stale: dict[str, fl
 def _with_failure(source: Source, failure: Failure | None) -> Source:
     if failure is None or source.state != STALE:
         return source
-    message = f"the last attempt failed: {failure.error_type}: {failure.message}"
-    return Source(**{**vars(source), "message": message})
+    failed = f"the last attempt failed: {failure.error_type}: {failure.message}"
+    return replace(source, message="; ".join(filter(None, (source.message, failed))))
 
 
 def lines(found: Freshness) -> Iterator[str]:

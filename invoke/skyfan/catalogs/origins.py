@@ -46,16 +46,40 @@ def read(
         if place.folder is None:
             requests["LIST"] += len(keys) // 1000 + 1
     unread = [key for key in keys if key not in found]
-    objects = {results.object_key(key): key for key in unread}
-    for done, (item, body) in enumerate(
-        place.fetch((Object(name, HEAD, 0.0) for name in objects), HEAD), start=1
-    ):
+    for key, body in _heads(place, results, unread, progress, requests):
         if version := of_head(body):
-            found[objects[item.key]] = version
-        progress("reading the versions of results", done, len(unread))
-    if place.folder is None:
-        requests["GET"] += len(unread)
+            found[key] = version
     return found
+
+
+def detections(
+    place: Place, results: Results, keys: Collection[str], progress: OnProgress, requests: Counter[str]
+) -> dict[str, str]:
+    """The version of the detection image by key of the input, as catalogs name it; unknown ones are missing.
+
+    Receipts and data sets do not have it: the first bytes of each catalog are read.
+    """
+    heads = _heads(place, results, keys, progress, requests)
+    versions = {key: str(_header(body).get("DETVER", "")) for key, body in heads}
+    return {key: version for key, version in versions.items() if version}
+
+
+def _heads(
+    place: Place, results: Results, keys: Collection[str], progress: OnProgress, requests: Counter[str]
+) -> Iterator[tuple[str, bytes]]:
+    """The first bytes of each result that exists."""
+    objects = {results.object_key(key): key for key in keys}
+    wanted = (Object(name, HEAD, 0.0) for name in objects)
+    for done, (item, body) in enumerate(place.fetch(wanted, HEAD), start=1):
+        yield objects[item.key], body
+        progress("reading the versions of results", done, len(objects))
+    if place.folder is None:
+        requests["GET"] += len(objects)
+
+
+def _header(body: bytes) -> fitstable.Header:
+    """The cards in the first bytes of a catalog; none of another result."""
+    return fitstable.cards(body[: len(body) // 80 * 80])[0] if body[:6] == b"SIMPLE" else {}
 
 
 def of_head(body: bytes) -> str:
@@ -65,10 +89,7 @@ def of_head(body: bytes) -> str:
             return str(json.loads(match[2]))
         except ValueError:
             return ""
-    if body[:6] != b"SIMPLE":
-        return ""
-    header, _ = fitstable.cards(body[: len(body) // 80 * 80])
-    return str(header.get("SRCVER", ""))
+    return str(_header(body).get("SRCVER", ""))
 
 
 def _recorded(place: Place, run: str, keys: Collection[str]) -> Iterator[tuple[str, str]]:
