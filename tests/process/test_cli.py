@@ -182,6 +182,14 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
 
 
+def opened(gate: Path) -> int | None:
+    """Opens a FIFO for writing if another process reads it."""
+    try:
+        return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Waits until `condition` returns a true value."""
     deadline = time.monotonic() + seconds
@@ -217,7 +225,8 @@ main()
 def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
     skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    words = [*toy("ok", "ok", "sleep 30", "ok"), "-j", "1"]
+    words = [*toy("ok", "ok", f"wait {tmp_path}/gate", "ok"), "-j", "1"]
+    os.mkfifo(tmp_path / "gate")
     process = subprocess.Popen(
         [*START, *words],
         cwd=tmp_path,
@@ -226,8 +235,8 @@ def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
         stderr=subprocess.PIPE,
         text=True,
     )
-    results = tmp_path / "out/runs/default/results"
-    until(lambda: len(list(results.rglob("*.txt"))) == 2)
+    # Its worker has the third file, so that the command has taken note of the first two.
+    gate = until(lambda: opened(tmp_path / "gate"))
     workers = children(process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -236,6 +245,7 @@ def test_ctrl_c_is_130_and_kills_the_workers_and_the_run_can_continue(
     assert "Traceback" not in stderr
     assert workers
     assert not any(worker.is_running() for worker in workers)
+    os.close(gate)
     (tmp_path / "in/002.fits").write_text("ok")
     assert "2 done, 2 done before" in skyfan(*words).stdout
 
