@@ -79,6 +79,8 @@ def cannot_write(path: Path, error: OSError) -> UsageError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.ENOENT and path.parent.is_dir():
         reason = f"{path.parent} takes no new files"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        reason += "; free space there. What was there before is whole"
     return UsageError(f"cannot write {path}: {reason}")
 
 
@@ -173,6 +175,10 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         yield work
         if (work / "new").exists():
             _swap(work / "new", folder, work / "old")
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise cannot_write(folder, error) from error
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
         os.close(held)

@@ -135,6 +135,6 @@ def show(done: "Collected") -> None:
         kinds = ", ".join(f"{count:,} {state}" for state, count in sorted(done.left_out.items()))
         say(f"not in the data set: {kinds}; listed in {done.missing_file}")
     for name, why in list(done.damaged.items())[:_NAMED]:
-        say(f"damaged: {name}: {why}")
+        say(formatting.one_line(f"damaged: {name}: {why}"))
     if done.damaged:
         say(f"`skyfan retry {done.run} --damaged` makes the damaged {kind.result}s again, and only these.")

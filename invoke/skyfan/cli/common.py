@@ -17,7 +17,7 @@ import click
 import skyfan_contract as contract
 
 from ..errors import Interrupted, UsageError, of_system
-from ..formatting import ENCODING_ERRORS, printable
+from ..formatting import ENCODING_ERRORS, one_line, printable
 from ..sky import angles
 from . import defaults
 
@@ -82,12 +82,12 @@ class Group(click.Group):
                 raise click.NoSuchOption(name, possibilities=[_RENAMED[name]], ctx=error.ctx) from error
             raise
         except (UsageError, KeyboardInterrupt) as error:
-            echo(f"skyfan: {str(error) or 'interrupted'}", err=True)
+            echo(f"skyfan: {one_line(str(error)) or 'interrupted'}", err=True)
             sys.exit(2 if isinstance(error, UsageError) else 130)
         except BrokenPipeError:
             raise
         except OSError as error:  # such as a full disk
-            echo(f"skyfan: {of_system(error)}", err=True)
+            echo(f"skyfan: {one_line(of_system(error))}", err=True)
             sys.exit(1)
 
 

@@ -142,7 +142,7 @@ def _find_damaged(run: str, where: "AwsOptions | LocalOptions") -> dict[str, str
     with Stages() as stages:
         found = datasets.find_damaged(run, where, progress=stages)
     for key, why in found.items():
-        echo(f"skyfan: damaged: the result of {key}: {why}", err=True)
+        echo(formatting.one_line(f"skyfan: damaged: the result of {key}: {why}"), err=True)
     return found
 
 
@@ -155,7 +155,7 @@ def _find_stale(run: str, where: "AwsOptions | LocalOptions") -> dict[str, float
         found = datasets.find_stale(run, where, progress=stages)
     for source in found.sources:
         what = source.message or f"made from {source.made_from}, now {source.now}"
-        echo(f"skyfan: {source.state}: {source.uri}: {what}", err=True)
+        echo(formatting.one_line(f"skyfan: {source.state}: {source.uri}: {what}"), err=True)
     for line in freshness.lines(found):
         echo(f"skyfan: {line}", err=True)
     return found.stale

@@ -189,7 +189,7 @@ def print_calls(preview: Preview, *, as_json: bool, selection: Selection | None 
         }
         echo(json.dumps(document, indent=1))
     for notice in preview.notices:
-        echo(f"skyfan: {notice}", err=True)
+        echo(formatting.one_line(f"skyfan: {notice}"), err=True)
     return number, files
 
 

@@ -216,14 +216,21 @@ def write(path: Path, story: Story) -> Site:
         digest.update(f"{name} {len(body)} ".encode() + body)
     version = digest.hexdigest()[:12]
     folder = parent / version
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.cannot_write(path, error) from error
-    for name, body in contents.items():
-        with files.replace(folder / name) as part:
-            part.write_bytes(body)
-    _write_page(path, story, f"{parent.name}/{version}")
+        for name, body in contents.items():
+            with files.replace(folder / name) as part:
+                part.write_bytes(body)
+        _write_page(path, story, f"{parent.name}/{version}")
+    except BaseException as error:
+        if is_new:  # no page shows it
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise files.cannot_write(path, error) from error
+        raise
     _clean(parent, version)
     return Site(path, parent)
 

@@ -143,7 +143,7 @@ def failure_lines(groups: Iterable[FailureGroup]) -> Iterator[str]:
         if number == 0:
             yield "\nFailures:"
         yield f"  {group.count} x {group.error_type}, for example {group.input}"
-        yield f"      {group.message}\n      {group.record}\n      -> {_remedy(group)}"
+        yield f"      {formatting.one_line(group.message)}\n      {group.record}\n      -> {_remedy(group)}"
 
 
 def timestamp(seconds: float | None) -> str | None:

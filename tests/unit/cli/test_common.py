@@ -92,6 +92,14 @@ def test_ctrl_c_is_130_before_a_command_has_begun_too(monkeypatch: pytest.Monkey
     assert (done.exit_code, done.stderr) == (130, "skyfan: interrupted\n")
 
 
+def test_a_name_in_an_error_begins_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object) -> None:
+        raise UsageError("no file a\nskyfan: all is well")
+
+    monkeypatch.setattr(defaults, "read", refused)
+    assert skyfan("runs").stderr == "skyfan: no file a\\nskyfan: all is well\n"
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

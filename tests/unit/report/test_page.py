@@ -1,5 +1,6 @@
 """The page of runs written by hand: each part or a sentence instead of it; no data becomes markup."""
 
+import errno
 import json
 import re
 from base64 import b64encode
@@ -243,6 +244,29 @@ def test_the_command_names_its_file(whole: RunFolder, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.html")) == [to]
     done = _call(RUN, "--output", str(whole.folder))
     assert done.stdout.startswith(str(whole.folder / f"runs/{RUN}/report.html"))
+
+
+def test_a_full_disk_leaves_the_page_that_was_there_and_nothing_half_written(
+    begun: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "INLINE", 3)
+    begun.plan()
+    report(begun)
+    folder = begun.folder / f"runs/{RUN}"
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    begun.failed(FILES[3])
+    now = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for write in ("write_bytes", "write_text"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, write, full)
+            with pytest.raises(UsageError, match="No space left on device; free space there"):
+                api.report(RUN, begun.folder)
+        assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == now
+    assert before.items() <= now.items()
 
 
 @pytest.mark.parametrize(
