@@ -42,7 +42,9 @@ done = match(sys.argv[1], sys.argv[2], options=MatchOptions(jobs=int(sys.argv[3]
 seconds = time.perf_counter() - began
 own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 cpu = sum(use.ru_utime + use.ru_stime for use in (own, children))
-peak = (own.ru_maxrss + 2 * children.ru_maxrss) / 1024  # of one process, there are no children
+# ru_maxrss of this process counts what its parent had when it was started; VmHWM does not.
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+peak = (int(status["VmHWM"].split()[0]) + 2 * children.ru_maxrss) / 1024
 print(json.dumps(dict(seconds=seconds, cpu=cpu, peak_mb=peak, objects=done.objects, links=done.links)))
 """
 
