@@ -259,6 +259,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "object-bands": partial(arrow_columns, schema.PER_BAND),
     "links": partial(arrow_columns, schema.LINK),
     "matched-images": partial(arrow_columns, schema.IMAGE),
+    "checked-images": partial(arrow_columns, schema.CHECKED),
     "good-bits": good_bits,
     "quality": partial(bits, quality.MEANING),
     "classes": partial(bits, classes.MEANING),

@@ -135,6 +135,17 @@ def light_curve(
     return axes
 
 
+def marked(axes: "Axes", x: ArrayLike, y: ArrayLike, is_marked: NDArray[np.bool_]) -> None:
+    """Points, of which some are marked."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    axes.scatter(x[~is_marked], y[~is_marked], s=12, alpha=0.7, linewidths=0)
+    if is_marked.any():
+        axes.scatter(x[is_marked], y[is_marked], s=40, marker="x", color="C3", label="stands out")
+        axes.legend()
+    axes.ticklabel_format(useOffset=False)
+    axes.grid(alpha=0.3)
+
+
 def check(path: Path) -> None:
     """Raises UsageError if a chart cannot be written to the file."""
     if path.suffix.lower() not in SUFFIXES:

@@ -113,6 +113,18 @@ def test_the_page_from_detections_to_objects(
     assert "it has no epochs" in done.stdout
     images = pq.read_table(place / "matched/images.parquet")
     assert np.nanmax(np.abs(images["reference_scatter"].to_numpy())) < 10
+    of_run, of_objects = re.findall(r"^(skyfan check .*)$", PAGE, re.MULTILINE)
+    done = skyfan(*of_run.replace("gaia", "stars.csv").split()[1:], "--to", "images.csv", "--strict")
+    assert (done.exit_code, "no image stands out" in done.stdout) == (0, True), done.output
+    assert (place / "check.png").read_bytes().startswith(b"\x89PNG")
+    assert (place / "images.csv").read_text().count("compared") == 4
+    document = json.loads(skyfan(*of_objects.replace("gaia", "stars.csv").split()[1:], "--json").stdout)
+    assert (document["kind"], document["states"]) == ("objects", {"compared": 8})
+    assert max(abs(row["east"]) for row in document["images"]) < 5
+    (place / "stars.csv").write_text("ra,dec\n1,2")
+    assert skyfan("check", "visit1", "--against", "stars.csv", "--strict").exit_code == 1
+    assert skyfan("check", "visit1", "--against", "stars.csv").exit_code == 0
+    assert skyfan("check", "visit1", "--against", "gaja").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .drawing import show
     from .engines import preview, preview_retry, retry, run
     from .fetching import fetch
-    from .matching import MatchOptions, match
+    from .matching import MatchOptions, check, match
     from .monitor import cancel, follow, restore, runs, status
     from .standing import (
         add_watch,
@@ -43,6 +43,7 @@ __all__ = [
     "Task",
     "add_watch",
     "cancel",
+    "check",
     "collect",
     "costs",
     "demo",
@@ -84,7 +85,7 @@ _MODULES = {
     ".drawing": ("show",),
     ".fetching": ("fetch",),
     ".engines": ("preview", "preview_retry", "retry", "run"),
-    ".matching": ("MatchOptions", "match"),
+    ".matching": ("MatchOptions", "check", "match"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
     ".standing": (
         *("add_watch", "pause_watch", "remove_watch", "resume_watch", "run_watch"),

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import progress as progressing
+from ..catalogs import dataset
 from ..catalogs.dataset import default_folder
 from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..local.capacity import Capacity
-from ..objects import inputs
+from ..objects import checks, inputs
 from ..objects import match as matching
+from ..objects.checks import Checked
 from ..objects.inputs import Input
 from ..objects.match import MAGNITUDE, Settings
 from ..objects.matched import Matched
+from ..objects.references import Source
 from ..objects.workers import workers
 from . import datasets, engines
 from .engines import Where
@@ -81,6 +84,41 @@ def match(
     with workers(jobs, options.scheduler) as pool:
         settings = Settings(options.magnitude, options.doubtful, reference=options.reference)
         return matching.match(data_sets, Path(to), settings, pool, progress)
+
+
+@progressing.shown
+def check(
+    what: str | Path,
+    against: str | Path,
+    where: Where | None = None,
+    magnitude: str = MAGNITUDE,
+    *,
+    progress: OnProgress = ignore,
+) -> Checked:
+    """Compares the images of a run, or of objects, with a reference: offsets and zero points, one row each.
+
+    `what` is the folder of a data set or of objects, or the name of a run that is in `where`, which is
+    collected first if it was not yet. `against` is a file with a table of stars, a HATS catalog in a folder
+    or on s3://, gaia or ps1. Of objects, positions are compared as the match has corrected them. `magnitude`
+    is a column of the detections; objects have the one that they were matched with.
+
+    Raises UsageError for what is no run, data set or folder of objects, and for what is no reference.
+
+    >>> from astropy.table import Table
+    >>> found = search("first", where="out").to_table()
+    >>> stars = Table({"ra": found["ALPHA_J2000"], "dec": found["DELTA_J2000"]})
+    >>> stars.write("stars.vot", format="votable")
+    >>> checked = check("first", "stars.vot", "out")
+    >>> checked.images["compared"]
+    1
+    """
+    if dataset.is_objects(Path(what)):
+        existing = dataset.objects(Path(what))
+    else:
+        given = _input(what, where, progress)
+        inputs.check([given], magnitude)
+        existing = given.existing
+    return checks.check(existing, Source(str(against)), magnitude, progress)
 
 
 def _input(name: str | Path, where: Where | None, progress: OnProgress) -> Input:

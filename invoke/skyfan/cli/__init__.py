@@ -8,7 +8,7 @@ from .common import Group
 from .costs import costs
 from .demo import demo, doctor
 from .fetch import fetch
-from .match import match
+from .match import check, match
 from .plan import plan
 from .report import report, show
 from .retry import retry
@@ -45,7 +45,7 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
-    *(plan, fetch, run, status, retry, cancel, watch, collect, search, match),
+    *(plan, fetch, run, status, retry, cancel, watch, collect, search, match, check),
     *(send, costs, report, show, runs),
     *(deploy, stack, new_function, demo, doctor, completion),
 ):

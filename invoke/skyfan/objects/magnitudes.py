@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .groups import Floats, Indices
-from .libraries import chdtrc
+from .groups import ARCSEC, Floats, Indices
+from .libraries import chdtrc, cKDTree
+from .overlaps import VOTE
 
 PER_MAGNITUDE = 2.5 / np.log(10)
 PAIR_DAYS = 1.0
 """Two epochs not further apart are a pair for Stetson's J."""
+BRIGHT, FEWEST = 0.1, 5
+"""Magnitude error below which a star counts for a zero point, and stars that it needs."""
 _ZEROPOINT = 23.9
 """Of fluxes in microjansky. It cancels."""
 
@@ -78,6 +81,38 @@ def light(thing: Indices, mjd: Floats, mag: Floats, error: Floats, count: int) -
             np.where(epochs > 2, eta, np.nan),
             _stetson(thing, mjd, delta * np.sqrt(several[thing]), step, count),
         )
+
+
+def zeropoint(
+    xyz: Floats, mag: Floats, error: Floats, theirs: Floats, their_mag: Floats
+) -> tuple[float, float, float, float]:
+    """Number of stars, median, its error and the scatter of their magnitudes less ours, outliers left out.
+
+    Stars are at unit vectors (n, 3) and (k, 3); the nearest within VOTE are the same. NaN for too few
+    of them with errors below BRIGHT.
+    """
+    away, at = cKDTree(theirs).query(xyz, distance_upper_bound=VOTE * ARCSEC)
+    order = np.argsort(away, kind="stable")
+    order = order[np.isfinite(away[order])]
+    rows = order[np.unique(at[order], return_index=True)[1]]  # the nearest star of each of theirs
+    with np.errstate(invalid="ignore"):
+        is_good = (error[rows] < BRIGHT) & (np.abs(their_mag[at[rows]]) < 50)  # -999 stands for unknown
+    differences = (their_mag[at[rows]] - mag[rows])[is_good].astype(np.float64)
+    differences = differences[np.isfinite(differences)]
+    for _ in range(3):
+        if len(differences) < FEWEST:
+            return np.nan, np.nan, np.nan, np.nan
+        middle, scatter = robust(differences)
+        differences = differences[np.abs(differences - middle) <= max(3.5 * scatter, 1e-6)]
+    middle, scatter = robust(differences)
+    # The error of a median of normal deviates is that of a mean times the root of pi / 2.
+    return len(differences), middle, 1.2533 * scatter / np.sqrt(len(differences)), scatter
+
+
+def robust(values: Floats) -> tuple[float, float]:
+    """Median, and 1.4826 times the median absolute deviation, which is sigma of normal deviates."""
+    middle = float(np.median(values))
+    return middle, 1.4826 * float(np.median(np.abs(values - middle)))
 
 
 def _steps(thing: Indices) -> tuple[NDArray[np.bool_], Indices]:

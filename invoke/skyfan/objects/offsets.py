@@ -147,7 +147,7 @@ def solve(
     solution[~is_solved] = 0
     inverse = np.linalg.inv(diagonal).astype(np.float64)
     error[is_solved] = np.sqrt((inverse * across).sum(axis=(1, 2)) / 2)[is_solved]
-    rest[pairs[tied, 0]] = _own(matrix[tied], vector[tied]) - solution[pairs[tied, 0]]
+    rest[pairs[tied, 0]] = own(matrix[tied], vector[tied]) - solution[pairs[tied, 0]]
     graph = csc_array((np.ones(is_used.sum()), pairs[is_used].T), shape=(count + 1, count + 1))
     group = connected_components(graph, directed=False)[1]
     is_anchored = is_solved & (group[:count] == group[count])
@@ -155,7 +155,7 @@ def solve(
     return Offsets(solution, error, used, rejected, group, stars, rest, is_anchored)
 
 
-def _own(matrix: Floats, vector: Floats) -> Floats:
+def own(matrix: Floats, vector: Floats) -> Floats:
     """(m, 3): what normal equations say by themselves."""
     own = np.linalg.solve(matrix + 1e-9 * np.eye(3), vector[:, :, None])[:, :, 0]
     return own.astype(np.float64)
@@ -164,7 +164,7 @@ def _own(matrix: Floats, vector: Floats) -> Floats:
 def _chi(pairs: Indices, matrix: Floats, vector: Floats, solution: Floats) -> Floats:
     """(m,): how many errors each overlap is from the solution."""
     every = np.append(solution, np.zeros((1, 3)), axis=0)  # with the reference
-    r = _own(matrix, vector) - (every[pairs[:, 0]] - every[pairs[:, 1]])
+    r = own(matrix, vector) - (every[pairs[:, 0]] - every[pairs[:, 1]])
     chi: Floats = np.sqrt(np.einsum("mi,mij,mj->m", r, matrix, r) / 3)
     return chi
 

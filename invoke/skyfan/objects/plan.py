@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from .. import files
 from ..catalogs import dataset
 from ..catalogs.dataset import Partition
 from ..catalogs.schema import HEALPIX
-from . import detections, objects, overlaps, stars, tiles
+from . import detections, objects, overlaps, references, stars, tiles
 from .groups import Indices
 from .images import Images
 from .limits import Outlines
@@ -66,23 +67,30 @@ def find_stars(
 ) -> tuple[Indices, Indices, Indices]:
     """A piece: writes the best stars of the images in a partition of data set `number` to a file."""
     plan: Plan = read(folder, FIRST, digest)
-    return stars.write(plan.folders[number], number, start, stop, plan.images, stars_path(folder, file))
+    rows = stars.of_partition(plan.folders[number], number, start, stop, plan.images, plan.magnitude or None)
+    return stars.write(rows, stars_path(folder, file))
+
+
+def read_stars(folder: Path, places: Places) -> NDArray[np.void]:
+    """Rows of stars.ROW, by image."""
+    paths = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
+    return stars.rows_of(paths, places)
 
 
 def find_shifts(folder: Path, digest: str, pairs: Indices, places: Places, count: int) -> Overlaps:
     """A piece: the overlaps of pairs (m, 2) of `count` images, whose stars lie at `places`."""
     del digest
-    files = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
-    return overlaps.solve(stars.read(files, places, count), pairs)
+    return overlaps.solve(stars.of_rows(read_stars(folder, places), count), pairs)
 
 
 def find_ties(folder: Path, digest: str, numbers: Indices, places: Places) -> Overlaps:
     """A piece: the overlaps of images (m,), whose stars lie at `places`, with the reference."""
     plan: Plan = read(folder, FIRST, digest)
     reference: Reference = read(folder, REFERENCE, digest)
-    files = {number: stars_path(folder, number) for number in np.unique(places.file).tolist()}
-    own = stars.read(files, places, len(numbers))
-    return stars.ties(own, reference, plan.images, numbers)
+    years = references.years(plan.images.mjd[numbers]).tolist()
+    near = stars.near(reference, plan.images, numbers)
+    others = [reference.at(rows, year) for rows, year in zip(near, years, strict=True)]
+    return stars.ties(stars.of_rows(read_stars(folder, places), len(numbers)), others)
 
 
 def stars_path(folder: Path, file: int) -> Path:

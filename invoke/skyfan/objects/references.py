@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import obstore
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -98,6 +97,8 @@ class Source:
     def __init__(self, name: str) -> None:
         about = known()["catalogs"].get(name.lower())
         self.name = name
+        if about and Path(name).exists():
+            raise UsageError(f"{name} is {about['title']}, and a file here: write ./{name} or {about['uri']}")
         place = about["uri"] if about else name
         self._table: _Table
         suffix = Path(place).suffix.lower()
@@ -199,7 +200,7 @@ class Source:
                 f"{self.name}: the column {self.columns['epoch']} has the unit {unit or '(none)'}, "
                 "not yr or d"
             )
-        return values if unit == "yr" else 2000 + (values - _J2000) / _YEAR
+        return values if unit == "yr" else years(values)
 
 
 class _Table:
@@ -283,19 +284,10 @@ class _Hats(_Table):
         with self._open(name) as file:
             return bytes(file.read())
 
-    def _open(self, name: str) -> IO[bytes]:
-        if not self._place.startswith("s3://"):
-            return (Path(self._place) / name).open("rb")
-        uri = f"{self._place}/{name}"
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        try:
-            reader: Any = obstore.open_reader(s3.client(bucket), key)
-        except FileNotFoundError:
-            raise
-        except s3.ERRORS as error:
-            raise s3.storage_error(uri, error, "anonymous") from error
-        opened: IO[bytes] = pa.PythonFile(reader, "r")
-        return opened
+    def _open(self, name: str) -> Any:
+        if self._place.startswith("s3://"):
+            return s3.open_file(f"{self._place}/{name}")
+        return (Path(self._place) / name).open("rb")
 
     def read(
         self, names: list[str], ranges: NDArray[np.int64], position: tuple[str, str]
@@ -342,5 +334,4 @@ def _numbers(column: pa.ChunkedArray, name: str) -> Floats:
 
 def years(mjd: Floats) -> Floats:
     """Julian years of MJD."""
-    result: Floats = 2000 + (mjd - _J2000) / _YEAR
-    return result
+    return np.asarray(2000 + (mjd - _J2000) / _YEAR, np.float64)

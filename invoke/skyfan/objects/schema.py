@@ -133,6 +133,24 @@ IMAGE = (
         "reference_north", _F8, "mas", "pos.eq.dec;arith.diff", "What its offset leaves likewise, north"
     ),
 )
+CHECKED = (
+    new_field("uri", _TEXT, "", "meta.ref.url", "The image"),
+    new_field("band", _TEXT, "", "meta.id;instr.filter", "Instrument and filter, as in names of columns"),
+    new_field("state", _TEXT, "", "meta.code", "compared, not compared: no shift fits, or no sky"),
+    new_field("stars", _I4, "", "meta.number", "Stars that the image shares with the reference"),
+    new_field("east", _F8, "mas", "pos.eq.ra;arith.diff", "Reference less image, to the east, at its centre"),
+    new_field("north", _F8, "mas", "pos.eq.dec;arith.diff", "Likewise to the north"),
+    new_field("turn", _F8, "deg", "pos.posAng;arith.diff", "Likewise around its centre"),
+    new_field("error", _F8, "mas", "stat.error;pos.eq", "One-sigma error of the offset per axis"),
+    new_field("scatter", _F8, "mas", "stat.stdev;pos.eq", "Scatter of its stars around the offset, per axis"),
+    new_field("magnitude", _TEXT, "", "meta.id;phot.mag", "Column of the reference for its filter"),
+    new_field("mag_stars", _I4, "", "meta.number", "Stars of its zero point"),
+    new_field("zeropoint", _F8, "mag", "phot.mag;arith.zp", "Median of reference less image, AB"),
+    new_field("zeropoint_error", _F8, "mag", "stat.error;phot.mag;arith.zp", "Its one-sigma error"),
+    new_field("zeropoint_scatter", _F8, "mag", "stat.stdev;phot.mag", "Scatter of its stars around it"),
+    new_field("stands_out", _TEXT, "", "meta.code", "offset, zero point, or both; empty if it does not"),
+)  # fmt: skip
+"""Columns of what skyfan check returns, one row per image."""
 
 
 def of_objects(bands: Iterable[str]) -> pa.Schema:

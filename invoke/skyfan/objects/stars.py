@@ -15,7 +15,7 @@ from .. import files
 from ..catalogs import healpix
 from ..sky import footprints
 from . import detections as detecting
-from . import overlaps, references, tiles
+from . import overlaps, tiles
 from .detections import CROWDED
 from .groups import Floats, Indices
 from .images import Images
@@ -24,7 +24,17 @@ from .references import Reference
 
 MOST = 300
 """Stars per image."""
-_ROW = np.dtype([("ident", "<i8"), ("xyz", "<f8", 3), ("sigma", "<f4")])
+ROW = np.dtype(
+    [
+        ("image", "<i4"),
+        ("ident", "<i8"),
+        ("xyz", "<f8", 3),
+        ("sigma", "<f4"),
+        ("mag", "<f4"),
+        ("error", "<f4"),
+    ]
+)
+"""Image, SOURCE_ID, unit vector, error of the position, magnitude and its error of a star; NaN if unknown."""
 
 
 @dataclass(frozen=True)
@@ -58,38 +68,47 @@ class Places:
         return Places(number, self.file[rows], self.start[rows], self.stop[rows])
 
 
-def write(
-    folder: Path, number: int, start: int, stop: int, images: Images, path: Path
-) -> tuple[Indices, Indices, Indices]:
-    """Writes the best stars with keys from `start` to `stop`, up to MOST per image, of data set `number`.
+def of_partition(
+    folder: Path, number: int, start: int, stop: int, images: Images, magnitude: str | None = None
+) -> NDArray[np.void]:
+    """Rows (n,) of ROW: the stars of data set `number` with keys from `start` to `stop`."""
+    key_range = np.array([[start, stop]], np.int64)
+    found = detecting.read({number: folder}, key_range, images, magnitude)
+    found = found.take(np.flatnonzero(found.is_fit & ((found.flags & CROWDED) == 0)))
+    rows = np.empty(len(found), ROW)
+    for name in ROW.fields or ():
+        rows[name] = getattr(found, name)
+    return rows
+
+
+def write(rows: NDArray[np.void], path: Path) -> tuple[Indices, Indices, Indices]:
+    """Writes the best of the rows (n,) of ROW, up to MOST per image.
 
     Returns the images, and where the stars of each begin and end in the file.
     """
-    key_range = np.array([[start, stop]], np.int64)
-    found = detecting.read({number: folder}, key_range, images, None)
-    found = found.take(np.flatnonzero(found.is_fit & ((found.flags & CROWDED) == 0)))
-    rows = _best(found.image, found.sigma.astype(np.float32), found.ident)
-    table = np.empty(len(rows), _ROW)
-    table["ident"], table["xyz"], table["sigma"] = found.ident[rows], found.xyz[rows], found.sigma[rows]
+    table = rows[_best(rows)]
     with files.replace(path) as part:
         table.tofile(part)
-    own, first, count = np.unique(found.image[rows], return_index=True, return_counts=True)
+    own, first, count = np.unique(table["image"], return_index=True, return_counts=True)
     return own.astype(np.intp), first, first + count
 
 
-def read(paths: Mapping[int, Path], places: Places, count: int) -> Stars:
-    """The stars of `count` images, up to MOST each, from where they lie in files by number."""
-    parts = [np.empty(0, _ROW)]
-    for file, start, stop in zip(
-        places.file.tolist(), places.start.tolist(), places.stop.tolist(), strict=True
+def rows_of(paths: Mapping[int, Path], places: Places) -> NDArray[np.void]:
+    """Rows (n,) of ROW by image, with the numbers of `places`, up to MOST of each; files are by number."""
+    parts = [np.empty(0, ROW)]
+    for number, file, start, stop in zip(
+        *(each.tolist() for each in (places.image, places.file, places.start, places.stop)), strict=True
     ):
-        offset = start * _ROW.itemsize
-        parts.append(np.fromfile(paths[file], _ROW, stop - start, offset=offset))
+        parts.append(np.fromfile(paths[file], ROW, stop - start, offset=start * ROW.itemsize))
+        parts[-1]["image"] = number
     table = np.concatenate(parts)
-    image = np.repeat(places.image, places.stop - places.start)
-    rows = _best(image, table["sigma"], table["ident"])
-    first: Indices = np.searchsorted(image[rows], np.arange(count + 1))
-    return Stars(first, table["xyz"][rows], table["sigma"][rows].astype(np.float64))
+    return table[_best(table)]
+
+
+def of_rows(rows: NDArray[np.void], count: int) -> Stars:
+    """The stars of `count` images from rows (n,) by image."""
+    first: Indices = np.searchsorted(rows["image"], np.arange(count + 1))
+    return Stars(first, rows["xyz"].copy(), rows["sigma"].astype(np.float64))
 
 
 def around(images: Images, numbers: Indices) -> NDArray[np.int64]:
@@ -101,28 +120,27 @@ def around(images: Images, numbers: Indices) -> NDArray[np.int64]:
     return tiles.merged(whole[:, 0], whole[:, 1]) if len(whole) else whole
 
 
-def ties(own: Stars, reference: Reference, images: Images, numbers: Indices) -> Overlaps:
-    """The overlaps of images (m,) with the stars of a reference, at the epoch of each image."""
-    count = len(numbers)
-    ra, dec = footprints.angles(images.centre[numbers])
-    radius = np.degrees(images.radius[numbers]) + overlaps.SEARCH / 3600
-    year = references.years(images.mjd[numbers])
-    found = [
-        reference.at(reference.near(*place), float(when))
-        for *place, when in zip(ra.tolist(), dec.tolist(), radius.tolist(), year, strict=True)
-    ]
-    sizes = [len(sigma) for _, sigma in found]
-    start = np.append(own.start, own.start[-1] + np.cumsum(sizes))
-    xyz = np.concatenate([own.xyz, *(xyz for xyz, _ in found)])
-    sigma = np.concatenate([own.sigma, *(sigma for _, sigma in found)])
+def ties(own: Stars, others: Sequence[tuple[Floats, Floats]]) -> Overlaps:
+    """The overlaps of images (m,) with others: unit vectors (k, 3) and errors in arcseconds (k,) for each."""
+    count = len(others)
+    start = np.append(own.start, own.start[-1] + np.cumsum([len(sigma) for _, sigma in others]))
+    xyz = np.concatenate([own.xyz, *(xyz for xyz, _ in others)])
+    sigma = np.concatenate([own.sigma, *(sigma for _, sigma in others)])
     pairs = np.column_stack([np.arange(count), np.arange(count) + count])
     return overlaps.solve(Stars(start.astype(np.intp), xyz, sigma), pairs)
 
 
-def _best(image: Indices, sigma: Floats, ident: NDArray[np.int64]) -> Indices:
-    """Rows of the MOST smallest errors of each image, by image."""
-    order = np.lexsort((ident, sigma, image))
-    sorted_image = image[order]
-    begin = np.searchsorted(sorted_image, sorted_image)
-    rows: Indices = order[np.arange(len(order)) - begin < MOST]
-    return rows
+def near(reference: Reference, images: Images, numbers: Indices) -> list[Indices]:
+    """The stars of the reference near each of some images (m,)."""
+    ra, dec = footprints.angles(images.centre[numbers])
+    radius = np.degrees(images.radius[numbers]) + overlaps.SEARCH / 3600
+    return [reference.near(*place) for place in zip(ra.tolist(), dec.tolist(), radius.tolist(), strict=True)]
+
+
+def _best(rows: NDArray[np.void]) -> Indices:
+    """Those of the MOST smallest errors of each image, by image."""
+    order = np.lexsort((rows["ident"], rows["sigma"], rows["image"]))
+    image = rows["image"][order]
+    begin = np.searchsorted(image, image)
+    best: Indices = order[np.arange(len(order)) - begin < MOST]
+    return best

@@ -1,5 +1,6 @@
 """Access to S3 through obstore: clients, single objects, and error messages."""
 
+import io
 import os
 import re
 import urllib.error
@@ -128,6 +129,45 @@ def read(uri: str, access: str = "anonymous") -> bytes:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     try:
         return bytes(obstore.get(client(bucket, access), key).bytes())
+    except ERRORS as error:
+        raise storage_error(uri, error, access) from error
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a file, of which only what is read is transferred, a megabyte at a time."""
+
+    def __init__(self, uri: str, access: str) -> None:
+        self._about = uri, access
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        self._reader = obstore.open_reader(client(bucket, access), key)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = bytes(self._reader.read(len(buffer)))
+        except ERRORS as error:
+            raise storage_error(self._about[0], error, self._about[1]) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def open_file(uri: str, access: str = "anonymous") -> io.RawIOBase:
+    """An object as a file. Raises FileNotFoundError if it does not exist, InputError if it cannot be read."""
+    try:
+        return _ObjectFile(uri, access)
+    except FileNotFoundError:
+        raise
     except ERRORS as error:
         raise storage_error(uri, error, access) from error
 
