@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from standins import iam
 
 from skyfan.storage.place import Place
+from skyfan.template import Resolver
 from skyfan_contract import NO_DOUBTS, PROBE, RUN_NAME, mark_key
 
 RESULTS = f"arn:aws:s3:::{iam.RESULTS}"
@@ -160,16 +161,18 @@ def test_policies_fit_into_iam_s_limits(given: dict[str, str]) -> None:
 
 
 def test_the_queue_takes_the_archive_s_messages_alone() -> None:
-    document = permissions.translated({"StandingQueries": "on"})
+    parameters = {"StandingQueries": "on", "ArchiveTopics": "arn:aws:sns:us-east-1:123456789012:new-"}
+    document = permissions.translated(parameters)
+    resolve = Resolver(document, parameters)
     (allow, deny) = document["Resources"]["WatchQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (allow["Principal"], allow["Action"]) == ({"Service": "sns.amazonaws.com"}, "sqs:SendMessage")
     topics = {
-        item["Properties"]["TopicArn"]
+        resolve(item["Properties"]["TopicArn"])
         for item in document["Resources"].values()
         if item["Type"] == "AWS::SNS::Subscription"
     }
-    assert set(allow["Condition"]["ArnEquals"]["aws:SourceArn"]) == topics
-    assert len(topics) == 3
+    assert set(resolve(allow["Condition"]["ArnEquals"]["aws:SourceArn"])) == topics
+    assert topics == {f"{parameters['ArchiveTopics']}{mission}" for mission in ("hst", "jwst", "tess")}
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     made = [item for item in document["Resources"].values() if item.get("Condition") == "KeepsWatches"]
     assert {item["Type"].split("::")[1] for item in made} == {"Lambda", "SQS", "SNS", "IAM", "Logs"}

@@ -202,8 +202,9 @@ def message(*keys: str) -> dict[str, Any]:
 
 
 def test_a_new_file_becomes_a_catalog_once(
-    aws: Aws, skyfan: Skyfan, demo_data: Path, monkeypatch: pytest.MonkeyPatch
+    aws: Aws, skyfan: Skyfan, demo_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the data set and the page are written
     added = skyfan(*ADD, "--budget", "5USD/month", "--config", "detect_thresh=3")
     assert added.exit_code == 0, added.output
     aws.put(KEY, (demo_data / "ib4606c6q_flc.fits").read_bytes())
@@ -233,6 +234,8 @@ def test_a_new_file_becomes_a_catalog_once(
     assert listed["skipped"] == {"another product type": 2}
     log = json.loads(skyfan("watch", "log", "new", "--output", "s3://results", "--json").stdout)
     assert [one["decision"] for one in log["decisions"]] == ["accepted"]
+    with pytest.warns(UserWarning, match="skyfan watch pause new"):
+        assert skyfan("cancel", "new", "--output", "s3://results").exit_code == 0
     for words in (("collect", "new"), ("report", "new"), ("runs",), ("costs", "new")):
         done = skyfan(*words, "--output", "s3://results")
         assert done.exit_code in (0, 2 if words[0] == "costs" else 0), done.output

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .. import session
 from ..errors import Interrupted, RunBusyError, UsageError
 from ..events import ignore
-from ..runs import cancels
+from ..runs import cancels, watch_state
 from ..runs import run as runs
 from ..runs.cancels import Cancel
 from ..runs.state import Follower, RunState
@@ -67,6 +67,12 @@ def cancel(
         raise UsageError(
             f"a cancel of run {run!r} by an earlier version of skyfan was interrupted, and its functions may "
             f"be stopped: first `skyfan cancel {run} --restore`"
+        )
+    if (watch := watch_state.read(place, run)) and watch.state in ("watching", "stopped"):
+        warnings.warn(
+            f"{run!r} is the run of a watch, which goes on: what it sends until the cancel ends is billed "
+            f"and skipped, and later files are processed. `skyfan watch pause {run}` stops it",
+            stacklevel=3,
         )
     try:
         with _nothing_sends(place, run, follower, on_state):

@@ -77,8 +77,8 @@ def notices(one: WatchState) -> Iterator[str]:
     if one.state == "stopped":
         yield (
             f"The watch {name} has stopped: the budget of {one.watch.budget:g} USD of {ledger.month} is "
-            f"reached, {not_begun}. They begin next month, or with a higher --budget in the same "
-            "`skyfan watch add` command."
+            f"reached, {not_begun}. They begin with what is announced or found first next month, or with a "
+            f"higher --budget in the same `skyfan watch add` command; `skyfan retry {name}` sends them now."
         )
     elif one.state == "paused":
         yield f"The watch {name} is paused, {not_begun}: `skyfan watch resume {name}` ends the pause."
