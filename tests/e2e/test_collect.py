@@ -64,6 +64,7 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
 CIRCLE = ("--around", "0h14m22.6s -30d23m31s", "--radius", "20s")
 
 
+@pytest.mark.slow
 def test_collect_reads_each_catalog_once(place: Path) -> None:
     done = skyfan(place, "collect", "default", "-o", "out", "--to", "first")
     assert done.returncode == 0, done.stderr

@@ -51,6 +51,19 @@ def skyfan(tmp_path: Path) -> Skyfan:
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Skyfan:
+    """As skyfan, in this process: for what does not depend on one of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        done = CliRunner().invoke(main, [*map(str, words)], prog_name="skyfan")
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., list[str]]:
     """Writes scripts for the toy function into tmp_path/in; returns the words of a command that runs them."""
 
@@ -75,8 +88,8 @@ def test_all_done_is_0(skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: 
     assert "--run" in second.stdout
 
 
-def test_failures_are_1_and_all_are_printed(skyfan: Skyfan, toy: Callable[..., list[str]]) -> None:
-    result = skyfan(*toy("ok", "fail bad pixels", "fail worse", "leave 4"))
+def test_failures_are_1_and_all_are_printed(here: Skyfan, toy: Callable[..., list[str]]) -> None:
+    result = here(*toy("ok", "fail bad pixels", "fail worse", "leave 4"))
     assert result.returncode == 1
     assert "4 files: 1 done, 3 failed" in result.stdout
     assert re.search(r"2 x PixelError.* file://\S+/in/\d+\.fits\n +(bad pixels|worse)\n", result.stdout)
@@ -126,14 +139,14 @@ def test_wrong_use_is_2_and_names_the_culprit(
     assert not result.stdout
 
 
-def test_a_refused_setting_is_2_and_starts_nothing(skyfan: Skyfan, toy: Callable[..., list[str]]) -> None:
-    result = skyfan(*toy("refuse no such key", "ok"), "-j", "1", "-c", "thrash=1")
+def test_a_refused_setting_is_2_and_starts_nothing(here: Skyfan, toy: Callable[..., list[str]]) -> None:
+    result = here(*toy("refuse no such key", "ok"), "-j", "1", "-c", "thrash=1")
     assert result.returncode == 2
     assert "no such key" in result.stderr
 
 
-def test_a_recorded_failure_is_1_and_not_retried(skyfan: Skyfan, toy: Callable[..., list[str]]) -> None:
-    result = skyfan(*toy("record NotFitsError no stars", "ok")[:-2], "--json")
+def test_a_recorded_failure_is_1_and_not_retried(here: Skyfan, toy: Callable[..., list[str]]) -> None:
+    result = here(*toy("record NotFitsError no stars", "ok")[:-2], "--json")
     document = json.loads(result.stdout)
     assert result.returncode == 1
     assert (document["done"], document["failed"], document["retries"]) == (1, 1, 0)
@@ -141,7 +154,7 @@ def test_a_recorded_failure_is_1_and_not_retried(skyfan: Skyfan, toy: Callable[.
     assert (failure["errorType"], failure["permanent"]) == ("NotFitsError", True)
 
 
-def test_settings_reach_the_function(skyfan: Skyfan, toy: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_settings_reach_the_function(here: Skyfan, toy: Callable[..., list[str]], tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("thresh = 2\nname = 'x'\n[mesh]\nsize = 64\n")
     extra = [
         "-c",
@@ -153,14 +166,14 @@ def test_settings_reach_the_function(skyfan: Skyfan, toy: Callable[..., list[str
         "--outputs",
         "preview,parquet",
     ]
-    result = skyfan(*toy("context"), "--json", "--config-file", "s.toml", *extra, "--access", "signed")
+    result = here(*toy("context"), "--json", "--config-file", "s.toml", *extra, "--access", "signed")
     event = json.loads(result.stdout)["results"][0]["event"]
     assert event["config"] == {"thresh": 1.5, "name": "x", "mesh": {"size": [32, 16]}, "filter": "F160W"}
     assert (event["outputs"], event["access"]) == (["preview", "parquet"], "signed")
 
 
-def test_json_is_one_document(skyfan: Skyfan, toy: Callable[..., list[str]]) -> None:
-    result = skyfan(*toy(*["ok"] * 25, "fail x"), "--json")
+def test_json_is_one_document(here: Skyfan, toy: Callable[..., list[str]]) -> None:
+    result = here(*toy(*["ok"] * 25, "fail x"), "--json")
     document = json.loads(result.stdout)
     assert (document["files"], document["done"], document["failed"]) == (26, 25, 1)
     assert (document["done_before"], document["sent"], document["remaining"]) == (0, 26, 0)
@@ -284,13 +297,13 @@ def alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-def test_show_writes_a_picture_and_prints_its_path(skyfan: Skyfan, demo_data: Path, tmp_path: Path) -> None:
-    result = skyfan("show", demo_data / "abell2744_f105w_drz.fits")
+def test_show_writes_a_picture_and_prints_its_path(here: Skyfan, demo_data: Path, tmp_path: Path) -> None:
+    result = here("show", demo_data / "abell2744_f105w_drz.fits")
     assert (result.returncode, result.stdout) == (0, "abell2744_f105w_drz.png\n")
     assert (tmp_path / "abell2744_f105w_drz.png").read_bytes().startswith(b"\x89PNG")
-    result = skyfan("show", demo_data / "abell2744_f105w_drz.fits", "--json", "--to", "a.png")
+    result = here("show", demo_data / "abell2744_f105w_drz.fits", "--json", "--to", "a.png")
     assert json.loads(result.stdout)["picture"] == "a.png"
-    result = skyfan("show", "nope.fits")
+    result = here("show", "nope.fits")
     assert result.returncode == 2
     assert "nope.fits" in result.stderr
 
@@ -305,9 +318,9 @@ def test_help_and_version(skyfan: Skyfan) -> None:
     "words", ["--help", "run in --dry-run -o out --template TOY --function Toy", "runs -o out"]
 )
 def test_stdout_may_be_closed_cut_or_ascii(
-    toy: Callable[..., list[str]], skyfan: Skyfan, tmp_path: Path, words: str
+    toy: Callable[..., list[str]], here: Skyfan, tmp_path: Path, words: str
 ) -> None:
-    skyfan(*toy(*["ok"] * 30))
+    here(*toy(*["ok"] * 30))
     (tmp_path / "in" / "naïve – 31.fits").write_text("ok")
     command = shlex.join(START) + " " + words.replace("TOY", str(TOY))
     for end in (" | head -n 1", " >&-", " | true"):

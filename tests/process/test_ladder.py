@@ -39,12 +39,21 @@ def open_files() -> set[tuple[int, int, int]]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def older_objects_are_no_garbage() -> Iterator[None]:
+    """What tests before these have left is collected once, which takes half a second."""
+    gc.collect()  # closes files of other tests before any are counted
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test leaves no process, no open file and no changed global setting of sep."""
     monkeypatch.setattr(ladder, "_SHARED", 1)
     settings = sep.get_extract_pixstack(), sep.get_sub_object_limit()
-    gc.collect()  # closes files of other tests before they are counted
+    gc.collect()
     me = psutil.Process()
     files = open_files()
     yield

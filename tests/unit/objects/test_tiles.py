@@ -13,7 +13,7 @@ from skyfan.objects.groups import ARCSEC
 from skyfan.sky import footprints
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.sampled_from([0.5, 3.0, 40.0]))
 def test_a_ring_has_all_near_detections(seed: int, order: int, arcsec: float) -> None:
     rng = np.random.default_rng(seed)
