@@ -1,7 +1,6 @@
 """skyfan send: loads tables, images and coverage into other programs over SAMP (IVOA), by pyvo."""
 
 import queue
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 
 from .. import extras
 from ..errors import InputError, UsageError
-from ..plans.headers import check
 
 PATIENCE_S = 30
 """Seconds for one program to load one file."""
@@ -63,20 +61,15 @@ def message_type(path: Path) -> str:
         if not path.is_file():
             raise InputError(f"{path} does not exist")
         return _MESSAGES["votable"]
+    from ..pictures.fits_file import opened  # slow to import
+
     try:
-        check(path)
+        with opened(str(path)) as hdus:
+            headers = [hdu.header for hdu in hdus]
     except InputError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise
         raise InputError(f"{error}; names of VOTables end in {', '.join(_VOTABLES)}") from error
-    from astropy.io import fits
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            headers = [hdu.header for hdu in fits.open(path)]
-    except Exception as error:
-        raise InputError(f"{path} is neither FITS nor a VOTable ({', '.join(_VOTABLES)}): {error}") from error
     if any("MOCORDER" in header or "MOCORD_S" in header for header in headers):
         return _MESSAGES["coverage"]
     has_image = any(header.get("NAXIS", 0) >= 2 and "TFIELDS" not in header for header in headers)

@@ -1,10 +1,8 @@
 """What a picture shows: the planes of an image with their sky coordinates, and the sources of its catalog."""
 
-import gzip
-import io
+import math
 import warnings
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +11,16 @@ from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
-from ..plans import headers
-from ..storage import s3
 from . import frames
+from .fits_file import opened
 
 ELLIPSE_COLUMNS = ("X_IMAGE", "Y_IMAGE", "A_IMAGE", "B_IMAGE", "THETA_IMAGE")
 # SExtractor's rule of thumb for the isophotal limit, in units of the rms axes.
 _KRON_RADIUS = 3.0
 # Marks may cover this share of a plane, and the brightest sources are marked in any case.
 _MARKED_SHARE, _MARKS = 0.2, 150
+# Pixels of all images of a file, of which a picture shows far fewer.
+_PIXELS = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,13 @@ def load(
     EXTVER of the only plane to read. Raises InputError for a file that cannot be read, an image without
     planes or without that chip, and a catalog with sources on an HDU that is no plane of the image.
     """
-    with warnings.catch_warnings(action="ignore"), _open(image, access[0]) as opened:
-        try:
-            hdus = frames.as_images(opened, _config(catalog, access[1]))
-            chips = _chips(hdus)
-        except (OSError, EOFError, TypeError, ValueError) as error:
-            raise InputError(f"{image} cannot be read to its end: {error}") from error
+    config = _config(catalog, access[1])
+    with opened(image, access[0]) as found:
+        pixels = sum(math.prod(hdu.shape) for hdu in found if hdu.is_image)
+        if pixels > _PIXELS:
+            raise InputError(f"{image} has {pixels:,} pixels, more than the {_PIXELS:,} that can be drawn")
+        hdus = frames.as_images(found, config)
+        chips = _chips(hdus)
         if not chips:
             raise InputError(f"{image} holds no two-dimensional image")
         chosen = [plane for plane in chips if chip in {None, plane.version}]
@@ -204,7 +204,7 @@ def read_ellipses(uri: str, access: str = "anonymous") -> dict[int | None, Ellip
 
     Raises InputError for a file without SExtractor's columns.
     """
-    with _open(uri, access) as hdus:
+    with opened(uri, access) as hdus:
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU) and set(ELLIPSE_COLUMNS) <= set(hdu.columns.names):
                 return _ellipses(hdu)
@@ -215,7 +215,7 @@ def _config(catalog: str | None, access: str) -> str:
     """The settings that a catalog was made with, as JSON; empty without any."""
     if catalog is None:
         return ""
-    with _open(catalog, access) as hdus:
+    with opened(catalog, access) as hdus:
         return str(hdus[0].header.get("CONFIG", ""))
 
 
@@ -238,21 +238,6 @@ def blocks_any(flags: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
     shape = padded.shape[0] // step, step, padded.shape[1] // step, step
     found: NDArray[np.bool_] = np.asarray(padded.reshape(shape).any(axis=(1, 3)))
     return found
-
-
-def _open(uri: str, access: str) -> fits.HDUList:
-    try:
-        if uri.startswith("s3://"):
-            body = s3.read(uri, access)
-            source: Any = io.BytesIO(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
-        else:
-            source = Path(uri)
-            headers.check(source)
-        return fits.open(source, memmap=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{uri} does not exist") from error
-    except (OSError, EOFError) as error:
-        raise InputError(f"{uri} is not a FITS file: {error}") from error
 
 
 def stem(uri: str) -> str:

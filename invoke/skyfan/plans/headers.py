@@ -5,7 +5,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import obstore
 
@@ -24,13 +24,16 @@ def local(path: Path) -> Header | None:
         return None
 
 
-def check(path: Path) -> None:
-    """Raises InputError for a local file that astropy would read or wait for without an end, or fail on.
-
-    That is what is no regular file, and a header without an end or with sizes that are none.
+def check(name: str, file: BinaryIO) -> None:
+    """Raises InputError for a file that astropy would read without an end, or fail on: one with a header
+    without an end or with sizes that are none. `file` is not packed.
     """
-    if _local(path) is None:
-        raise InputError(f"{path} is not a FITS file: it does not begin with a whole header")
+    try:
+        found = _of_file(file)
+    except (OSError, EOFError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} is not a FITS file: {error}") from error
+    if found is None:
+        raise InputError(f"{name} is not a FITS file: it does not begin with a whole header")
 
 
 def _local(path: Path) -> Header | None:
@@ -40,18 +43,23 @@ def _local(path: Path) -> Header | None:
             raise InputError(f"{path} is not a FITS file: it is no regular file")
         with gzip.open(path) if is_gzipped else path.open("rb") as file:
             # All headers of a gzipped file would take decompressing all of it.
-            reading = read(first_plane_only=is_gzipped)
-            request = next(reading)
-            while True:
-                file.seek(request[0])
-                request = reading.send(file.read(request[1]))
-    except StopIteration as end:
-        found: Header | None = end.value
-        return found
+            return _of_file(cast("BinaryIO", file), first_plane_only=is_gzipped)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise InputError(f"{path} is not a FITS file: {error}") from error
+
+
+def _of_file(file: BinaryIO, *, first_plane_only: bool = False) -> Header | None:
+    reading = read(first_plane_only=first_plane_only)
+    try:
+        request = next(reading)
+        while True:
+            file.seek(request[0])
+            request = reading.send(file.read(request[1]))
+    except StopIteration as end:
+        found: Header | None = end.value
+        return found
 
 
 async def remote(

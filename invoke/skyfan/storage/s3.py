@@ -124,11 +124,17 @@ def reach(uri: str, access: str = "anonymous") -> None:
         raise storage_error(uri, error, access) from error
 
 
-def read(uri: str, access: str = "anonymous") -> bytes:
-    """All bytes of one object. Raises InputError where it does not exist or cannot be read."""
+def read(uri: str, access: str = "anonymous", most: int | None = None) -> bytes:
+    """All bytes of one object. Raises InputError where it does not exist, cannot be read or has more than
+    `most` bytes, of which none is read then.
+    """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     try:
-        return bytes(obstore.get(client(bucket, access), key).bytes())
+        answer = obstore.get(client(bucket, access), key)
+        if most is not None and answer.meta["size"] > most:
+            size = answer.meta["size"]
+            raise InputError(f"{uri} has {size:,} bytes, more than the {most:,} that are read of a file")
+        return bytes(answer.bytes())
     except ERRORS as error:
         raise storage_error(uri, error, access) from error
 

@@ -1,6 +1,8 @@
 """What is read of an image and its catalog, and what is refused."""
 
+import gzip
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from astropy.table import Table
 
 from sep_extract import instruments
 from skyfan.errors import InputError, UsageError
-from skyfan.pictures import images
+from skyfan.pictures import fits_file, images
 
 from .conftest import STARS, catalog, image, sky
 
@@ -157,3 +159,38 @@ def test_sources_come_brightest_first(tmp_path: Path) -> None:
     table["FLUX_AUTO"] = [1.0, 2.0]
     table.write(path, overwrite=True)
     assert images.read_ellipses(path)[1].x.tolist() == [75, 30]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (
+            lambda raw: raw.replace(b"BITPIX  =                  -32", b"BITPIX  =             'GZIP_2'"),
+            "damaged",
+        ),
+        (lambda raw: raw.replace(b"NAXIS1  =", b"NAXIS1  ?"), ""),
+        (lambda raw: raw[:4000], ""),
+        (lambda raw: gzip.compress(raw)[:-200], ""),
+        (lambda raw: gzip.compress(raw)[:50] + b"\xff" * 9 + gzip.compress(raw)[59:], ""),
+        (lambda raw: gzip.compress(gzip.compress(raw + bytes(90_000))), "unpacks to more than the 200 kB"),
+        (
+            lambda raw: raw.replace(b"NAXIS1  =                  120", b"NAXIS1  =               900000"),
+            "pixels",
+        ),
+        (
+            lambda raw: raw.replace(b"NAXIS1  =                  120", b"NAXIS1  =                 -120"),
+            "negative",
+        ),
+    ],
+)
+def test_damage_is_refused_by_name_and_reading_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes], says: str
+) -> None:
+    whole = Path(image(tmp_path / "i.fits")).read_bytes()
+    monkeypatch.setattr(fits_file, "_MOST", 200_000)
+    monkeypatch.setattr(images, "_PIXELS", 100_000)
+    assert len(images.load(str(tmp_path / "i.fits")).chips) == 1
+    (tmp_path / "bad.fits").write_bytes(damage(whole))
+    assert damage(whole) != whole
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / "bad.fits")) + f".*{says}"):
+        images.load(str(tmp_path / "bad.fits"))
