@@ -285,6 +285,22 @@ def test_a_fault_that_passes_costs_only_what_it_lost(bucket: Bucket, tmp_path: P
     assert sum(request.sent for request in gets(bucket)) < PIECE + 5 + 2 * source.CHUNK
 
 
+@pytest.mark.parametrize("charset", ["ascii", "latin-1", "utf-8"])
+def test_the_command_says_the_same_in_any_window_and_encoding(
+    bucket: Bucket, tmp_path: Path, charset: str
+) -> None:
+    words = ["fetch", "s3://b/hst/0/a_drz.fits", "s3://b/hst/9/ä α.fits", "--to", str(tmp_path / "ü to")]
+    CliRunner().invoke(main, words)
+    said = [CliRunner(charset=charset, env={"COLUMNS": width}).invoke(main, words) for width in ("80", "200")]
+    for answer in said:
+        assert isinstance(answer.exception, SystemExit), answer.exception
+        assert answer.exit_code == 1
+        assert "does not exist" in answer.output
+    assert said[0].stdout.split() == said[1].stdout.split()
+    document = CliRunner(charset=charset).invoke(main, [*words, "--json"])
+    assert json.loads(document.stdout)["counts"] == {"unchanged": 1, "failed": 1}
+
+
 def test_a_missing_object_is_named_and_the_others_arrive(bucket: Bucket, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("s3://b/hst/0/a_drz.fits\ns3://b/hst/0/none.fits\n")

@@ -1,6 +1,9 @@
 """Extensions and cut-outs by ranges of bytes, beside astropy on the whole file."""
 
 import gzip
+import re
+import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +79,26 @@ def test_chosen_extensions_are_those_of_the_file_byte_by_byte(
             assert content[span] == body[source["hdrLoc"] : source["datLoc"] + source["datSpan"]]
         sky = WCS(part["SCI", 1].header, part).pixel_to_world(3, 4)
         assert sky == WCS(whole["SCI", 1].header, whole).pixel_to_world(3, 4)
+
+
+@pytest.mark.skipif(not shutil.which("fitsverify"), reason="fitsverify is not installed")
+@pytest.mark.parametrize("what", [{"extensions": "SCI,DQ"}, {"size": "3s"}], ids=["extensions", "cut-out"])
+def test_fitsverify_finds_nothing_that_the_source_does_not_have(
+    bucket: Bucket, tmp_path: Path, demo_data: Path, what: dict[str, str]
+) -> None:
+    def found(path: Path) -> tuple[int, int]:
+        said = subprocess.run(["fitsverify", path], capture_output=True, text=True, check=False).stdout
+        match = re.search(r"Verification found (\d+) warning\(s\) and (\d+) error\(s\)", said)
+        assert match, said
+        return int(match[1]), int(match[2])
+
+    for name in ("j8bt06nyq_flt.fits", "ib4606c6q_flc.fits"):
+        uri, _ = put(bucket, demo_data / name)
+        with fits.open(demo_data / name) as whole:
+            place = WCS(whole["SCI", 1].header, whole).pixel_to_world(30, 40)
+        at = {"cutout": (place.ra.deg, place.dec.deg)} if "size" in what else {}
+        part = found(fetched(fetch(uri, tmp_path / "to", **what, **at)))
+        assert all(ours <= theirs for ours, theirs in zip(part, found(demo_data / name), strict=True))
 
 
 def test_only_the_bytes_of_chosen_extensions_are_transferred(
