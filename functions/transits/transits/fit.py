@@ -99,8 +99,10 @@ def fit(curve: Series, guess: Transit, red: float = 1.0) -> Transit:
     """The trapezoid that fits a light curve without trend best, near a good guess.
 
     Gauss and Newton's steps, damped, for each of several ingresses. The errors are those of the covariances
-    of all, each with its likelihood, and of their differences: the best one alone may owe its sharp edges to
-    noise. They are for fluxes whose errors are ``red`` times as large, the factor of red noise.
+    of all, and of their differences: the best one alone may owe its sharp edges to noise. Each has as weight
+    its evidence, the likelihood times the volume of its covariance (Laplace's approximation): of edges that
+    are as likely, the blunt ones stand for more. They are for fluxes whose errors are ``red`` times as large,
+    the factor of red noise.
     """
     starts = [replace(guess, ingress=shape) for shape in SHAPES]
     return _best(curve, starts, _AROUND * guess.duration, red)
@@ -115,18 +117,21 @@ def _best(curve: Series, starts: Sequence[Transit], reach: float, red: float = 1
         return replace(first, epoch=epoch)
     part = curve.chosen(near)
     fits = [_descend(part, replace(start, epoch=epoch)) for start in starts]
-    chi, best = min(fits, key=lambda found: found[0])
-    weights = np.exp(-0.5 * np.array([other - chi for other, _ in fits]) / red**2)
-    values = np.array([[each.period, each.epoch, each.depth, each.duration] for _, each in fits])
+    _, best, _ = min(fits, key=lambda found: found[0])
+    evidence = np.array([volume - 0.5 * chi / red**2 for chi, _, volume in fits])
+    weights = np.exp(evidence - evidence.max())
+    values = np.array([[each.period, each.epoch, each.depth, each.duration] for _, each, _ in fits])
     apart = values - [best.period, best.epoch, best.depth, best.duration]
-    variance = np.array([each.errors for _, each in fits]) ** 2 * red**2 + apart**2
+    variance = np.array([each.errors for _, each, _ in fits]) ** 2 * red**2 + apart**2
     a, b, c, d = np.sqrt(np.average(variance, axis=0, weights=weights)).tolist()
     power = np.sum((best.shape(part.time, part.cadence) / part.error) ** 2)
     return replace(best, errors=(a, b, c, d), snr=float(best.depth * np.sqrt(power) / red))
 
 
-def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
-    """Chi squared and the transit at its minimum, for one ingress."""
+def _descend(part: Series, start: Transit) -> tuple[float, Transit, float]:
+    """Chi squared, the transit at its minimum, and the logarithm of the volume of the covariance there, for
+    one ingress.
+    """
     number, phase = start.number(part.time), start.phase(part.time)
 
     def at(now: Transit) -> tuple[float, Floats, Floats]:
@@ -154,7 +159,8 @@ def _descend(part: Series, start: Transit) -> tuple[float, Transit]:
             damping *= 8
             if damping > 1e4:
                 break
-    return chi, replace(now, errors=_errors(curvature))
+    sign, volume = np.linalg.slogdet(curvature)
+    return chi, replace(now, errors=_errors(curvature)), float(-0.5 * volume if sign > 0 else 0.0)
 
 
 def _moved(now: Transit, step: NDArray[Any], start: Transit) -> Transit:
