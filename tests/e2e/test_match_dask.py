@@ -1,4 +1,4 @@
-"""A match on a Dask cluster of real processes, one of which is killed: the same bytes as on this machine."""
+"""Collect and match on a Dask cluster of real processes, one of which is killed: the same bytes as here."""
 
 import json
 import os
@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from standins import catalogs
 from standins.survey import Exposure, Sky, Survey
 
+from skyfan import workers as running
+from skyfan.catalogs import collect
+from skyfan.catalogs.collected import Collected
 from skyfan.errors import UsageError
 from skyfan.objects import inputs, match
 from skyfan.objects.match import Settings
-from skyfan.objects.workers import Here, workers
+from skyfan.storage.place import Place
+from skyfan.workers import Here, workers
 
 pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.filterwarnings("default")]
@@ -24,9 +29,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.enable_socket, pytest.mark.filterwar
 _TEXT = subprocess.DEVNULL
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Address of a scheduler with two worker processes, and the processes."""
+    tmp_path = tmp_path_factory.mktemp("cluster")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     file = tmp_path / "scheduler.json"
     scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
@@ -65,6 +71,44 @@ def data(folder: Path) -> Path:
     return made.write(folder)
 
 
+def same_bytes(here: Path, there: Path) -> None:
+    paths = sorted(path.relative_to(here) for path in here.rglob("*.parquet"))
+    assert paths == sorted(path.relative_to(there) for path in there.rglob("*.parquet"))
+    for path in paths:
+        assert (here / path).read_bytes() == (there / path).read_bytes()
+
+
+def test_collect_writes_the_same_partitions(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    folder = catalogs.run_folder(tmp_path / "out", "night")
+
+    def add(numbers: range) -> None:
+        for number in numbers:
+            uri = f"s3://archive/i{number}_flt.fits"
+            place = rng.uniform(0, 0.05, (2, 60))
+            body = catalogs.catalog(uri, 10 + place[0], -30 + place[1], columns={}, ROOTNAME=f"i{number}")
+            catalogs.put(folder, uri, body)
+
+    def both() -> tuple[Collected, Collected]:
+        with workers(1, cluster[0]) as pool:
+            there = collect.collect(
+                Place.at(tmp_path / "out"), "night", tmp_path / "there", rows=100, workers=pool
+            )
+        return there, collect.collect(Place.at(tmp_path / "out"), "night", tmp_path / "here", rows=100)
+
+    add(range(8))
+    there, here = both()
+    assert there.partitions == here.partitions > 4
+    same_bytes(tmp_path / "here", tmp_path / "there")
+    add(range(8, 10))  # what has not changed is linked
+    there, here = both()
+    assert (there.sources, there.read) == (here.sources, here.read) == (600, 2)
+    same_bytes(tmp_path / "here", tmp_path / "there")
+    assert not [path for path in tmp_path.rglob("*") if "job-" in path.name], "nothing else remains"
+
+
 def test_a_worker_is_killed_and_the_bytes_are_the_same(
     cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
 ) -> None:
@@ -84,13 +128,11 @@ def test_a_worker_is_killed_and_the_bytes_are_the_same(
         there = match.match([source], tmp_path / "there", settings, pool, progress)
     assert killed.is_set()
     assert first.wait(10) != 0
-    paths = sorted(path.relative_to(here.folder) for path in here.folder.rglob("*.parquet"))
-    assert paths == sorted(path.relative_to(there.folder) for path in there.folder.rglob("*.parquet"))
-    for path in paths:
-        assert (here.folder / path).read_bytes() == (there.folder / path).read_bytes()
+    same_bytes(here.folder, there.folder)
 
 
-def test_a_scheduler_that_does_not_answer_is_named() -> None:
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_TIMEOUT_S", 0.5)
     nobody = "tcp://127.0.0.1:1"
     with pytest.raises(UsageError, match=f"no Dask scheduler answers at {nobody}"), workers(1, nobody):
         pass

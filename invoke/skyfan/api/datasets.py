@@ -24,6 +24,7 @@ from ..runs.state import Follower
 from ..sky import angles
 from ..storage import uris
 from ..storage.uris import Results
+from ..workers import workers
 from . import engines
 from .engines import Where
 
@@ -41,13 +42,15 @@ def collect(
     *,
     to: str | Path | None = None,
     good: bool = False,
+    scheduler: str | None = None,
     progress: OnProgress = ignore,
 ) -> Collected:
     """Collects all catalogs of a run into one data set of sources and a table of images, or updates it.
 
     `where` is the folder of the run, s3://bucket, or AwsOptions for the bucket of a stack. The data set is
     written to the folder `to` (default: `collected` in the run's folder, or ./<run> for a run in a bucket).
-    With `good`, images that their catalogs call doubtful are left out.
+    With `good`, images that their catalogs call doubtful are left out. `scheduler` is the address of a Dask
+    cluster that writes the partitions; catalogs are read here.
 
     Raises UsageError if the run does not exist or has no catalogs, or if the folder has other contents.
 
@@ -59,7 +62,10 @@ def collect(
     """
     place, _ = engines.find_place(where)
     folder = Path(to) if to else default_folder(place, run)
-    return collecting.collect(place, run, folder, good=good, progress=progress)
+    if scheduler is None:
+        return collecting.collect(place, run, folder, good=good, progress=progress)
+    with workers(1, scheduler) as pool:
+        return collecting.collect(place, run, folder, good=good, workers=pool, progress=progress)
 
 
 @progressing.shown

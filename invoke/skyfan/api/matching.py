@@ -17,7 +17,7 @@ from ..objects.inputs import Input
 from ..objects.match import MAGNITUDE, Settings
 from ..objects.matched import Matched
 from ..objects.references import Source
-from ..objects.workers import workers
+from ..workers import workers
 from . import datasets, engines
 from .engines import Where
 

@@ -27,6 +27,7 @@ from ..runs.judge import STATES
 from ..storage.listing import Object
 from ..storage.place import Place
 from ..storage.uris import Results
+from ..workers import Workers
 from . import dataset, facts, images, partitions, schema
 from .check import Check
 from .collected import Collected
@@ -34,7 +35,7 @@ from .dataset import DataSet
 from .ids import Ids
 from .intake import Intake, input_columns, string_lengths
 from .kinds import SOURCES
-from .partitions import Sources
+from .partitions import Job, Sources
 from .spill import Spill
 
 ROWS = 1 << 18
@@ -48,6 +49,7 @@ def collect(
     *,
     good: bool = False,
     rows: int = ROWS,
+    workers: Workers | None = None,
     progress: OnProgress = ignore,
 ) -> Collected:
     """Creates the data set of a run in `folder`, or updates it.
@@ -55,8 +57,8 @@ def collect(
     Reads catalogs that are new or have changed; removes the sources of catalogs that no longer exist. Equal
     catalogs give the same rows in the same partitions, whether in one call or in several. The existing data
     set stays complete until the new one replaces it. With `good`, doubtful images are left out and listed in
-    missing.csv. `rows` is the limit of a partition. Raises UsageError for a run without catalogs, and for a
-    folder with other contents.
+    missing.csv. `rows` is the limit of a partition; `workers` write the partitions, else this process does.
+    Raises UsageError for a run without catalogs, and for a folder with other contents.
     """
     about = runs.read(place, run)
     if not about["results"].endswith(TABLE):
@@ -68,7 +70,9 @@ def collect(
     results = Results.of(about["results"], run)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (does not follow links)
     with files.replace_folder(folder) as work:
-        collection = _Collection(place, run, about["config"], results, folder, work, good, rows, progress)
+        collection = _Collection(
+            place, run, about["config"], results, folder, work, good, rows, workers, progress
+        )
         return collection.update()
 
 
@@ -84,6 +88,7 @@ class _Collection:
     work: Path
     good: bool
     limit: int
+    workers: Workers | None
     progress: OnProgress
 
     def update(self) -> Collected:
@@ -168,11 +173,11 @@ class _Collection:
         columns = schema.described(columns, string_lengths(table))
         reuse = existing is not None and columns.equals(existing.schema, check_metadata=True)
         written = []
-        for partition, total in partitions.write_partitions(
-            sources, columns, folder, self.limit, reuse=reuse
-        ):
+        job = Job(sources, columns, folder)
+        for partition, total in partitions.write_partitions(job, self.limit, self.workers, reuse=reuse):
             written.append(partition)
             self.progress("writing partitions", len(written), total)
+        written.sort(key=lambda partition: partition.start)
         unplaced = partitions.write_unplaced(sources, columns, folder, self.limit)
         dataset.write_images(table.sort_by("catalog"), folder)
         about = {

@@ -4,7 +4,7 @@ Of a function, skyfan knows what its tables say: columns, the position by its UC
 see first.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -25,11 +25,20 @@ class Kind(NamedTuple):
     uri_column: str
     """URIs of inputs."""
 
+    def __reduce__(self) -> Any:
+        """In another process it is the same constant, too: kinds are compared by identity."""
+        return _of_row, (self.row,)
+
 
 SOURCES = Kind("source", "image", "catalog", "SOURCE_ID", "IMAGE")
 ROWS = Kind("row", "input", "table", "ROW_ID", "INPUT")
 OBJECTS = Kind("object", "image", "match", "OBJECT_ID", "IMAGE")
 """What skyfan match makes of sources; their URIs are in the links to detections."""
+
+
+def _of_row(row: str) -> Kind:
+    return {kind.row: kind for kind in (SOURCES, ROWS, OBJECTS)}[row]
+
 
 SHORT = (
     "ALPHAWIN_J2000", "DELTAWIN_J2000", "MAG_AUTO", "MAGERR_AUTO", "SNR_AUTO", "FWHM_IMAGE", "FLAGS",

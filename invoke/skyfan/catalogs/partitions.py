@@ -1,17 +1,24 @@
 """Writes the partitions of a data set from new sources and from the partitions of the existing data set."""
 
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from .. import files
+from ..workers import Workers
 from . import dataset, healpix, kinds, spill
 from .dataset import UNPLACED, DataSet, Partition
 from .healpix import FINEST
@@ -161,25 +168,71 @@ class Sources:
                 yield array(block.columns.pop(field.name), field.type)
 
 
+@dataclass(frozen=True)
+class Job:
+    """All that decides about the rows of a partition."""
+
+    sources: Sources
+    columns: pa.Schema
+    folder: Path
+
+    def __reduce__(self) -> Any:
+        # A pickled schema may have its metadata in another order, and files would have other bytes.
+        return Job._made, (self.sources, self.columns.serialize().to_pybytes(), self.folder)
+
+    @staticmethod
+    def _made(sources: Sources, columns: bytes, folder: Path) -> "Job":
+        return Job(sources, pa.ipc.read_schema(pa.BufferReader(columns)), folder)
+
+    def write(self, partition: Partition) -> None:
+        """Writes one partition, whole or not at all."""
+        table = self.sources.table(partition.start, partition.stop, self.columns)
+        path = self.folder / partition.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replace(path) as part:
+            dataset.write_partition(table, part)
+
+
+@lru_cache(maxsize=1)
+def _job(path: Path) -> Job:
+    job: Job = pickle.loads(path.read_bytes())
+    return job
+
+
+def write_piece(path: Path, partition: Partition) -> None:
+    """A piece for a worker: writes one partition of the job in a file, which no other job ever has."""
+    _job(path).write(partition)
+
+
 def write_partitions(
-    sources: Sources, columns: pa.Schema, folder: Path, limit: int, *, reuse: bool
+    job: Job, limit: int, workers: Workers | None, *, reuse: bool
 ) -> Iterator[tuple[Partition, int]]:
-    """Writes all partitions; yields each with their total number.
+    """Writes all partitions; yields each with their total number, in any order if `workers` write them.
 
     `reuse` links partitions whose rows have not changed instead of writing them; the columns must be equal.
     """
+    sources, folder = job.sources, job.folder
     unchanged = {
         part.partition: part for part in sources.existing if part.partition and reuse and not part.removed
     }
     partitions = list(split(sources.count_below, limit))
+    waiting = []
     for partition in partitions:
         # The same pixel with the same number of rows, none of them removed: nothing was added either.
         if partition in unchanged:
             _link(unchanged[partition].path, folder / partition.path)
+        elif workers:
+            waiting.append(partition)
+            continue
         else:
-            table = sources.table(partition.start, partition.stop, columns)
-            dataset.write_partition(table, folder / partition.path)
+            job.write(partition)
         yield partition, len(partitions)
+    if workers and waiting:
+        path = folder.with_name(f"job-{uuid4().hex}.pickle")
+        path.write_bytes(pickle.dumps(job, pickle.HIGHEST_PROTOCOL))
+        for number, _ in workers.map(write_piece, [(path, partition) for partition in waiting]):
+            yield waiting[number], len(partitions)
+        path.unlink()
 
 
 def write_unplaced(sources: Sources, columns: pa.Schema, folder: Path, limit: int) -> int:

@@ -46,6 +46,16 @@ class Chunk:
     keys: NDArray[np.int64]
     """(n,), memory-mapped."""
 
+    @classmethod
+    def open(cls, layout: Layout, path: Path) -> "Chunk":
+        """The chunk with these files."""
+        return cls(layout, path, np.memmap(path.with_suffix(".keys"), np.int64, "r"))
+
+    def __reduce__(self) -> Any:
+        """Of a chunk that is sent to another process only the names of its files are."""
+        # A hash that another process has computed is none here: the layout goes without it.
+        return Chunk.open, (Layout(self.layout.columns), self.path)
+
     def count_below(self, edges: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of rows with keys below each edge."""
         return np.searchsorted(self.keys, edges)
@@ -103,7 +113,7 @@ class Spill:
                 file.write(_take(rows, order[start : start + _BLOCK]).tobytes())
         numbers[order].tofile(path.with_suffix(".numbers"))
         keys[order].tofile(path.with_suffix(".keys"))
-        self.chunks.append(Chunk(layout, path, np.memmap(path.with_suffix(".keys"), np.int64, "r")))
+        self.chunks.append(Chunk.open(layout, path))
 
 
 def take(chunks: Iterable[Chunk], start: int, stop: int, ids: list[int]) -> Iterator[Block]:

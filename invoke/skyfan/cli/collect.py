@@ -35,6 +35,12 @@ _NAMED = 5
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the sky that the images cover, as a MOC.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Write the partitions on the Dask cluster with this scheduler, such as tcp://host:8786. Its workers "
+    "must see the same folders.",
+)
 @click.option("--strict", is_flag=True, help="Exit code 1 if images are doubtful or left out.")
 @as_json
 def collect(
@@ -45,6 +51,7 @@ def collect(
     to: Path | None,
     good: bool,
     moc: Path | None,
+    scheduler: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -70,7 +77,9 @@ def collect(
         coverage.check(moc)
     try:
         with Stages() as stages:
-            done = commands.collect(run, where_of(output, stack), to=to, good=good, progress=stages)
+            done = commands.collect(
+                run, where_of(output, stack), to=to, good=good, scheduler=scheduler, progress=stages
+            )
     except KeyboardInterrupt:
         echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)

@@ -22,6 +22,7 @@ from ..catalogs import dataset, partitions
 from ..catalogs.dataset import Partition
 from ..events import OnProgress, ignore
 from ..formatting import count
+from ..workers import Workers
 from . import groups, images, inputs, limits, offsets, output, plan, stars, tiles
 from .groups import Indices
 from .images import Images
@@ -33,7 +34,6 @@ from .plan import Plan
 from .references import Source
 from .stars import Places
 from .tiles import Empty
-from .workers import Workers
 
 MAGNITUDE = "MAG_TOTAL"
 LIMIT = 1 << 18

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,8 @@ def test_plots(run: Run) -> None:
     assert search.search(done.folder, 10, -5, 1).plot().get_xlabel() == "RA (degrees)"
     assert "3 rows" in repr(done)
     assert "NAME" in done._repr_html_()
+
+
+def test_kinds_are_the_same_constants_after_a_way_through_another_process() -> None:
+    for kind in (kinds.SOURCES, kinds.ROWS, kinds.OBJECTS):
+        assert pickle.loads(pickle.dumps(kind)) is kind

@@ -15,7 +15,7 @@ from skyfan.objects import checks, inputs, match
 from skyfan.objects.checks import Checked
 from skyfan.objects.match import Settings
 from skyfan.objects.references import Source
-from skyfan.objects.workers import Here
+from skyfan.workers import Here
 
 IMAGES, MOVED, FAINT, FAR = 8, 3, 5, 7
 SHIFT = np.array([0.3, -0.2])

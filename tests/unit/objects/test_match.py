@@ -14,7 +14,7 @@ from skyfan.errors import UsageError
 from skyfan.objects import inputs, match, plan
 from skyfan.objects.match import Settings
 from skyfan.objects.matched import Matched
-from skyfan.objects.workers import Here, Processes
+from skyfan.workers import Here, Processes
 
 PLACES = [(0.0, 0.0), (45.0, 41.8103149), (359.999, -72.0), (123.0, 89.9999)]
 """The second is a corner of four base pixels of HEALPix."""

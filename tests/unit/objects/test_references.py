@@ -17,8 +17,8 @@ from skyfan.objects import inputs, match, offsets
 from skyfan.objects.groups import ARCSEC
 from skyfan.objects.match import Settings
 from skyfan.objects.references import Reference, Source
-from skyfan.objects.workers import Here
 from skyfan.sky import footprints
+from skyfan.workers import Here
 
 WHOLE = np.array([[0, 12 << 58]], np.int64)
 

@@ -1,4 +1,4 @@
-"""Where the pieces of a match run: in this process, in processes of this machine, or on a Dask cluster.
+"""Where the pieces of a match or a collection run: in this process, in others of this machine, or on Dask.
 
 A piece is a call of a function of a module; arguments and results are pickled. Its result does not depend on
 where it runs.
@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import IO, Any, Protocol
 
-from .. import extras
-from ..errors import SkyfanError, UsageError
+from . import extras
+from .errors import SkyfanError, UsageError
 
 Call = tuple[Any, ...]
-_CHILD = "from skyfan.objects.workers import serve; serve()"
+_CHILD = "from skyfan.workers import serve; serve()"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _RETRIES = 3
+_TIMEOUT_S = 10.0
 
 
 class LostWorkerError(SkyfanError):
@@ -150,7 +151,7 @@ class Cluster:
             import distributed
         self._dask: Any = distributed  # no part of it is typed
         try:
-            self._client = self._dask.Client(address, timeout=10, set_as_default=False)
+            self._client = self._dask.Client(address, timeout=_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
 
@@ -170,7 +171,7 @@ class Cluster:
 
 @contextmanager
 def workers(jobs: int, scheduler: str | None) -> Iterator[Workers]:
-    """The workers for a match: a Dask cluster if the address of its scheduler is known."""
+    """The workers for pieces: a Dask cluster if the address of its scheduler is known."""
     if scheduler is None and jobs == 1:
         yield Here()
         return
