@@ -146,6 +146,26 @@ def marked(axes: "Axes", x: ArrayLike, y: ArrayLike, is_marked: NDArray[np.bool_
     axes.grid(alpha=0.3)
 
 
+def completeness(
+    axes: "Axes | None",
+    curves: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    limits: Mapping[float, float],
+    *,
+    title: str = "",
+) -> "Axes":
+    """Shares of stars that are found over their magnitude, a step line per curve; `limits` by share."""
+    axes = axes_or_new(axes)
+    alpha = max(0.15, min(1.0, 4 / len(curves)))
+    for mag, share in curves:
+        axes.step(mag, share, where="mid", alpha=alpha, color="C0", linewidth=1)
+    for number, (level, at) in enumerate(limits.items(), 1):
+        axes.axvline(at, color=f"C{number}", linestyle="--", label=f"{level:.0%} at {at:.2f} (median)")
+    axes.set(xlabel="magnitude (AB)", ylabel="share of stars that are found", ylim=(-0.02, 1.05), title=title)
+    if limits:
+        axes.legend()
+    return axes
+
+
 def check(path: Path) -> None:
     """Raises UsageError if a chart cannot be written to the file."""
     if path.suffix.lower() not in SUFFIXES:

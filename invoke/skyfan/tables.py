@@ -116,7 +116,7 @@ def flat(table: pa.Table) -> pa.Table:
 def to_astropy(table: pa.Table) -> "Table":
     """An astropy table with units and descriptions; UCDs are in the meta of the columns.
 
-    Unknown values are NaN, and masked in columns of integers.
+    Unknown values are NaN, and masked in columns of integers and truth values.
     """
     import numpy as np
     from astropy.table import Column, MaskedColumn, Table
@@ -130,9 +130,11 @@ def to_astropy(table: pa.Table) -> "Table":
             values = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.type.list_size)
         elif field.type == pa.string():
             values = np.array(array.fill_null("").to_pylist(), str)
-        elif pa.types.is_integer(field.type) and array.null_count:
+        elif (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)) and array.null_count:
             mask = array.is_null().to_numpy(zero_copy_only=False)
-            values = array.fill_null(0).to_numpy()
+            values = array.fill_null(False if pa.types.is_boolean(field.type) else 0).to_numpy(
+                zero_copy_only=False
+            )
         else:
             values = array.to_numpy(zero_copy_only=False)
         described = {

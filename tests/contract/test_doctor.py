@@ -241,7 +241,7 @@ def test_passwords_are_not_in_findings() -> None:
 
 
 def test_the_limits_of_all_checks_are_a_minute_after_what_is_local() -> None:
-    from skyfan.doctor import account, archive
+    from skyfan.doctor import account, diagnosis
 
-    assert max(item.limit_s for item in (*archive.checks(), *account.checks("x"))) <= 60
+    assert max(item.limit_s for item in (*diagnosis.archive_checks(), *account.checks("x"))) <= 60
     assert check.LOCAL_S <= 20

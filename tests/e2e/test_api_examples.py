@@ -22,6 +22,7 @@ STORY = (
     "run",
     "collect",
     "match",
+    "runs",
     "add_watch",
     "run_watch",
     "watch_log",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skyfan_function.handler import Job
 
     from .checkimages import CheckImages
+    from .completeness import Completeness
     from .dual_table import DualImage
     from .event import Request
 
@@ -34,6 +35,7 @@ class Beside:
         self._lookup: dict[int, Any] = {}
         self._pictures: list[NDArray[np.uint8]] = []
         self._sources = 0
+        self._planted: list[Completeness] = []
 
     def measure(self, chip: Chip, config: Config) -> Measurement:
         """The sources of a chip. Raises ExtractionError."""
@@ -49,6 +51,13 @@ class Beside:
             self._pictures.append(draw(found))
         self._sources += len(found)
         return found
+
+    def plant(self, chip: Chip, found: Measurement, summary: ChipSummary, config: Config) -> None:
+        """Artificial stars in a chip that was measured, if they are wanted. Raises ExtractionError."""
+        if "completeness" in self._outputs:
+            from .completeness import plant_stars
+
+            self._planted.append(plant_stars(chip, found, summary, config, self._job.source.name))
 
     def _with_images(self, chip: Chip, config: Config) -> Measurement:
         from .checkimages import CheckImages
@@ -90,6 +99,11 @@ class Beside:
             from .png import preview
 
             files["preview"] = f"{stem}.preview.png", preview(self._pictures)
+        if "completeness" in self._outputs:
+            from .completeness import to_json
+
+            body = to_json(self._planted, source.uri, request.config)
+            files["completeness"] = f"{stem}.completeness.json", body
         for kind in list(self._checks):
             from .checkimages import to_fits
 

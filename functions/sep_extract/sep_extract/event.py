@@ -15,7 +15,7 @@ from skyfan_function.errors import EventError
 from skyfan_function.event import choice, refuse_unknown
 
 Check = Literal["segmentation", "background", "background_rms", "residual"]
-Output = Literal["parquet", "preview", Check]
+Output = Literal["parquet", "preview", Check, "completeness"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 """Outputs that are images of each chip."""
 
@@ -188,4 +188,8 @@ class Request(event.Request):
         request = super().parse(event)
         if request.others and request.config.faint_size is not None:
             raise EventError("event: 'detect' and the setting 'faint_size' do not go together: leave one out")
+        if request.others and "completeness" in request.outputs:
+            raise EventError(
+                "event: 'detect' and the output 'completeness' do not go together: leave one out"
+            )
         return request

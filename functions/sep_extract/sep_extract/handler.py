@@ -110,6 +110,7 @@ def _result(job: Job[Request], image: Image, first: Image | None = None) -> Resu
         else:
             tables.append(table_of(chip, found, counts))
         summaries.append(summary_of(chip, found, config))
+        beside.plant(chip, found, summaries[-1], config)
         quality |= summaries[-1].quality
         if not len(found) and not dual:
             notes.append(f"HDU {chip.hdu}: no source above {request.config.detect_thresh:g} sigma")

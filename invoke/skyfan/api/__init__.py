@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .datasets import collect, find_damaged, find_stale, light_curve, report, search
     from .demos import demo
     from .drawing import show
-    from .engines import preview, preview_retry, retry, run
+    from .engines import completeness, preview, preview_retry, retry, run
     from .fetching import fetch
     from .matching import MatchOptions, check, match
     from .monitor import cancel, follow, restore, runs, status
@@ -45,6 +45,7 @@ __all__ = [
     "cancel",
     "check",
     "collect",
+    "completeness",
     "costs",
     "demo",
     "doctor",
@@ -84,7 +85,7 @@ _MODULES = {
     ".datasets": ("collect", "find_damaged", "find_stale", "light_curve", "report", "search"),
     ".drawing": ("show",),
     ".fetching": ("fetch",),
-    ".engines": ("preview", "preview_retry", "retry", "run"),
+    ".engines": ("completeness", "preview", "preview_retry", "retry", "run"),
     ".matching": ("MatchOptions", "check", "match"),
     ".monitor": ("cancel", "follow", "restore", "runs", "status"),
     ".standing": (

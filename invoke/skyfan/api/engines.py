@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import events, inputs, progress, template
 from ..engine import AwsOptions, Engine, LocalOptions, Preview, SamOptions, Selection
@@ -14,10 +15,14 @@ from ..plans.plan import Plan
 from ..runs import receipts, watched
 from ..runs import run as runs
 from ..runs.outcome import Outcome
+from ..runs.state import Follower
 from ..storage.place import Place
 from ..storage.uris import Results
 from ..task import Task
 from . import stacks
+
+if TYPE_CHECKING:
+    from ..catalogs.completeness import Completeness
 
 Where = LocalOptions | AwsOptions | str | Path
 """Where files are processed and runs are kept. A folder stands for LocalOptions(folder). What only reads a
@@ -127,6 +132,58 @@ def preview_retry(
     """
     engine = _engine(_of_run(run, where), template_file)
     return engine.plan(_task(engine, run), selection or Selection())
+
+
+@progress.shown
+def completeness(
+    run: str, where: Where, *, to: str | Path | None = None, on_event: events.OnEvent = events.ignore
+) -> "Completeness":
+    """How deep the images of a run are complete: artificial stars are planted into them and searched for.
+
+    Runs SepExtract once more on the done images, on this machine, as the run <run>-completeness with the same
+    settings and the output `completeness`; call it again to continue. `where` is the folder of the run or
+    LocalOptions. A run that was made with this output, here or on AWS, is only read. The table of limits is
+    written to the file `to`, in the format of its suffix (default: completeness.parquet in the run's folder).
+
+    Raises UsageError if the run does not exist, is of another function or has detection images;
+    Interrupted[Outcome] on Ctrl-C.
+
+    >>> limits = completeness("first", "out")
+    >>> limits
+    <Completeness: run first: limits of 1 of 2 images>
+    >>> limits.to_table()["limit_50"].unit
+    Unit("mag")
+    """
+    from ..catalogs import completeness as planting
+
+    place, lambdas = find_place(where)
+    about = runs.read(place, run)
+    if about["function"] != Task.function:
+        raise UsageError(f"run {run} is of {about['function']}: stars are planted by {Task.function} alone")
+    state = Follower(place, run, lambdas).read()
+    wanted = None
+    if planting.OUTPUT not in about["outputs"]:
+        done = list(state.files("done"))
+        if not done:
+            raise UsageError(f"run {run} has no image that is done")
+        if any(file.detect for file in done):
+            raise UsageError(f"run {run} has detection images: stars are planted into single images only")
+        if place.folder is None:
+            raise UsageError(
+                f"run {run} is in a bucket: run its images there with --outputs {planting.OUTPUT}, and name "
+                "that run"
+            )
+        task = Task(f"{run}-{planting.OUTPUT}", about["access"], about["config"], (planting.OUTPUT,))
+        wanted = {file.uri for file in done}
+        with runs.as_plan(wanted, task.access) as plan:
+            _engine(where, None).send(task, plan, on_event)
+        state = Follower(place, task.run).read()
+    found = planting.gather(run, state, wanted)
+    default = Path(f"{run}-{planting.OUTPUT}.parquet")
+    if place.folder:
+        default = place.folder / "runs" / run / f"{planting.OUTPUT}.parquet"
+    found.write(to or default)
+    return found
 
 
 def engine_of(run: str, folder: str | Path) -> str | None:

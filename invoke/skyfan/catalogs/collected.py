@@ -11,7 +11,7 @@ from .. import plots
 from ..errors import UsageError
 from ..formatting import count, reasons
 from ..tables import SHOWN_ROWS, Tabular
-from . import coverage, dataset, kinds
+from . import dataset, images, kinds
 from .kinds import SOURCES
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Collected(Tabular):
 
     def moc(self) -> Any:
         """The sky that its images cover, as a mocpy.MOC. Raises UsageError if no image has an outline."""
-        return coverage.of_images(self.image_table())
+        return images.coverage(self.image_table())
 
     def _table(self) -> pa.Table:
         return self._existing().read()

@@ -1,9 +1,13 @@
-"""The table of images, or of other inputs, one row for each, from the header of its catalog or table."""
+"""The table of images, or of other inputs, one row for each, from the header of its catalog or table.
+
+And the sky that they cover, as a MOC (IVOA Multi-Order Coverage map), made by mocpy.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +16,15 @@ from numpy.typing import NDArray
 
 from skyfan_contract import INPUT_COLUMNS
 
+from .. import extras, files
+from ..errors import UsageError
+from ..sky import footprints
 from . import chips, facts, kinds
 from .fitstable import Catalog, DamagedCatalogError, Header, number, text
 from .kinds import ROWS, SOURCES, Kind
 
+_MOC_ORDER = 17
+"""HEALPix order of the finest cells of a coverage: 1.6 arcsec, a hundredth of a detector of Hubble."""
 _FIELDS: tuple[tuple[str, pa.DataType, str, str], ...] = (
     ("uri", pa.string(), "", "The image"),
     ("etag", pa.string(), "", "Its version when it was read: the ETag, or size and mtime of a file"),
@@ -189,3 +198,38 @@ def _footprint(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[float
     region = " ".join(f"{ra[i]:.7f} {dec[i]:.7f}" for i in corners)
     mean = math.degrees(lon0) % 360, math.degrees(lat0)
     return *mean, f"POLYGON ICRS {region}" if len(corners) > 2 else ""
+
+
+def coverage(images: pa.Table) -> Any:
+    """The coverage, a mocpy.MOC, of the outlines in `s_region` of a table of images.
+
+    Raises UsageError if no image has an outline, MissingExtraError without mocpy.
+    """
+    MOC = _mocpy().MOC  # noqa: N806  (the class)
+    outlines = [corners for region in images["s_region"].to_pylist() for corners in footprints.parse(region)]
+    if not outlines:
+        raise UsageError("no image has an outline on the sky, so there is no coverage to write")
+    axes = [axis for corners in outlines for axis in (corners[:, 0] % 360, corners[:, 1])]
+    parts = MOC.from_polygons(axes, max_depth=_MOC_ORDER)
+    return parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
+
+
+def check_moc(path: Path) -> None:
+    """Raises UsageError for a file that write_moc() cannot write, and without mocpy."""
+    _mocpy()
+    if path.suffix != ".fits":
+        raise UsageError(f"{path}: a MOC is a FITS file, so its name must end in .fits")
+    files.require_folder(path)
+
+
+def write_moc(images: pa.Table, path: Path) -> None:
+    """Writes the MOC as FITS. Raises UsageError as coverage() and check_moc()."""
+    check_moc(path)
+    with files.replace(path) as part:
+        coverage(images).save(part, format="fits", overwrite=True)
+
+
+def _mocpy() -> Any:
+    with extras.needed("vo"):
+        import mocpy
+    return mocpy

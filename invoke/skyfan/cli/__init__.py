@@ -5,6 +5,7 @@ from click.shell_completion import get_completion_class
 
 from .collect import collect
 from .common import Group
+from .completeness import completeness
 from .costs import costs
 from .demo import demo, doctor
 from .fetch import fetch
@@ -45,7 +46,7 @@ def completion(ctx: click.Context, /, *, shell: str) -> None:
 
 # In the order of a run's story, which is that of --help and of the documentation.
 for _command in (
-    *(plan, fetch, run, status, retry, cancel, watch, collect, search, match, check),
+    *(plan, fetch, run, status, retry, cancel, watch, collect, search, match, check, completeness),
     *(send, costs, report, show, runs),
     *(deploy, stack, new_function, demo, doctor, completion),
 ):

@@ -70,11 +70,11 @@ def collect(
     1 also if images are doubtful.
     """
     from ..api import datasets as commands
-    from ..catalogs import coverage
+    from ..catalogs import images
     from ..progress import Stages
 
     if moc:
-        coverage.check(moc)
+        images.check_moc(moc)
     try:
         with Stages() as stages:
             done = commands.collect(
@@ -84,7 +84,7 @@ def collect(
         echo("stopped; the data set has not changed, repeat the command to update it", err=True)
         sys.exit(130)
     if moc:
-        coverage.write(done.image_table(), moc)
+        images.write_moc(done.image_table(), moc)
     if as_json:
         document = {
             "run": done.run,

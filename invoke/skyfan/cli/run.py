@@ -63,7 +63,8 @@ _NEEDS = {"local": "needs --engine aws", "sam": "needs --engine aws", "aws": "ne
     "--outputs",
     default="",
     metavar="NAME,...",
-    help="Additional results: preview, parquet, segmentation, background, background_rms, residual.",
+    help="Additional results: preview, parquet, completeness, segmentation, background, background_rms, "
+    "residual.",
 )
 @click.option("--access", type=ACCESS, default="anonymous", show_default=True, help="How S3 inputs are read.")
 @click.option("--template", type=click.Path(dir_okay=False, path_type=Path), help="The template.yaml to use.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from standins.survey import Exposure, Sky, Survey
 
 from skyfan.api import MatchOptions, light_curve, match, search
@@ -75,6 +76,25 @@ def test_a_circle_finds_the_nearest_objects_first(objects: Path) -> None:
     expected = everything["OBJECT_ID"].to_numpy()[inside[np.argsort(distance[inside])]]
     assert found.table["OBJECT_ID"].to_pylist() == expected.tolist()
     assert len(expected) > 5
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".vot", ".ecsv", ".csv", ".parquet"])
+def test_a_light_curve_with_limits_is_written_in_every_format(
+    objects: Path, tmp_path: Path, suffix: str
+) -> None:
+    for row in search(objects).table.to_pylist():
+        curve = light_curve(objects, row["OBJECT_ID"])
+        if curve.table["SOURCE_ID"].null_count:
+            break
+    path = tmp_path / f"curve{suffix}"
+    curve.write(path)
+    if suffix == ".fits":
+        read = Table.read(path)
+        assert len(read) == len(curve.table)
+        seen = np.array([each is not None for each in curve.table["SOURCE_ID"].to_pylist()])
+        assert np.isfinite(np.ma.filled(read["LIMIT"], np.nan)).tolist() == (~seen).tolist()
+    with pytest.raises(UsageError, match="has no regions"):
+        curve.write(tmp_path / "curve.reg")
 
 
 def test_what_is_wrong_is_named(objects: Path, tmp_path: Path) -> None:
