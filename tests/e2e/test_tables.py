@@ -145,7 +145,7 @@ def test_the_report_shows_its_columns_facts_and_pictures(stack: Path) -> None:
     ):
         assert part in page
     assert page.count('class="sky"') >= 3  # pictures
-    for other in ("5σ", "MAG_AUTO", "Kron"):
+    for other in ("5σ", "MAG_AUTO", "Kron", "measured image", "Per image", "its sources"):
         assert other not in page.partition("<script>")[0].partition("</style>")[2], other
 
 

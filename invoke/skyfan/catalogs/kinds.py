@@ -77,10 +77,16 @@ def shown(schema: pa.Schema) -> list[str]:
 
 
 def numbers(schema: pa.Schema) -> list[pa.Field]:
-    """Of the columns for people those with one number in each row, other than positions and skyfan's own."""
+    """Of the columns for people those with a quantity in each row, other than positions and skyfan's own."""
     names = [name for name in shown(schema) if name not in (*(position(schema) or ()), *_ADDED)]
     fields = [schema.field(name) for name in names]
-    return [field for field in fields if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
+    return [field for field in fields if is_quantity(field)]
+
+
+def is_quantity(field: pa.Field) -> bool:
+    """Whether a column has numbers that measure something: those of identifiers (UCD meta.id) do not."""
+    is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return bool(is_number) and not _about(field, b"ucd").startswith("meta.id")
 
 
 _ADDED = ("_healpix_29", "ROW_ID", "INPUT", "INSTRUMENT", "FILTER", "MJD")

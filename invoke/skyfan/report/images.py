@@ -164,8 +164,7 @@ def _of_rows(headings: tuple[Heading, ...], facts: list[Heading]) -> tuple[Headi
 
 
 def _heading(field: pa.Field) -> Heading:
-    is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-    return Heading(f"fact-{field.name}", field.name.upper(), number=bool(is_number), minor=True)
+    return Heading(f"fact-{field.name}", field.name.upper(), number=kinds.is_quantity(field), minor=True)
 
 
 def fact_fields(schema: pa.Schema) -> list[pa.Field]:

@@ -32,28 +32,32 @@ _LARGE = 3.0
 _GALACTIC_POLE = vectors(np.array([192.85948]), np.array([27.12825]))[0]
 
 
-def sky_charts(planned: Footprints, measured: Footprints) -> list[Chart]:
-    """The whole sky, and up to three fields with the most images; one of both must have images."""
+def sky_charts(planned: Footprints, measured: Footprints, noun: str = "image") -> list[Chart]:
+    """The whole sky, and up to three fields with the most images; one of both must have images.
+
+    `noun` is what an image is called where a function measures something else.
+    """
     most = planned if len(planned) >= len(measured) else measured
     chosen = fields(most)
-    charts = [whole_sky("sky-whole", planned, measured)]
+    charts = [whole_sky("sky-whole", planned, measured, noun)]
     for number, field in enumerate(chosen, 1):
         everything = len(chosen) == 1 and len(field.images) == len(most)
-        title = "All images" if everything else f"Field {number}"
-        charts.append(field_map(f"sky-{number}", title, field, planned, measured))
+        title = f"All {noun}s" if everything else f"Field {number}"
+        charts.append(field_map(f"sky-{number}", title, field, planned, measured, noun=noun))
     return charts
 
 
-def whole_sky(name: str, planned: Footprints, measured: Footprints) -> Chart:
+def whole_sky(name: str, planned: Footprints, measured: Footprints, noun: str = "image") -> Chart:
     """The whole sky with discs where images are, the more the larger; large images have outlines, too."""
     curves = [meridian(ra) for ra in range(0, 360, 30)] + [parallel(dec) for dec in (-60, -30, 0, 30, 60)]
     grid = dict.fromkeys(path(_SKY.pieces(curve)) for curve in curves)
     hours = [_label(f"{hour}h", hour * 15.0, 0.0, "middle") for hour in range(0, 24, 4)]
     degrees = [_label(_signed(dec), _SKY.ra + 180, dec, "start") for dec in (-60, -30, 30, 60)]
+    shown = _numbers(len(planned), len(measured), noun)
     return chart(
         name,
         "The whole sky",
-        f"The whole sky in equal areas, north up and east left: {_numbers(len(planned), len(measured))} "
+        f"The whole sky in equal areas, north up and east left: {shown} "
         "with a known position. The dashed line is the plane of the Milky Way.",
         tag("g", [tag("path", d=line) for line in grid], class_="grid"),
         tag("path", d=path(_SKY.pieces(great_circle(_GALACTIC_POLE))), class_="galaxy"),
@@ -71,6 +75,8 @@ def field_map(
     planned: Footprints,
     measured: Footprints,
     inside: Callable[[Gnomonic], Content] | None = None,
+    *,
+    noun: str = "image",
 ) -> Chart:
     """A field in the plane that touches its middle, with the outlines of images, and what is `inside`.
 
@@ -93,10 +99,9 @@ def field_map(
         numbers.append(len(near))
     length, label = round_length(view.height * view.degrees_per_pixel * 0.35 * 3600)
     sample = f" (an even sample of {MAX_OUTLINES:,} is drawn)" if max(numbers) > MAX_OUTLINES else ""
-    summary = (
-        f"{title}: {_numbers(*numbers)}{sample} around right ascension {round(field.ra, 3) % 360:.3f}°, "
-        f"declination {field.dec:.3f}°; the bar is {label} long."
-    )
+    shown = f"{title}: {_numbers(numbers[0], numbers[1], noun)}{sample}"
+    around = f"right ascension {round(field.ra, 3) % 360:.3f}°, declination {field.dec:.3f}°"
+    summary = f"{shown} around {around}; the bar is {label} long."
     grid, labels = _grid(view)
     axes = {"x": WIDTH / 2, "y": _FIELD_HEIGHT - 6, "text_anchor": "middle", "class_": "label"}
     return chart(
@@ -131,11 +136,11 @@ def circles(view: Gnomonic, places: Floats) -> Markup:
     return tag("g", [tag("circle", cx=px(x), cy=px(y), r=3.5) for x, y in points], class_="marks")
 
 
-def _numbers(planned: int, measured: int) -> str:
+def _numbers(planned: int, measured: int, noun: str) -> str:
     kinds = [
         f"{number:,} {kind}" for number, kind in ((planned, "planned"), (measured, "measured")) if number
     ]
-    return f"{' and '.join(kinds)} image{'' if planned + measured == 1 else 's'}"
+    return f"{' and '.join(kinds)} {noun}{'' if planned + measured == 1 else 's'}"
 
 
 def path(pieces: list[Floats]) -> str:

@@ -60,7 +60,7 @@ def read(found: DataSet, table: pa.Table) -> RowCharts:
     pair = None
     if len(fields) > 1 and (cells := grid(values[0], values[1], _GRID, from_zero=False)):
         pair = Pair(fields[1].name, _label(fields[0]), _label(fields[1]), cells)
-    facts = [field for field in fact_fields(table.schema) if _is_number(field)][:MAX_FACTS]
+    facts = [field for field in fact_fields(table.schema) if kinds.is_quantity(field)][:MAX_FACTS]
     began = _floats(table["t_min"])
     known = [
         made for field in facts if (made := _distribution(field, _floats(table[field.name]), len(table)))
@@ -71,10 +71,6 @@ def read(found: DataSet, table: pa.Table) -> RowCharts:
         if (cells := grid(began, _floats(table[field.name]), _GRID, from_zero=False))
     ]
     return RowCharts(numbers, pair, known, over_time)
-
-
-def _is_number(field: pa.Field) -> bool:
-    return bool(pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
 
 
 def _distribution(field: pa.Field, values: Floats, total: int) -> Distribution | None:

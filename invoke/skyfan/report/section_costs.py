@@ -9,6 +9,7 @@ from .. import formatting
 from ..bill.costs import Bill, per_invocation
 from ..bill.estimate import Estimate
 from ..bill.records import QUANTILES, Records, busy_until
+from ..catalogs.kinds import Kind
 from . import charts
 from .charts import BOTTOM, LEFT, RIGHT, Chart, Scale, area, box, chart, horizontal_axis, vertical_axis
 from .distribution import Floats, distribution
@@ -80,7 +81,7 @@ def costs(story: Story) -> Markup:
         title,
         tag("p", source),
         _unreported(story.costs.unreported, story.costs.requests),
-        facts(_amounts(bill, story.costs.others)),
+        facts(_amounts(bill, story.costs.others, story.images.kind)),
         table(
             "bill",
             caption,
@@ -93,7 +94,7 @@ def costs(story: Story) -> Markup:
         cards(
             parts(bill).figure("Cost by part."),
             growth(records, spent, bill.usd - float(spent.sum())).figure(),
-            tag("div", _waste(bill), _expected(story.costs.estimate, bill)),
+            tag("div", _waste(bill), _expected(story.costs.estimate, bill, story.images.kind)),
         ),
     )
 
@@ -234,15 +235,15 @@ def _percentiles(bill: Bill) -> Markup | None:
     return table("percentiles", "Percentiles over invocations", head, rows, numbers=range(1, len(head)))
 
 
-def _amounts(bill: Bill, others: dict[str, Bill]) -> list[tuple[str, Content]]:
+def _amounts(bill: Bill, others: dict[str, Bill], kind: Kind) -> list[tuple[str, Content]]:
     pairs: list[tuple[str, Content]] = [("Total", formatting.usd(bill.usd))]
     if bill.usd_per_image is not None:
         pairs += [
-            ("Per image", formatting.usd(bill.usd_per_image)),
-            ("Per thousand images", formatting.usd(bill.usd_per_image * 1000)),
+            (f"Per {kind.input}", formatting.usd(bill.usd_per_image)),
+            (f"Per thousand {kind.input}s", formatting.usd(bill.usd_per_image * 1000)),
         ]
     if bill.usd_per_source is not None:
-        pairs.append(("Per million sources", formatting.usd(bill.usd_per_source * 1e6)))
+        pairs.append((f"Per million {kind.row}s", formatting.usd(bill.usd_per_source * 1e6)))
     return pairs + [(f"Under the rules of {name}", formatting.usd(b.usd)) for name, b in others.items()]
 
 
@@ -267,7 +268,7 @@ def _waste(bill: Bill) -> Markup:
     return text([wasted, table("bad", caption, head, kinds, numbers=(1, 2))])
 
 
-def _expected(estimate: Estimate | None, bill: Bill) -> Markup | None:
+def _expected(estimate: Estimate | None, bill: Bill, kind: Kind) -> Markup | None:
     if estimate is None:
         return None
     low, high = formatting.usd(estimate.usd_low), formatting.usd(estimate.usd_high)
@@ -278,7 +279,7 @@ def _expected(estimate: Estimate | None, bill: Bill) -> Markup | None:
             tag(
                 "p",
                 f"Estimate for the {formatting.count(estimate.files)} of the plan: {low} to {high}. "
-                f"Actual: {formatting.usd(bill.usd)} for {formatting.count(bill.images, 'image')}.",
+                f"Actual: {formatting.usd(bill.usd)} for {formatting.count(bill.images, kind.input)}.",
             ),
             tag("details", tag("summary", "Assumptions of the estimate"), assumptions),
         ]

@@ -44,7 +44,7 @@ def request(story: Story) -> Markup:
     config = about.get("config") or {}
     pairs: list[tuple[str, Content]] = [
         ("Function", tag("code", about.get("function", "unknown"))),
-        ("Access to images", about.get("access", "unknown")),
+        ("Access to S3", about.get("access", "unknown")),
         ("Outputs besides catalogs", ", ".join(about.get("outputs") or []) or "none"),
         ("Settings", _settings(config) if config else "the function's defaults"),
     ]

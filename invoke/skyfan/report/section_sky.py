@@ -19,8 +19,8 @@ from .story import Story
 
 _MAX_GROUPS = 40
 _KEY = {
-    "planned": "dashed: the edge of a planned image, from MAST",
-    "measured": "solid: the edge of a measured image, or a line around its sources",
+    "planned": "dashed: the edge of a planned {input}, from MAST",
+    "measured": "solid: the edge of a measured {input}, or a line around its {row}s",
 }
 _DEPTHS = ["Minimum depth", "Median depth", "Maximum depth"]
 
@@ -34,9 +34,11 @@ def maps(story: Story) -> Markup:
             "No position is known. Plans from MAST have positions, and so has what `skyfan collect` makes."
         )
         return section("sky", "Positions on the sky", notice(sentence))
-    whole, *fields = sky_charts(planned, measured)
+    nouns = story.images.kind
+    whole, *fields = sky_charts(planned, measured, nouns.input)
     kinds = [kind for kind, images in (("planned", planned), ("measured", measured)) if len(images)]
-    key = [tag("li", tag("span", class_=f"key {kind}", aria_hidden="true"), _KEY[kind]) for kind in kinds]
+    words = {kind: text.format(input=nouns.input, row=nouns.row) for kind, text in _KEY.items()}
+    key = [tag("li", tag("span", class_=f"key {kind}", aria_hidden="true"), words[kind]) for kind in kinds]
     return section(
         "sky",
         "Positions on the sky",
