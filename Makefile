@@ -6,6 +6,9 @@ DEMO := tests/data/demo
 SOURCES := invoke:functions/runtime:functions/sep_extract:functions/fits_summary:functions/transits:functions/watcher
 OUTPUT ?= demo-output
 
+# Images of containers often forbid Python to keep what it has compiled; the tests start thousands of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit mutants fuzz fuzz-guided generated docs template bench soak sam sbom audit lambda lock \
