@@ -1,15 +1,18 @@
 """From data sets to objects: the same for every division of the sky, with limits, doubts and repeats."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from standins.survey import Exposure, Sky, Survey
 
+from skyfan.catalogs import dataset
 from skyfan.errors import UsageError
 from skyfan.objects import inputs, match, plan
 from skyfan.objects.match import Settings
@@ -183,3 +186,56 @@ def test_what_cannot_be_matched_is_refused_by_name(whole: Path, tmp_path: Path) 
     (tmp_path / "other/file").touch()
     with pytest.raises(UsageError, match="choose another folder"):
         run([whole], tmp_path / "other")
+
+
+def changed_images(folder: Path, **values: Any) -> Path:
+    """The data set with other values in its table of images."""
+    table = pq.read_table(folder / "images.parquet")
+    for name, value in values.items():
+        at = table.column_names.index(name)
+        column = pa.array([value] * len(table), table.schema.field(name).type)
+        table = table.set_column(at, table.schema.field(name), column)
+    pq.write_table(table, folder / "images.parquet")
+    return folder
+
+
+def test_runs_that_do_not_go_together_are_named(tmp_path: Path) -> None:
+    a = survey(Sky(150.0, 2.0), images=1).write(tmp_path / "a")
+    b = changed_images(survey(Sky(150.0, 2.0), 1, images=2).write(tmp_path / "b"), config="decaf")
+    shutil.copytree(b, tmp_path / "c")
+    done = run([a, b], tmp_path / "objects")
+    assert done.settings == {"a": ["c0ffee"], "b": ["decaf"]}
+    assert "the runs were made with different settings: a, b" in done.doubts
+    schema = dataset.DataSet(b, {}).schema
+    pq.write_metadata(schema.remove(schema.get_field_index("ERRX2WIN_WORLD")), b / "dataset/_common_metadata")
+    with pytest.raises(UsageError, match="b has no column ERRX2WIN_WORLD"):
+        run([a, b], tmp_path / "objects")
+    # Other exposures whose sources have the ids of the first run's.
+    first = int(pq.read_table(a / "images.parquet")["source_id"][0].as_py())
+    clash = changed_images(tmp_path / "c", source_id=first, rootname="other", t_min=1.0, t_max=2.0)
+    table = pq.read_table(clash / "images.parquet").slice(0, 1)
+    pq.write_table(
+        table.set_column(0, "uri", pa.array(["s3://archive/other.fits"])), clash / "images.parquet"
+    )
+    with pytest.raises(UsageError, match="SOURCE_IDs in common"):
+        run([a, clash], tmp_path / "objects")
+
+
+def test_a_match_that_was_interrupted_before_its_tiles_goes_on(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run([whole], tmp_path / "expected")
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for stage in ("find_stars", "find_shifts"):
+        with monkeypatch.context() as patch:
+            patch.setattr(plan, stage, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run([whole], tmp_path / "objects")
+        assert not (tmp_path / "objects").exists()
+    done = run([whole], tmp_path / "objects")
+    for a, b in zip(contents(expected), contents(done), strict=True):
+        assert a.equals(b)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "objects"], "nothing else remains"
