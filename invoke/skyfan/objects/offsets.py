@@ -17,6 +17,8 @@ from .overlaps import ROTATION, Overlaps, cross, dot, tangents
 
 PARTNERS = 8
 """Other images that each image is compared with."""
+CANDIDATES = 256
+"""Images of which these are chosen."""
 GAIA = 0.005
 """Arcseconds within which an image fitted to Gaia is held."""
 _FREE = ROTATION
@@ -81,10 +83,7 @@ def partners(centre: Floats, radius: Floats) -> Indices:
     `centre` are unit vectors (n, 3), `radius` to the corners in radians (n,). Of all that overlap an image,
     some at every distance are taken: the nearest alone would not tie one visit to the next.
     """
-    tree = cKDTree(centre)
-    near = tree.query_ball_point(centre, 2 * _CLOSE * radius, return_sorted=True)
-    own = np.repeat(np.arange(len(centre)), [len(each) for each in near])
-    other = np.concatenate([np.empty(0, np.intp), *(np.array(each, np.intp) for each in near)])
+    own, other = _candidates(centre, 2 * _CLOSE * radius)
     length = np.sqrt(((centre[own] - centre[other]) ** 2).sum(axis=1))
     # A pair is found from the larger of the two, or from both.
     close = (own != other) & (length < _CLOSE * (radius[own] + radius[other]))
@@ -101,6 +100,31 @@ def partners(centre: Floats, radius: Floats) -> Indices:
     step = np.maximum(count[image], PARTNERS)
     chosen[pair[order][rank * PARTNERS // step != (rank - 1) * PARTNERS // step]] = True
     return np.column_stack([first[chosen], second[chosen]])
+
+
+def _candidates(centre: Floats, reach: Floats) -> tuple[Indices, Indices]:
+    """Images (k,) and others (k,) within their reach (n,), of unit vectors (n, 3).
+
+    Where more than CANDIDATES are in reach, only every second, fourth... of all images counts, with the two
+    nearest: all pairs would grow with the square of the images of a deep field.
+    """
+    tree = cKDTree(centre)
+    number = tree.query_ball_point(centre, reach, return_length=True)
+    step = 1 << np.ceil(np.log2(np.maximum(number / CANDIDATES, 1))).astype(np.intp)
+    own, other = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    for each in np.unique(step).tolist():
+        rows, some = np.flatnonzero(step == each), np.arange(0, len(centre), each)
+        for row, near in zip(
+            rows.tolist(), cKDTree(centre[some]).query_ball_point(centre[rows], reach[rows]), strict=True
+        ):
+            other.append(some[np.sort(np.array(near, np.intp))])
+            own.append(np.full(len(near), row))
+    deep = np.flatnonzero(step > 1)
+    if len(deep):
+        nearest = tree.query(centre[deep], k=3)[1]
+        own.append(np.repeat(deep, 3))
+        other.append(nearest.ravel())
+    return np.concatenate(own), np.concatenate(other)
 
 
 def solve(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from standins.survey import Exposure, Sky
 
 from skyfan.objects import offsets, overlaps
@@ -96,6 +98,23 @@ def test_partners_reach_every_distance_and_their_number_is_limited() -> None:
     number = np.bincount(pairs.ravel())
     assert number.min() >= offsets.PARTNERS
     assert len(offsets.partners(centre[:1], np.full(1, 1e-4))) == 0
+
+
+def test_a_deep_field_is_tied_together_by_few_of_its_images() -> None:
+    rng = np.random.default_rng(2)
+    count = 3 * offsets.CANDIDATES
+    deep = rng.uniform(-40, 40, (count, 2))
+    centre = footprints.vectors(*Sky(80.0, 10.0).degrees(np.concatenate([deep, deep[:20] + 900])))
+    pairs = offsets.partners(centre, np.full(len(centre), 143 * ARCSEC))
+    assert len(np.unique(pairs, axis=0)) == len(pairs) < len(centre) * offsets.PARTNERS
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+    assert np.bincount(pairs.ravel()).min() >= offsets.PARTNERS - 1
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(centre), len(centre)))
+    number, group = connected_components(graph, directed=False)
+    assert number == 2, "the deep field and the one beside it"
+    assert len(set(group[:count].tolist())) == 1
+    own, _ = offsets._candidates(centre, np.full(len(centre), 170 * ARCSEC))
+    assert np.bincount(own).max() <= offsets.CANDIDATES + 3
 
 
 def test_a_pair_gives_the_same_whatever_else_is_solved() -> None:
