@@ -21,6 +21,8 @@ _KRON_RADIUS = 3.0
 _MARKED_SHARE, _MARKS = 0.2, 150
 # Pixels of all images of a file, of which a picture shows far fewer.
 _PIXELS = 1 << 29
+_SIDES = (1e-9, 1.0)
+"""Sides of pixels in degrees."""
 
 
 @dataclass(frozen=True)
@@ -305,10 +307,11 @@ def _wcs(hdus: fits.HDUList, ext: int) -> WCS | None:
                 return None
             ny, nx = hdus[ext].shape
             corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [0, ny - 1], [(nx - 1) / 2, (ny - 1) / 2]], 0)
-            scale = _degrees(wcs)
+            # Of a pixel along x, along y, and of the root of its area: no sky has others.
+            sides = np.array([*np.hypot(*wcs.pixel_scale_matrix), _degrees(wcs)])
     except Exception:
         return None
-    return wcs if np.isfinite(corners).all() and 0 < scale < 1 else None
+    return wcs if np.isfinite(corners).all() and sides.min() > _SIDES[0] and sides.max() < _SIDES[1] else None
 
 
 def _ellipses(hdu: fits.BinTableHDU) -> dict[int | None, Ellipses]:

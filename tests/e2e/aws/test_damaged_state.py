@@ -24,7 +24,7 @@ OF_THE_BUCKET = {
     "cancels": "cancel.json",
     "run": "run.json",
 }
-ON_THIS_MACHINE = ("lease",)
+ON_THIS_MACHINE = (("lease", "half"), ("open.jsonl", "random"), ("attempts", "half"))
 
 
 def skyfan(command: str, *words: str) -> tuple[int, str]:
@@ -85,21 +85,19 @@ def test_a_damaged_file_in_the_bucket_is_named_with_a_cure(
     check(name, uris, cloud)
 
 
-@pytest.mark.parametrize("file", ON_THIS_MACHINE)
+@pytest.mark.parametrize(("file", "damage"), ON_THIS_MACHINE)
 def test_a_damaged_journal_loses_no_file(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, damage: str
 ) -> None:
     monkeypatch.setattr(cancel, "EVERY_S", 0.05)
-    place = Place.at(f"s3://{RESULTS}")
-    for number, damage in enumerate(DAMAGES.values()):
-        name = f"journal-{file.partition('.')[0]}-{number}"
-        uris, words = begun(name, tmp_path)
-        path = journal.folder(place, name) / file
-        whole = path.read_bytes() if path.exists() else b'["s3://stpubdata/x", "id", 1, "f", 1]\n' * 3
-        path.write_bytes(damage(whole))
-        code, out = skyfan("cancel", name, "--output", place.name)
-        assert code == 0, out
-        path.write_bytes(damage(whole))
-        code, out = skyfan(*words)
-        assert code in (0, 1), out
-        check(name, uris, cloud)
+    place, name = Place.at(f"s3://{RESULTS}"), f"journal-{file.partition('.')[0]}"
+    uris, words = begun(name, tmp_path)
+    path = journal.folder(place, name) / file
+    whole = path.read_bytes() if path.exists() else b'["s3://stpubdata/x", "id", 1, "f", 1]\n' * 3
+    path.write_bytes(DAMAGES[damage](whole))
+    code, out = skyfan("cancel", name, "--output", place.name)
+    assert code == 0, out
+    path.write_bytes(DAMAGES[damage](whole))
+    code, out = skyfan(*words)
+    assert code in (0, 1), out
+    check(name, uris, cloud)

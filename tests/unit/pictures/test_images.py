@@ -161,6 +161,15 @@ def test_sources_come_brightest_first(tmp_path: Path) -> None:
     assert images.read_ellipses(path)[1].x.tolist() == [75, 30]
 
 
+@pytest.mark.parametrize("value", [b"1E100", b"0.0"])
+def test_coordinates_that_no_sky_has_are_not_drawn(tmp_path: Path, value: bytes) -> None:
+    raw = Path(image(tmp_path / "i.fits")).read_bytes()
+    at = raw.index(b"CDELT1  =")
+    (tmp_path / "bad.fits").write_bytes(raw[:at] + b"CDELT1  = " + value.rjust(20) + raw[at + 30 :])
+    assert images.load(str(tmp_path / "i.fits")).chips[0].wcs is not None
+    assert images.load(str(tmp_path / "bad.fits")).chips[0].wcs is None
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
