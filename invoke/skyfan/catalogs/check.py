@@ -18,6 +18,8 @@ from ..storage.uris import Results
 from . import fitstable, images, kinds
 from .fitstable import Catalog, DamagedCatalogError, Header
 
+NOTHING_THERE = "it is listed, but reading it finds nothing"
+
 
 class OtherSettingsError(DamagedCatalogError):
     """A catalog was made with other settings than those of its run."""
@@ -77,9 +79,11 @@ def damaged(place: Place, run: str, progress: OnProgress = ignore) -> dict[str, 
     results, check = Results.of(about["results"], run), Check(place, run, about["config"])
     listed = {item.key: (key, item) for key, item in results.list(place)}
     objects = (item for _, (_, item) in sorted(listed.items()))
-    found = {}
+    # Unless reading finds otherwise.
+    found = dict.fromkeys(sorted(key for key, _ in listed.values()), NOTHING_THERE)
     for done, (item, body) in enumerate(place.fetch(objects), start=1):
         key, _ = listed[item.key]
+        del found[key]
         try:
             if results.tail.endswith(TABLE):
                 check.read(key, body)

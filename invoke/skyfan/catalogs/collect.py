@@ -29,7 +29,7 @@ from ..storage.place import Place
 from ..storage.uris import Results
 from ..workers import Workers
 from . import dataset, facts, images, partitions, schema
-from .check import Check
+from .check import NOTHING_THERE, Check
 from .collected import Collected
 from .dataset import DataSet
 from .ids import Ids
@@ -106,6 +106,8 @@ class _Collection:
         intake = self._read(new, kept, existing)
         if existing and not intake.has_images and not len(outdated):
             return self._result(existing.about, table, intake, existing.folder, 0, 0)
+        if intake.columns is None and not intake.left_out:
+            raise UsageError(f"the catalogs of the run {self.run} were deleted while they were read")
         if intake.columns is None:
             _, why, _, message = intake.left_out[0]
             cure = f"; `skyfan retry {self.run} --damaged` makes these again" if why == "damaged" else ""
@@ -158,10 +160,14 @@ class _Collection:
         if existing:
             intake.kind = existing.kind
             intake.known = facts.of_table(kept, images.schema(existing.kind))
+        gone = set(new)
         for done, (item, body) in enumerate(self.place.fetch(new.values()), start=1):
-            intake.add(self._name(item), self.results.key(item.key) or "", item, body)
+            gone.remove(name := self._name(item))
+            intake.add(name, self.results.key(item.key) or "", item, body)
             self.progress("reading catalogs", done, len(new))
         intake.flush()
+        for name in sorted(gone & self._listed().keys()) if gone else ():  # others were deleted meanwhile
+            intake.left_out.append((name, "damaged", "", NOTHING_THERE))
         return intake
 
     def _write(

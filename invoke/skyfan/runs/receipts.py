@@ -69,9 +69,11 @@ def read(place: Place, objects: Iterable[Object]) -> Receipts:
 def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
     """The receipts in some chunks. Raises InputError if a chunk is damaged."""
     listed = list(objects)
+    gone = {one.key for one in listed if not watched.is_receipt(one.key)}
     columns = pa.schema(list(SCHEMA)[:4])
     yield from watched.receipt_tables(place, (one for one in listed if watched.is_receipt(one.key)), columns)
     for item, body in place.fetch(one for one in listed if not watched.is_receipt(one.key)):
+        gone.remove(item.key)
         try:
             table = pq.read_table(pa.BufferReader(body), columns=SCHEMA.names[:4])
             if any(column.null_count for column in table.columns):
@@ -83,6 +85,10 @@ def tables(place: Place, objects: Iterable[Object]) -> Iterator[pa.Table]:
                 f"{place.uri(item.key)} is not a chunk of receipts: {reason}. Results are safe; restore the "
                 "version before it, or remove it: of its files, those without a result are sent again"
             ) from error
+    if gone:  # without it, its files would seem to be unsent
+        raise InputError(
+            f"{place.uri(min(gone))} is listed, but reading it finds nothing: repeat the command"
+        )
 
 
 def rows(table: pa.Table) -> Receipts:

@@ -9,6 +9,7 @@ from standins import catalogs
 
 from skyfan.catalogs import check
 from skyfan.catalogs.collect import collect
+from skyfan.errors import UsageError
 from skyfan.runs import local_receipts
 from skyfan.storage import uris
 from skyfan.storage.place import Place
@@ -106,3 +107,30 @@ def test_a_byte_that_differs_from_the_receipt_is_damage(run: Path) -> None:
     at = body.index(b"ZEROPT1") + 28
     path.write_bytes(body[:at] + b"9" + body[at + 1 :])
     assert list(damaged(run)) == ["archive/1_flt.fits"]
+
+
+def test_a_catalog_that_is_listed_and_cannot_be_read_is_damaged(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Place.get
+    monkeypatch.setattr(Place, "get", lambda place, key: None if "/1_flt" in key else get(place, key))
+    assert damaged(run) == {"archive/1_flt.fits": check.NOTHING_THERE}
+    monkeypatch.setattr(Place, "get", lambda place, key: None if ".cat." in key else get(place, key))
+    with pytest.raises(UsageError, match=check.NOTHING_THERE):
+        collect(Place.at(run.parents[1]), "default", run / "other")
+
+
+def test_catalogs_that_are_deleted_while_they_are_read_are_not_there(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Place.get
+
+    def deleted(place: Place, key: str) -> bytes | None:
+        if ".cat." in key:
+            Path(place.name, key).unlink()
+        return get(place, key)
+
+    monkeypatch.setattr(Place, "get", deleted)
+    with pytest.raises(UsageError, match="were deleted while they were read"):
+        collect(Place.at(run.parents[1]), "default", run / "collected")
+    assert not (run / "collected").exists()

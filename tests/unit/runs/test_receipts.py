@@ -9,6 +9,7 @@ import pytest
 
 from skyfan.errors import InputError
 from skyfan.runs import digests, receipts
+from skyfan.storage.place import Place
 
 from .conftest import Handmade
 
@@ -48,4 +49,13 @@ def test_a_damaged_chunk_is_named(handmade: Handmade, body: bytes) -> None:
     handmade.receipt((A, "ra", 1000.0))
     Path(handmade.place.name, "runs/r/receipts/0000.parquet").write_bytes(body)
     with pytest.raises(InputError, match=r"0000\.parquet"):
+        receipts.read(handmade.place, receipts.chunks(handmade.place, "r"))
+
+
+def test_a_chunk_that_is_listed_and_cannot_be_read_does_not_count_as_unsent(
+    handmade: Handmade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handmade.receipt((A, "ra", 1000.0))
+    monkeypatch.setattr(Place, "get", lambda *_: None)
+    with pytest.raises(InputError, match=r"0000\.parquet is listed, but reading it finds nothing"):
         receipts.read(handmade.place, receipts.chunks(handmade.place, "r"))
