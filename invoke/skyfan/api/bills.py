@@ -12,6 +12,7 @@ from ..bill import logs, prices, runlog, whatif
 from ..bill.collector import Collector
 from ..bill.costs import NOTHING_UNLOGGED, Unlogged, bill
 from ..bill.estimate import Conditions, Estimate, estimate
+from ..bill.prices import Prices
 from ..bill.runlog import RunLog
 from ..bill.show import Costs, queue_notice
 from ..bill.speeds import Speeds
@@ -21,7 +22,9 @@ from ..errors import UsageError
 from ..events import OnProgress, ignore
 from ..plans.plan import LARGE, STANDARD, Plan
 from ..plans.tiers import MEMORY_MB, graded
+from ..runs import watch_state
 from ..runs.run import LARGE_SUFFIX
+from ..watches import costs as watch_costs
 from . import engines
 from .engines import Where
 
@@ -110,7 +113,14 @@ def costs(
     if run_log is None:
         return made
     counts = {name: getattr(run_log, name) for name in ("requests", "stored_bytes", "unreported")}
-    return replace(made, **counts)
+    return replace(made, **counts, watcher=_watcher(str(run), where, rates, processor))
+
+
+def _watcher(run: str, where: Where | None, rates: Prices, arch: str) -> str:
+    """What the Watcher did for a watch on AWS, and its cost; empty for another run."""
+    place, _ = engines.find_place(where or AwsOptions())
+    found = None if place.folder else watch_state.read(place, run)
+    return watch_costs.spent(found.ledger, rates, arch) if found else ""
 
 
 def history(run: str, where: Where) -> Speeds | None:

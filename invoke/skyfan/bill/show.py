@@ -77,6 +77,8 @@ class Costs(Tabular):
     """Results of the run in its place; None for log files without a run."""
     unreported: int = 0
     """Those of them without a report that ran or may have: they are not in the bill."""
+    watcher: str = ""
+    """What the Watcher did for a watch, and what that cost at most: it is not in the bill."""
 
     def _table(self) -> pa.Table:
         """One row per invocation, as in the CSV."""
@@ -103,9 +105,7 @@ class Costs(Tabular):
 
 def show(console: Console, costs: Costs) -> None:
     """Prints the bill, counts, waste, percentiles, and what was requested besides."""
-
-    line = partial(formatting.say, console)
-    bill = costs.bill
+    line, bill = partial(formatting.say, console), costs.bill
     line("\n".join(_charges(bill, console.width)) + "\n")
     for text in _totals(costs):
         line(text)
@@ -116,7 +116,8 @@ def show(console: Console, costs: Costs) -> None:
         line("\n".join(["", *_percentiles(bill, console.width), ""]))
     if bill.concurrency:
         line(_concurrency(bill.concurrency))
-    for text in (*_expected(costs), *_what_if(costs), *_advice(costs), *_unreported(costs), *_unparsed(bill)):
+    more = (*_expected(costs), *_what_if(costs), *_advice(costs), *_unreported(costs), *_unparsed(bill))
+    for text in filter(None, (*more, costs.watcher)):
         line(text)
 
 
@@ -153,6 +154,7 @@ def document(costs: Costs) -> dict[str, Any]:
         "own_machine": costs.own_machine,
         "requests": costs.requests,
         "unreported": costs.unreported,
+        "watcher": costs.watcher,
         "stored_bytes": costs.stored_bytes,
         "prices": {"source": costs.prices.source, "collected": costs.prices.collected},
         "bill": _bill(costs.bill),

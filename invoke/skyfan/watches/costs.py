@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from skyfan_watch.definition import OTHER_PRODUCT
+from skyfan_watch.ledger import Ledger
+from skyfan_watch.standing import ACCEPTED
 
+from .. import formatting
 from ..aws.budget import Spending
 from ..bill.charges import Usage, charge
 from ..bill.estimate import ARCHIVE, Conditions
@@ -70,6 +73,19 @@ def accepted_usd(prices: Prices, arch: str) -> float:
 def skipped_usd(prices: Prices, arch: str) -> float:
     """USD of a message that no watch wants, alone in its batch: the ledger is written."""
     return _watcher(prices, arch, puts=1, gets=3)
+
+
+def spent(ledger: Ledger, prices: Prices, arch: str) -> str:
+    """What the Watcher did for a watch since it was made, and what that cost at most, in words. Its logs name
+    no run, so that it stands in no bill. A message that several watches get counts for each.
+    """
+    accepted = ledger.counts.get(ACCEPTED, 0)
+    others = sum(ledger.counts.values()) + sum(ledger.skipped.values()) - accepted
+    usd = accepted * accepted_usd(prices, arch) + others * skipped_usd(prices, arch)
+    return (
+        f"Not in this bill: the Watcher, {formatting.count(accepted + others, 'message')} since the watch "
+        f"was made, at most {formatting.usd(usd)} (each alone in its batch)"
+    )
 
 
 def _watcher(prices: Prices, arch: str, *, puts: int, gets: int) -> float:

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyfan import formatting
 from skyfan.aws.budget import Spending
 from skyfan.bill import prices
 from skyfan.bill.estimate import Conditions
@@ -10,6 +11,7 @@ from skyfan.plans.plan import LARGE, STANDARD
 from skyfan.plans.tiers import LAYOUTS, MEMORY_MB, tier
 from skyfan.watches import costs
 from skyfan_watch.definition import Watch
+from skyfan_watch.ledger import Ledger
 from skyfan_watch.query import Query
 
 CONDITIONS = Conditions(MEMORY_MB)
@@ -53,3 +55,13 @@ def test_the_requests_are_those_that_the_watcher_makes() -> None:
     )
     assert dict(counted["requests"](1)) == {"get": 5, "put": 5, "invoke": 1, "list": 1}
     assert dict(counted["requests"](1, "drz")) == {"get": 3, "put": 1, "list": 1}
+
+
+def test_what_the_watcher_did_is_said_with_its_cost() -> None:
+    rates = prices.load()
+    ledger = Ledger(counts={"accepted": 1000, "duplicate": 400}, skipped={"another product type": 600})
+    usd = 1000 * costs.accepted_usd(rates, "x86_64") + 1000 * costs.skipped_usd(rates, "x86_64")
+    assert 0.05 < usd < 0.08
+    said = costs.spent(ledger, rates, "x86_64")
+    assert "2,000 messages" in said
+    assert formatting.usd(usd) in said
