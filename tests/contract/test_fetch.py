@@ -301,6 +301,27 @@ def test_the_command_says_the_same_in_any_window_and_encoding(
     assert json.loads(document.stdout)["counts"] == {"unchanged": 1, "failed": 1}
 
 
+def test_a_connection_that_stops_is_closed_and_what_came_is_kept(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "STALL_S", 0.5)
+    key, name = "hst/1/b_flt.fits", "b_flt.fits"
+    stopped: list[Request] = []
+
+    def stops(request: Request, headers: dict[str, str], content: bytes) -> bytes:
+        if request.method == "GET" and not stopped:
+            stopped.append(request)
+            request.rate = 0
+        return content
+
+    bucket.spoil = stops
+    result = fetch(f"s3://b/{key}", tmp_path / "to")
+    assert (result.counts, result.retries) == ({"fetched": 1}, 1)
+    assert (tmp_path / "to" / name).read_bytes() == body(bucket, name)
+    (again,) = (request for request in gets(bucket)[1:] if request.start < PIECE)
+    assert PIECE // 2 - source.CHUNK <= again.start <= PIECE // 2
+
+
 def test_a_missing_object_is_named_and_the_others_arrive(bucket: Bucket, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("s3://b/hst/0/a_drz.fits\ns3://b/hst/0/none.fits\n")
