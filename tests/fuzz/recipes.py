@@ -113,4 +113,6 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
         [["write", 0, 0, "0da24260", 4096], ["flip", 0, 329934346, 3]],
         "catalog",
     ),
+    # What a cast makes of numbers that it has no bits for is not the same everywhere.
+    "flags beyond 32 bits": ("mosaic", [["card", 3, "BSCALE", "1E30", "scale"]], "catalog"),
 }

@@ -30,6 +30,8 @@ from .saturation import fill, plateau
 LEAST_SIDE = 8
 # No distortion changes the area of a pixel by a larger factor.
 _AREA = 2.0
+# What DQ is below.
+_END = 2**32
 # A larger masked share of the covered pixels makes an image doubtful.
 _MASKED_SHARE = 0.2
 
@@ -284,9 +286,14 @@ class PixelReader:
             return None, np.zeros(saturated.shape, dtype=bool)
         raw = self._array(index, None)
         assert raw is not None
-        # Of 16 bits the highest is a flag, not a sign.
-        integer = raw.dtype.kind in "iu"
-        dq = raw.astype(np.dtype(f"u{min(raw.dtype.itemsize, 4)}") if integer else np.uint32, copy=False)
+        if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 4:
+            # Of 16 bits the highest is a flag, not a sign.
+            dq = raw.astype(np.dtype(f"u{raw.dtype.itemsize}"), copy=False)
+        else:  # scaled, or of 64 bits
+            odd = ~((raw >= 0) & (raw < _END) & (raw == np.trunc(raw)))
+            self._count(odd, "pixels have a DQ that is no set of 32 bits: masked", Quality.ASSUMED)
+            dq = np.where(odd, 0, raw).astype(np.uint32)
+            dq[odd] = _END - 1  # all bits
         good = self._row.good if self._good_bits is None else self._good_bits
         unsure = self._row.name and not self._row.flags_known and self._good_bits is None
         if unsure and not known and dq.any():

@@ -312,3 +312,17 @@ def test_a_file_that_is_written_to_while_it_is_read(
     with pytest.raises(shared.StorageError, match="changed while it was being read; try again"):
         extract(path)
     assert not [one for one in (tmp_path / "out").rglob("*") if one.is_file()], "there is no catalog"
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8"])
+def test_flags_that_are_no_set_of_bits_are_masked(extract: Make, flt: Make, stars: Make, kind: str) -> None:
+    hdus = flt(stars())
+    dq = np.zeros((96, 96), kind)
+    dq[:2] = [[2**33], [-1]]
+    if kind != "i8":
+        dq[2, :3] = [np.nan, np.inf, 0.5]
+    hdus["DQ"].data = dq
+    number = 192 if kind == "i8" else 195
+    summary = extract(hdus)
+    assert f"{number} pixels have a DQ that is no set of 32 bits: masked" in summary["notes"]
+    assert summary["sources"] == 16
