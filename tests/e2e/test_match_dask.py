@@ -68,6 +68,8 @@ def data(folder: Path) -> Path:
         snr = np.full(len(seen), 30.0)
         mag = 23 + rng.normal(0, 0.03, len(seen))
         made.add(one, seen + rng.normal(0, 0.002, seen.shape), mag, snr)
+    rows = zip(*(each.tolist() for each in sky.degrees(stars)), strict=True)
+    folder.with_suffix(".csv").write_text("\n".join(["ra,dec", *(f"{ra},{dec}" for ra, dec in rows)]))
     return made.write(folder)
 
 
@@ -114,7 +116,7 @@ def test_a_worker_is_killed_and_the_bytes_are_the_same(
 ) -> None:
     address, (_, first, _) = cluster
     source = inputs.open_input(data(tmp_path / "set"), "set")
-    settings = Settings(limit=100)
+    settings = Settings(limit=100, reference=str(tmp_path / "set.csv"))
     here = match.match([source], tmp_path / "here", settings, Here())
     assert here.partitions > 10
     killed = threading.Event()
@@ -127,6 +129,7 @@ def test_a_worker_is_killed_and_the_bytes_are_the_same(
     with workers(1, address) as pool:
         there = match.match([source], tmp_path / "there", settings, pool, progress)
     assert killed.is_set()
+    assert there.tied == {"tied": 10}
     assert first.wait(10) != 0
     same_bytes(here.folder, there.folder)
 

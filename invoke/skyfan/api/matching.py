@@ -45,6 +45,8 @@ class MatchOptions:
     """Catalog of stars that positions are tied to: a file with a table, a HATS catalog in a folder or on
     s3://, gaia or ps1.
     """
+    access: str = "anonymous"
+    """How it is read from S3: anonymous, signed, or requester-pays."""
 
 
 DEFAULT = MatchOptions()
@@ -82,7 +84,9 @@ def match(
     # A process takes as long to start as half a tile to match.
     jobs = options.jobs or min(Capacity.now().jobs(MEMORY_MB), 1 + detections // matching.LIMIT)
     with workers(jobs, options.scheduler) as pool:
-        settings = Settings(options.magnitude, options.doubtful, reference=options.reference)
+        settings = Settings(
+            options.magnitude, options.doubtful, reference=options.reference, access=options.access
+        )
         return matching.match(data_sets, Path(to), settings, pool, progress)
 
 
@@ -93,14 +97,16 @@ def check(
     where: Where | None = None,
     magnitude: str = MAGNITUDE,
     *,
+    access: str = "anonymous",
     progress: OnProgress = ignore,
 ) -> Checked:
     """Compares the images of a run, or of objects, with a reference: offsets and zero points, one row each.
 
     `what` is the folder of a data set or of objects, or the name of a run that is in `where`, which is
     collected first if it was not yet. `against` is a file with a table of stars, a HATS catalog in a folder
-    or on s3://, gaia or ps1. Of objects, positions are compared as the match has corrected them. `magnitude`
-    is a column of the detections; objects have the one that they were matched with.
+    or on s3:// (read with `access`), gaia or ps1. Of objects, positions are compared as the match has
+    corrected them. `magnitude` is a column of the detections; objects have the one that they were matched
+    with.
 
     Raises UsageError for what is no run, data set or folder of objects, and for what is no reference.
 
@@ -118,7 +124,7 @@ def check(
         given = _input(what, where, progress)
         inputs.check([given], magnitude)
         existing = given.existing
-    return checks.check(existing, Source(str(against)), magnitude, progress)
+    return checks.check(existing, Source(str(against), access), magnitude, progress)
 
 
 def _input(name: str | Path, where: Where | None, progress: OnProgress) -> Input:

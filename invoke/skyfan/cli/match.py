@@ -11,7 +11,7 @@ import click
 
 from .. import formatting
 from ..formatting import count, reasons
-from .common import FOLDER, as_json, console, default_place, echo
+from .common import ACCESS, FOLDER, as_json, console, default_place, echo
 
 if TYPE_CHECKING:
     from ..objects.checks import Checked
@@ -46,6 +46,9 @@ _NAMED = 20
     "catalog in a folder or on s3://, or Gaia DR3 or PS1 from their public bucket.",
 )
 @click.option(
+    "--access", type=ACCESS, default="anonymous", show_default=True, help="How a reference on S3 is read."
+)
+@click.option(
     "--jobs", "-j", type=click.IntRange(1), help="Processes (default: by detections, CPUs and free memory)."
 )
 @click.option(
@@ -64,6 +67,7 @@ def match(
     magnitude: str,
     doubtful: bool,
     reference: str | None,
+    access: str,
     jobs: int | None,
     scheduler: str | None,
     strict: bool,
@@ -89,7 +93,7 @@ def match(
     where = None if all((Path(run) / "skyfan.json").exists() for run in runs) else default_place(output)
     try:
         with Stages() as stages:
-            options = commands.MatchOptions(magnitude, doubtful, jobs, scheduler, reference)
+            options = commands.MatchOptions(magnitude, doubtful, jobs, scheduler, reference, access)
             done = commands.match(runs, to, where, options, progress=stages)
     except KeyboardInterrupt:
         echo(f"stopped; what is done is kept beside {to}, repeat the command to continue", err=True)
@@ -133,6 +137,9 @@ def show(done: "Matched") -> None:
     help="The reference: a table (.fits, .parquet, .csv, .ecsv, .vot), a HATS catalog in a folder or on "
     "s3://, or Gaia DR3 or PS1 from their public bucket.",
 )
+@click.option(
+    "--access", type=ACCESS, default="anonymous", show_default=True, help="How a reference on S3 is read."
+)
 @click.option("--output", "-o", metavar="FOLDER", help=f"Folder that has the run (default: ./{FOLDER}).")
 @click.option(
     "--magnitude",
@@ -159,6 +166,7 @@ def check(
     *,
     run: str,
     against: str,
+    access: str,
     output: str | None,
     magnitude: str,
     plot: Path | None,
@@ -189,7 +197,7 @@ def check(
     where = None if (Path(run) / "skyfan.json").exists() else default_place(output)
     try:
         with Stages() as stages:
-            done = commands.check(run, against, where, magnitude, progress=stages)
+            done = commands.check(run, against, where, magnitude, access=access, progress=stages)
     except KeyboardInterrupt:
         echo("stopped; nothing was written", err=True)
         sys.exit(130)

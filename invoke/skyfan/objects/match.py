@@ -55,6 +55,8 @@ class Settings:
     limit: int = LIMIT
     reference: str | None = None
     """Name of the catalog that positions are tied to, see references.py."""
+    access: str = "anonymous"
+    """How it is read from S3."""
 
 
 def match(
@@ -69,7 +71,7 @@ def match(
     with files.replace_folder(folder) as work:
         existing = output.find(folder)
         inputs.check(data_sets, settings.magnitude)
-        source = Source(settings.reference) if settings.reference else None
+        source = Source(settings.reference, settings.access) if settings.reference else None
         digest = _digest(data_sets, settings, source)
         if existing and existing["digest"] == digest:
             return output.summary(folder, existing, is_new=False)

@@ -92,9 +92,11 @@ class Reference:
 
 
 class Source:
-    """A reference as the user names it. Raises UsageError for what is no table of stars."""
+    """A reference as the user names it; `access` is how S3 is read. Raises UsageError for what is no table of
+    stars.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, access: str = "anonymous") -> None:
         about = known()["catalogs"].get(name.lower())
         self.name = name
         if about and Path(name).exists():
@@ -103,7 +105,7 @@ class Source:
         self._table: _Table
         suffix = Path(place).suffix.lower()
         if place.startswith("s3://") or Path(place).is_dir():
-            self._table = _Hats(place)
+            self._table = _Hats(place, access)
         elif suffix in _SUFFIXES and Path(place).is_file():
             self._table = _File(Path(place), _SUFFIXES[suffix])
         else:
@@ -253,7 +255,8 @@ def _read_file(path: Path, kind: str) -> tuple[pa.Table, dict[str, Field]]:
 class _Hats(_Table):
     """A HATS catalog, of which only what lies in the ranges is read."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, access: str) -> None:
+        self._access = access
         self._place = place.rstrip("/")
         about = self._properties("collection.properties")
         if inner := about.get("hats_primary_table_url"):
@@ -286,7 +289,7 @@ class _Hats(_Table):
 
     def _open(self, name: str) -> Any:
         if self._place.startswith("s3://"):
-            return s3.open_file(f"{self._place}/{name}")
+            return s3.open_file(f"{self._place}/{name}", self._access)
         return (Path(self._place) / name).open("rb")
 
     def read(
