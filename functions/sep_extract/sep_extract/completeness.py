@@ -41,6 +41,8 @@ WRONG = 1.0
 _NEAR = 0.25
 _LEAST_BIAS = 10
 _DRAWS = 200
+_MANY = 1e15
+"""Electrons in a pixel."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,19 @@ def _planted(
         here = slice(*rows), slice(*columns)
         model = light * stamp[rows[0] - bottom : rows[1] - bottom, columns[0] - left : columns[1] - left]
         usable = ~pixels.mask[here]
-        drawn = model if pixels.gain is None else rng.poisson(model * pixels.gain) / pixels.gain
+        drawn = model if pixels.gain is None else _electrons(model * pixels.gain, rng) / pixels.gain
         data[here] += np.where(usable, drawn, 0).astype(np.float32)
         if error is not None and pixels.gain is not None:
-            error[here] = np.sqrt(error[here] ** 2 + np.where(usable, model / pixels.gain, 0))
+            own = np.sqrt(np.where(usable, model / pixels.gain, 0))
+            error[here] = np.hypot(error[here], own.astype(np.float32))  # squares of some are no float32
     return replace(pixels, data=data, error=pixels.error if error is None else error)
+
+
+def _electrons(expected: Floats, rng: np.random.Generator) -> Floats:
+    """A draw from Poisson's distribution; of so many that no integer holds them, from the normal one."""
+    many = expected > _MANY
+    drawn = rng.poisson(np.where(many, 0, expected)).astype(np.float64)
+    return np.where(many, expected + np.sqrt(expected) * rng.standard_normal(expected.shape), drawn)
 
 
 def _rows(found: Measurement, calibrated: Calibration) -> tuple[Floats, Floats, Floats]:

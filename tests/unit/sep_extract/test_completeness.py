@@ -18,6 +18,8 @@ from recovery import recover
 from sep_extract import completeness
 from sep_extract.event import Request
 from sep_extract.handler import handler
+from sep_extract.pixels import Pixels
+from sep_extract.starprofile import gaussian
 from skyfan_function.errors import EventError
 
 FWHM, NOISE, SIDE = 2.2, 0.02, 640
@@ -117,6 +119,19 @@ def test_a_star_counts_where_a_detection_is_its_own() -> None:
     # Found; two magnitudes off; on a source of its brightness; nothing near.
     assert trials.found.tolist() == [True, False, False, False]
     assert trials.off[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("gain", "level"), [(1e-3, 1e30), (1e30, 1.0)])
+def test_absurd_errors_and_gains_stay_numbers(gain: float, level: float) -> None:
+    planes = {name: np.full((30, 30), value, "f4") for name, value in (("data", 0.0), ("error", level))}
+    pixels = Pixels(mask=np.zeros((30, 30), bool), gain=gain, **planes)
+    at, profile = np.array([14.0]), gaussian(2.0, "test")
+    made = completeness._planted(pixels, profile, at, at, np.array([100.0]), np.random.default_rng(0))
+    assert made.error is not None
+    assert np.isfinite(made.data).all()
+    assert (made.error >= np.float32(level)).all()
+    if gain > 1:
+        assert made.data.sum() == pytest.approx(100, rel=1e-4)
 
 
 @pytest.mark.parametrize(
