@@ -207,7 +207,8 @@ class Follower:
         self._lambdas = lambdas or (Place.at(failure_place) if failure_place else None)
         self._started = runs.began(place, run, self.about)
         self._plans: list[str] = []
-        self._planned = planned.read(place, [])
+        self._read_plans = planned.Plans(place).read
+        self._planned = self._read_plans([])
         self._receipts = receipts.NONE
         self._read_keys: set[str] = set()
         """Receipts and Lambda's records that were read; they never change."""
@@ -223,7 +224,7 @@ class Follower:
         if self.place.folder and is_local:
             running = is_locked(self.place.folder / "runs" / self.run / runs.LOCK)
         if (plans := planned.keys(self.place, self.run)) != self._plans:
-            self._plans, self._planned = plans, planned.read(self.place, plans)
+            self._plans, self._planned = plans, self._read_plans(plans)
         self._read_receipts()
         self._read_lambda_records()
         listed = self._list_file_records()

@@ -1,6 +1,9 @@
 """The planned files: several plans, several batches, dropped rows."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +12,11 @@ import pytest
 from skyfan.errors import InputError
 from skyfan.plans import plan as plans
 from skyfan.plans.plan import Item
-from skyfan.runs import planned
+from skyfan.runs import digests, planned
 from skyfan.runs import run as runs
+from skyfan.storage.listing import Object
+from skyfan.storage.place import Place
+from skyfan_watch.definition import PLANNED
 
 from .conftest import Handmade
 
@@ -49,3 +55,35 @@ def test_a_plan_that_is_none_or_was_removed_is_named(handmade: Handmade) -> None
     for key in ("runs/r/plans/x.parquet", "runs/r/plans/gone.parquet"):
         with pytest.raises(InputError, match=key):
             planned.read(handmade.place, [key])
+
+
+def test_plans_of_single_files_are_read_once_and_in_the_order_of_their_keys(
+    handmade: Handmade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch adds them one at a time, anywhere in the order; the result is that of one reading."""
+    place = handmade.place
+    rows = [{"uri": "s3://b/table.fits", "size": 5, "tier": "standard"}]
+    table = pa.Table.from_pylist(rows, schema=plans.SCHEMA)
+    runs.add_plan(place, "r", plans.write(tmp_path / "plan.parquet", table, {}))
+    fetched: list[str] = []
+    own = type(place).fetch
+
+    def fetch(self: Place, objects: Iterable[Object], head: int | None = None) -> Any:
+        wanted = list(objects)
+        fetched.extend(item.key for item in wanted)
+        return own(self, wanted, head)
+
+    monkeypatch.setattr(Place, "fetch", fetch)
+    reader = planned.Plans(place)
+    for number, version in enumerate(("5", "1", "9", "3", "0")):
+        row = {"uri": f"s3://b/{version}.fits", "size": number, "tier": "standard"}
+        place.put(f"runs/r/plans/{version * 32}{PLANNED}", json.dumps(row).encode())
+        keys = planned.keys(place, "r")
+        fetched.clear()
+        found = reader.read(keys)
+        assert fetched == [f"runs/r/plans/{version * 32}{PLANNED}"]
+        whole = planned.read(place, keys)
+        for name in ("digests", "size", "row"):
+            assert (getattr(found, name) == getattr(whole, name)).all()
+        uris = [item.uri for item in planned.items(place, keys, np.sort(found.row))]
+        assert digests.of_uris(uris)[found.row].tolist() == found.digests.tolist()
