@@ -33,6 +33,8 @@ _LEAST_GAIN = 1e-6
 FARTHEST = 1e12
 # In the unit of the pixels: float32 holds no smaller differences to all its digits.
 LEAST_NOISE = 1e-37
+# Sums of pixels that are all one have a factor of the root of their number, and no shared noise has more.
+_CONTRADICTION = 3.0
 
 
 @dataclass
@@ -257,6 +259,12 @@ def noise_in(
             quality |= Quality.NO_POISSON
     else:
         noise = noise_like(whole, plane.image, owner, plane.sigma, error)
+    if not whole and any(
+        factor > _CONTRADICTION * math.sqrt(area)
+        for area, factor in zip(noise.shared.areas, noise.shared.factors, strict=True)
+    ):
+        notes.append("blank sky scatters more in blocks than its pixels can: ERR or WHT is not its noise")
+        quality |= Quality.NOISE_FALLBACK
     if not noise.shared.measured:
         notes.append("too little blank sky to measure the noise that pixels share: errors leave it out")
         quality |= Quality.NOISE_FALLBACK
