@@ -24,6 +24,11 @@ _FEW, _FINE, _ROUNDING = 2, 50, 0.05
 # that of this image, and float32 holds no squares of its pixels in such units.
 _WIDEST = 1e9
 
+# In sigma of the meshes: with pixels farther from the sky, these are not of one image with it.
+FARTHEST = 1e12
+# In the unit of the pixels: float32 holds no smaller differences to all its digits.
+LEAST_NOISE = 1e-37
+
 
 @dataclass(frozen=True)
 class Background:

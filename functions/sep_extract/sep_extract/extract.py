@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .apertures import Floats
-from .background import measure_background, sparse_noise
+from .background import FARTHEST, LEAST_NOISE, measure_background, sparse_noise
 from .event import Config
 from .faint import Fainter, detect_fainter
 from .flags import Flag
@@ -29,12 +29,6 @@ _LEAST_RADIUS = 0.5
 ERRORS = (1e-6, 1e6)
 # In electrons per sigma of the sky. With fewer, each electron would be 1e6 sigma of light.
 _LEAST_GAIN = 1e-6
-# In sigma of the meshes: with pixels farther from the sky, these are not of one image with it.
-FARTHEST = 1e12
-# In the unit of the pixels: float32 holds no smaller differences to all its digits.
-LEAST_NOISE = 1e-37
-# Sums of pixels that are all one have a factor of the root of their number, and no shared noise has more.
-_CONTRADICTION = 3.0
 
 
 @dataclass
@@ -259,10 +253,7 @@ def noise_in(
             quality |= Quality.NO_POISSON
     else:
         noise = noise_like(whole, plane.image, owner, plane.sigma, error)
-    if not whole and any(
-        factor > _CONTRADICTION * math.sqrt(area)
-        for area, factor in zip(noise.shared.areas, noise.shared.factors, strict=True)
-    ):
+    if whole is None and not noise.shared.is_possible:
         notes.append("blank sky scatters more in blocks than its pixels can: ERR or WHT is not its noise")
         quality |= Quality.NOISE_FALLBACK
     if not noise.shared.measured:

@@ -35,7 +35,7 @@ _ENOUGH = 50_000
 # A quarter of the side of the meshes in which the variance of blank sky is taken to be the same, in pixels.
 _MESH = 16
 # Sums grow as the square root of the area where pixels are independent, and as the area where they are one.
-_STEEPEST = 0.5
+_STEEPEST, _POSSIBLE = 0.5, 3.0
 # A source shows the Poisson noise that an error plane holds where that is this share of the sky's variance.
 _BRIGHT = 0.3
 
@@ -47,6 +47,12 @@ class SharedNoise:
     areas: tuple[float, ...] = (1.0,)
     factors: tuple[float, ...] = (1.0,)
     measured: bool = False
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether no factor is far above the root of its area, which pixels that are all one have."""
+        limits = _POSSIBLE * np.sqrt(self.areas)
+        return bool((np.array(self.factors) <= limits).all())
 
     def factor(self, area: NDArray[Any] | float) -> Floats:
         """At least 1. Interpolated in logarithms; beyond the largest measured area by the last slope."""

@@ -15,19 +15,9 @@ from numpy.typing import NDArray
 
 from skyfan_contract import TILE, TILE_MARGINS
 
-from .background import measure_background, step_of
+from .background import FARTHEST, LEAST_NOISE, measure_background, step_of
 from .event import Config
-from .extract import (
-    ERRORS,
-    FARTHEST,
-    LEAST_NOISE,
-    Measurement,
-    Plane,
-    measure,
-    measure_plane,
-    no_sources,
-    unit_of,
-)
+from .extract import ERRORS, Measurement, Plane, measure, measure_plane, no_sources, unit_of
 from .meshes import Meshes, mesh_row
 from .noise import NoiseModel
 from .pixels import Image, Pixels, strips
