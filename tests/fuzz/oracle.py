@@ -38,7 +38,7 @@ _POSITIVE = (
     *("A_IMAGE", "B_IMAGE", "FWHM_IMAGE", "KRON_RADIUS", "FLUXERR_ISO", "FLUXERR_AUTO", "BACKGROUND_RMS"),
     *("ISOAREAF_IMAGE", "NUMBER", "EXPOSURE"),
 )
-# Every so many catalogs are read by astropy too.
+# Catalogs of mutants whose size is a multiple of this are read by astropy too.
 _THOROUGH = 23 * 80
 # Magnitudes that some instrument may have, in whatever system.
 _MAGNITUDES = (-60.0, 115.0)

@@ -17,8 +17,8 @@ Mask = NDArray[np.bool_]
 
 # Pixels this many sigma from the median stand out; a few rounds settle it.
 _CLIP, _CLIPS = 3.0, 50
-# Pixels that are whole numbers, or multiples of some other step, have more than so many levels; the step
-# matters while the noise is below so many of it; float32 rounds multiples.
+# Pixels that are whole numbers, or multiples of some other step, have more than _FEW levels; the step
+# matters while the noise is below _FINE steps, and float32 rounds multiples by up to _ROUNDING of one.
 _FEW, _FINE, _ROUNDING = 2, 50, 0.05
 # The scatter of all pixels in the noise of one: an error plane, or a count of photons, that says less is not
 # that of this image, and float32 holds no squares of its pixels in such units.

@@ -18,7 +18,7 @@ _BRIGHT, _DEEP = 20.0, -50.0
 # beside still more float32 does not hold the sky, and no detector or stack of exposures has both.
 _GLARING, _WILD = 1e5, 1e9
 _SIDE = 3
-# Pixels looked at: one of so many along both axes, or about so many in all if that is fewer.
+# Pixels looked at: every _STEP-th along both axes, or about _ENOUGH in all if that is fewer.
 _STEP, _ENOUGH = 5, 50_000
 
 

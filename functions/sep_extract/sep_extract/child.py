@@ -130,7 +130,7 @@ def in_child(work: Callable[[], T], memory: int | None) -> T:
 
 
 def _limit(more: int) -> None:
-    """Let this process allocate so many bytes more, where the system can tell what it has."""
+    """Let this process allocate ``more`` bytes more than it has, where the system can tell that."""
     with contextlib.suppress(OSError):
         match = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
         if match:

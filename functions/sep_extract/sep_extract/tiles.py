@@ -181,7 +181,7 @@ def wider(core: slice, margin: int, side: int) -> slice:
 
 
 def moved(inner: Isophotal, outer: Photometry, right: int, up: int) -> tuple[Isophotal, Photometry]:
-    """The same sources with positions in an image that begins so many pixels before."""
+    """The same sources with positions in an image that begins ``right`` and ``up`` pixels before."""
     inner = replace(
         inner,
         x=inner.x + right,

@@ -68,7 +68,7 @@ class Parts(Protocol):
 
 
 def height(width: int, multiple: int = 1) -> int:
-    """How many rows of so many columns are read at once: a ``multiple``."""
+    """How many rows are read at once, if a row has ``width`` pixels: a multiple of ``multiple``."""
     return max(1, _STRIP // (width * multiple)) * multiple
 
 
