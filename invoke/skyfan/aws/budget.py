@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,14 @@ from ..storage import uris
 from ..storage.place import Place
 from ..task import Task
 from . import journal
-from .stack import Functions, Stack
+
+if TYPE_CHECKING:  # bills need what is below without boto3
+    from .stack import Functions, Stack
 
 _COMPACT_AFTER = 50_000
 
 
-def conditions_of(stack: Stack, functions: Functions, task: Task, batch: int) -> Conditions:
+def conditions_of(stack: "Stack", functions: "Functions", task: Task, batch: int) -> Conditions:
     """The conditions under which a stack processes the files of a task."""
     return Conditions(
         memory_mb=functions.memory_mb,
@@ -103,7 +105,7 @@ class Sizes:
 class Budget:
     """Lets calls through as long as the whole run stays within `limit` USD."""
 
-    def __init__(self, limit: float, conditions: Conditions, functions: Functions, sizes: Sizes) -> None:
+    def __init__(self, limit: float, conditions: Conditions, functions: "Functions", sizes: Sizes) -> None:
         """`limit` includes earlier calls of the run. Raises UsageError if it is negative."""
         if not limit >= 0:
             raise UsageError(f"max-cost must be at least 0, not {limit}")
