@@ -19,6 +19,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 BIN_MAG = 0.5
 """Width of the bins of number counts, magnitudes."""
 _MAX_POINTS = 200_000
+_NAMED = 8
+"""Images whose names fit beside their curves."""
 _LARGEST = 60.0
 """Area of the brightest source in a chart of positions, points squared."""
 
@@ -147,22 +149,27 @@ def marked(axes: "Axes", x: ArrayLike, y: ArrayLike, is_marked: NDArray[np.bool_
 
 
 def completeness(
-    axes: "Axes | None",
-    curves: Sequence[tuple[NDArray[Any], NDArray[Any]]],
-    limits: Mapping[float, float],
-    *,
-    title: str = "",
+    axes: "Axes | None", curves: Sequence[tuple[str, ArrayLike, ArrayLike]], *, title: str = ""
 ) -> "Axes":
-    """Shares of stars that are found over their magnitude, a step line per curve; `limits` by share."""
+    """Shares of stars that are found over their magnitude. For each image its name, magnitudes and shares
+    (2, n) of its steps, and those of its limits, which get a dot. Names stand beside few of them.
+    """
     axes = axes_or_new(axes)
-    alpha = max(0.15, min(1.0, 4 / len(curves)))
-    for mag, share in curves:
-        axes.step(mag, share, where="mid", alpha=alpha, color="C0", linewidth=1)
-    for number, (level, at) in enumerate(limits.items(), 1):
-        axes.axvline(at, color=f"C{number}", linestyle="--", label=f"{level:.0%} at {at:.2f} (median)")
+    is_few = len(curves) <= _NAMED
+    for number, (name, steps, limits) in enumerate(curves):
+        color, alpha = f"C{number % 10}" if is_few else "C0", max(0.15, min(1.0, 8 / len(curves)))
+        axes.step(
+            *np.asarray(steps),
+            where="mid",
+            linewidth=1,
+            color=color,
+            alpha=alpha,
+            label=name if is_few else None,
+        )
+        axes.plot(*np.asarray(limits), "o", color=color, alpha=alpha)
     axes.set(xlabel="magnitude (AB)", ylabel="share of stars that are found", ylim=(-0.02, 1.05), title=title)
-    if limits:
-        axes.legend()
+    if is_few:
+        axes.legend(fontsize="small")
     return axes
 
 

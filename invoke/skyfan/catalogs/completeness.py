@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from .. import plots
 from ..errors import UsageError
 from ..files import from_json
-from ..formatting import count
+from ..formatting import count, shorten
 from ..runs.judge import STATES
 from ..runs.run_file import RunFile
 from ..runs.state import RunState
@@ -109,24 +110,30 @@ class Completeness(Tabular):
         export.write(self.table, Path(path))
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """The share of stars that are found by magnitude, a line per image, and the median limits.
+        """The share of stars that are found by magnitude, and the limits, for each image.
 
         Raises UsageError if no image was measured.
         """
+        limits = {row["uri"]: [row["limit_90"], row["limit_50"]] for row in self.table.to_pylist()}
         curves = [
-            (
-                np.array([row["mag"] for row in curve]),
-                np.array([row["found"] / row["planted"] for row in curve]),
-            )
-            for document in list(self.documents.values())[:_MAX_CURVES]
+            (shorten(uri.rpartition("/")[2], 32), _steps(curve), np.array([limits[uri], [0.9, 0.5]], float))
+            for uri, document in list(self.documents.items())[:_MAX_CURVES]
             if (curve := document["image"].get("curve"))
         ]
         if not curves:
             raise UsageError("nothing to plot: no image was measured")
-        values = {name: self.table[name].drop_null().to_numpy() for name in ("limit_90", "limit_50")}
-        marks = {0.9: values["limit_90"], 0.5: values["limit_50"]}
-        medians = {share: float(np.median(found)) for share, found in marks.items() if len(found)}
-        return plots.completeness(axes, curves, medians, title=self._summary())
+        more = len(self.documents) - _MAX_CURVES
+        title = f"{self._summary()}{f'; {more:,} are not drawn' if more > 0 else ''}"
+        return plots.completeness(axes, curves, title=title)
+
+
+def _steps(curve: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Magnitudes and shares (2, n) of pairs of bins into which stars were planted."""
+    rows = [(row["mag"], row["planted"], row["found"]) for row in curve if row["planted"]]
+    mag, planted, found = np.array(rows, float).T
+    pairs = np.arange(0, len(rows), 2)
+    weight = np.add.reduceat(planted, pairs)
+    return np.array([np.add.reduceat(mag * planted, pairs) / weight, np.add.reduceat(found, pairs) / weight])
 
 
 def gather(run: str, state: RunState, wanted: set[str] | None = None) -> Completeness:
