@@ -42,7 +42,7 @@ def conditions_of(stack: "Stack", functions: "Functions", task: Task, batch: int
         concurrency_source=functions.concurrency_source,
         batch=batch,
         room=task.room,
-        results=1 + len(task.outputs),
+        outputs=task.outputs,
         requester_pays=task.access == "requester-pays",
     )
 

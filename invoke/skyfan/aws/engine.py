@@ -209,7 +209,7 @@ class _Work:
 
         def seconds(call: Call) -> float:
             memory_mb = conditions.memory_mb[tiers[call.function]]
-            return float(conditions.speeds.seconds(known_sizes(sizes.of(call.uris)), memory_mb)[1].sum())
+            return float(conditions.seconds(known_sizes(sizes.of(call.uris)), memory_mb)[1].sum())
 
         waiting = watch.unfinished()
         queued = (waiting, waiting * cost.busy_seconds_high / max(1, cost.files))

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,6 +28,12 @@ _WAITS_S = 180.0
 # A function gains this many environments every ten seconds, the first ones immediately.
 _RAMP, _RAMP_S = 1000, 10.0
 _LISTINGS = (2, 20)
+
+
+WORK = {"": (1.0, 1.0), "completeness": (0.0, 16.0)}
+"""How often an image is measured for itself and for an output, at least and at most: stars are planted in up
+to 16 rounds (sep_extract.completeness), or not at all.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ class Conditions:
     """Files per invocation, at most."""
     room: int = MAX_EVENT
     """Bytes for the inputs of a batch in its event."""
-    results: int = 1
-    """Objects that an image leaves: the catalog, and additional ones."""
+    outputs: Sequence[str] = ()
+    """What they write beside the catalog, see WORK."""
     requester_pays: bool = False
     """Whether reads from the archive's bucket are paid too."""
     speeds: Speeds = field(default_factory=measured)
@@ -77,6 +83,19 @@ class Conditions:
         for name, value in (("concurrency", self.concurrency), ("batch", self.batch)):
             if value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
+
+    @property
+    def work(self) -> tuple[float, float]:
+        """How often an image is measured, at least and at most."""
+        low, high = zip(*(WORK.get(name, (0.0, 0.0)) for name in ("", *self.outputs)), strict=True)
+        return sum(low), sum(high)
+
+    def seconds(
+        self, sizes: Array, memory_mb: int, kinds: NDArray[np.int8] | None = None
+    ) -> tuple[Array, Array]:
+        """Minimum and maximum duration (n,) of warm invocations for files of `sizes` (n,) bytes, in s."""
+        low, high = self.speeds.seconds(sizes, memory_mb, kinds)
+        return low * self.work[0], high * self.work[1]
 
     def is_paid(self, uri: str) -> bool:
         """Whether we pay for reading a file."""
@@ -117,6 +136,8 @@ def estimate(items: Iterable[Item], conditions: Conditions) -> Estimate:
             f"{formatting.count(files - others)} like those measured, ± {table.spread:.0%} in computing: "
             f"{names}; if all fields were like 47 Tuc, {formatting.usd(max(high.usd, most.usd))}",
         )
+    if conditions.work[1] > 1:
+        assumptions.append("stars are planted in up to 16 rounds, each of which measures the image again")
     if unknown:
         size = f"{UNKNOWN_SIZE / 1e6:.0f} MB"
         assumptions.append(f"{formatting.count(unknown)} of unknown size: {size} each")
@@ -204,7 +225,7 @@ class Sums:
         """
         table = conditions.speeds
         attempts = 1 + 2 * table.failing[high]
-        seconds = float(table.seconds(sizes, conditions.memory_mb[tier], kinds)[high].sum()) * attempts
+        seconds = float(conditions.seconds(sizes, conditions.memory_mb[tier], kinds)[high].sum()) * attempts
         # One for each file looks for a cancel of its run.
         gets = (float(table.requests(sizes, kinds)[high][paid].sum()) + len(sizes)) * attempts
         marks = len(sizes) * (high if kinds is None else table.doubtful[high])
@@ -240,7 +261,7 @@ def charges(tiers: Mapping[str, Sums], conditions: Conditions, *, high: bool) ->
         ),
         requests=invocations,
         gets=sum(sums.gets for sums in tiers.values()),
-        puts=files * conditions.results + sum(sums.marks for sums in tiers.values()),
+        puts=files * (1 + len(conditions.outputs)) + sum(sums.marks for sums in tiers.values()),
         lists=_LISTINGS[high] * (1 + files / 1000) if files else 0.0,
         log_gb=log_gb,
         log_gb_months=stored_gb_months(log_gb),
@@ -259,7 +280,7 @@ def _bound(
         memory, kinds = conditions.memory_mb[tier], None if any_kind else own_kinds
         sums[tier] = Sums.of(sizes, paid, events, conditions, tier, high=high, kinds=kinds)
         busy += sums[tier].seconds_with_starts(memory, conditions, high=high)
-        longest_file = float(table.seconds(sizes, memory, kinds)[high].max()) * (batch if high else 1)
+        longest_file = float(conditions.seconds(sizes, memory, kinds)[high].max()) * (batch if high else 1)
         longest = max(longest, longest_file + table.start[high] / cpus(memory))
     wall = max(busy / concurrency, longest)
     if high and tiers:

@@ -120,13 +120,13 @@ def test_the_conditions_of_a_stack_are_those_of_its_functions_and_the_task() -> 
     found = conditions_of(stack, replace(FUNCTIONS, concurrency=7, concurrency_source="as told"), task, 4)
     assert (found.memory_mb, found.arch) == ({"standard": 1769, "large": 10240}, "arm64")
     assert (found.prices.region, found.concurrency, found.concurrency_source) == ("us-east-1", 7, "as told")
-    assert (found.batch, found.results, found.requester_pays) == (4, 3, True)
+    assert (found.batch, found.outputs, found.requester_pays) == (4, ("preview", "parquet"), True)
     around = (
         '{"inputs":[],"run":"r","access":"requester-pays","config":{"a":1},"outputs":["preview","parquet"]}'
     )
     assert found.room == 256_000 - len(around) + 1
     usual = conditions_of(Stack("s", "us-east-1", {}), FUNCTIONS, Task(), 1)
-    assert (usual.arch, usual.results, usual.requester_pays) == ("x86_64", 1, False)
+    assert (usual.arch, usual.outputs, usual.requester_pays) == ("x86_64", (), False)
 
 
 def test_large_files_before_small_ones_do_not_break_the_limit() -> None:

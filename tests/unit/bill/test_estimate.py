@@ -252,7 +252,9 @@ def test_a_batch_that_is_too_long_is_several_requests(room: int, events: int) ->
 def test_a_large_file_in_a_bucket_of_ours_by_hand() -> None:
     # 900 MB is twice the table's last size: 155 x 2 = 310 s, and 1.5 x 11.538 s of reading: 327.308 s; x 1.06
     # is 346.946 s, and a cold start of 1 s; at 10,240 MB = 10 GB 3,479.462 GB-s.
-    made = estimate(items([900_000_000], "ours", "large"), Conditions(MEMORY, speeds=TABLE, results=2))
+    made = estimate(
+        items([900_000_000], "ours", "large"), Conditions(MEMORY, speeds=TABLE, outputs=("preview",))
+    )
     high = lines(made.high)
     assert high["compute"] == pytest.approx(0.05799114, rel=1e-5)
     # 17 requests, one per 4.2 MB, and one for cancels: 232.286, x 1.06 = 246.223, at 0.0004 per thousand.
@@ -264,6 +266,16 @@ def test_a_large_file_in_a_bucket_of_ours_by_hand() -> None:
         items([900_000_000], tier="large"), Conditions(MEMORY, speeds=TABLE, requester_pays=True)
     )
     assert lines(paying.high)["S3 GET"] == high["S3 GET"]
+
+
+def test_planted_stars_cost_their_measuring() -> None:
+    """As above, measured 1 + 16 times at most: 327.308 s x 17 x 1.06 and a cold start of 1 s, at 10 GB."""
+    files = items([900_000_000], "ours", "large")
+    made = estimate(files, Conditions(MEMORY, speeds=TABLE, outputs=("completeness",)))
+    assert lines(made.high)["compute"] == pytest.approx(0.05799114 * 58_990.9 / 3479.462, rel=1e-5)
+    assert any("16 rounds" in text for text in made.assumptions)
+    plain = estimate(files, Conditions(MEMORY, speeds=TABLE))
+    assert lines(made.low)["compute"] == lines(plain.low)["compute"]
 
 
 def test_where_the_concurrency_is_from_is_an_assumption() -> None:
