@@ -29,6 +29,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("lambda")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def blas_of_lambda() -> Iterator[None]:
+    """This machine's own settings of BLAS, such as another kernel, do not reach the container: its sums would
+    differ in the last digits.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
+            patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="session")
 def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all workers of a test run share."""
