@@ -41,6 +41,7 @@ from standins.sky import BUCKET, Sky  # noqa: E402
 
 from skyfan.plans import plan as plans  # noqa: E402
 
+OURS, *OTHERS = "skyfan fetch", "astroquery", "aws s3 cp", "s5cmd"
 ASTROQUERY = """
 import sys
 from astropy.table import Table
@@ -80,7 +81,7 @@ def programs(options: argparse.Namespace, work: Path, mast: str, url: str) -> di
     skyfan = [sys.executable, "-c", "from skyfan.cli import main; main(prog_name='skyfan')"]
     script = ASTROQUERY.format(mast=mast, names=str(work / "names.txt"), to=to)
     found = {
-        "skyfan fetch": [*skyfan, "fetch", str(work / "plan.parquet"), "--to", to],
+        OURS: [*skyfan, "fetch", str(work / "plan.parquet"), "--to", to],
         "astroquery": [sys.executable, "-c", script],
         "aws s3 cp": [options.aws, "s3", "cp", source, to, "--recursive", "--no-sign-request", "--quiet"],
         "s5cmd": [options.s5cmd, "--no-sign-request", "--endpoint-url", url, "cp", f"{source}*", to],
@@ -89,7 +90,7 @@ def programs(options: argparse.Namespace, work: Path, mast: str, url: str) -> di
         if not program or not shutil.which(program):
             print(f"{name} is not installed, and left out", file=sys.stderr)
             del found[name]
-    return {name: command for name, command in found.items() if not options.only or name in options.only}
+    return {name: found[name] for name in (OURS, *options.only) if name in found}
 
 
 def run(command: list[str], url: str, work: Path, process: psutil.Process) -> dict[str, float]:
@@ -167,7 +168,7 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, list[dict[str,
 
 def summary(runs: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
     """A row per program; ratios are those of the runs of the same repeat."""
-    ours = runs["skyfan fetch"]
+    ours = runs[OURS]
     rows = []
     for name, own in runs.items():
         ratios = [theirs["seconds"] / mine["seconds"] for theirs, mine in zip(own, ours, strict=True)]
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--aws", default=str(ROOT / ".venv/awscli/bin/aws"))
     parser.add_argument("--s5cmd", default=shutil.which("s5cmd") or "")
-    parser.add_argument("--only", nargs="*", help="names of programs")
+    parser.add_argument("--only", nargs="*", choices=OTHERS, default=OTHERS, help="programs beside skyfan")
     parser.add_argument("--work", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
