@@ -165,6 +165,8 @@ def _sky(parts: Parts, sample: _Sample, config: Config) -> tuple[Sky, Measuremen
     if not rms > max(LEAST_NOISE, farthest / FARTHEST):
         told = measure(pixels, config)
         level, rms = level if meshes.known else told.background, told.rms
+        # That of the meshes is 0 where most of their pixels are equal.
+        meshes = replace(meshes, noise=np.full_like(meshes.noise, rms))
     if not rms > 0 or pixels.weight is None:
         return Sky(meshes, level, rms, unit_of(rms) if rms > 0 else 1.0, None), told
     unit, at = unit_of(rms), np.isfinite(root)
