@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+import socketserver
 import sys
 import threading
 import zipfile
@@ -113,6 +114,33 @@ def test_without_network_account_and_programs_a_laptop_works(doctor: Doctor) -> 
     assert set(missing) == expected - known
     assert all(item["advice"] for item in missing.values())
     assert found["stack"]["state"] == found["results bucket"]["state"] == "unchecked"
+
+
+ANSWERS = {
+    "a page of a proxy": b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>",
+    "half a listing": b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n<?xml",
+    "an error": b"HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n",
+    "control characters": b"HTTP/1.1 403 no\r\nContent-Length: 26\r\n\r\n<Error>\x1b[31m\x00</Error>...",
+    "no HTTP": b"220 mail.example.org ESMTP\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_store_that_answers_with_something_else_is_missing(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.wfile.write(ANSWERS[answer])
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_address[1]}")
+        code, found = doctor("--for", "laptop")
+        server.shutdown()
+    assert (code, found["stpubdata"]["state"]) == (0, "missing")
+    assert found["stpubdata"]["advice"].isprintable()
 
 
 @pytest.mark.slow

@@ -80,8 +80,8 @@ class _Account:
     def bucket(self) -> Answer:
         """That of results. Whether one may write there is not tried."""
         place = self.stack.get().results
-        s3.reach(place.uri("runs/"), "signed")
-        return Answer("ok", f"{place.name} can be listed")
+        some = s3.reach(place.uri("runs/"), "signed")
+        return Answer("ok", f"{place.name} can be listed{'' if some else ', and has no run'}")
 
     def concurrency(self) -> Answer:
         """The quota of the account."""

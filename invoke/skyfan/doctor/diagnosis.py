@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .. import extras, network
+from ..errors import InputError
 from ..formatting import count, truncate
 from ..plans.limits import ArchiveLimits, UnansweredError
 from ..storage import s3
@@ -76,5 +77,7 @@ def _mast() -> Answer:
 
 def _bucket() -> Answer:
     bucket = ArchiveLimits().bucket
-    s3.reach(f"s3://{bucket}/hst/public/")
+    uri = f"s3://{bucket}/hst/public/"
+    if not s3.reach(uri):
+        raise InputError(f"{uri}: {s3.NO_LISTING}")
     return Answer("ok", f"s3://{bucket} can be listed without an account")

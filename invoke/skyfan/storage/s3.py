@@ -115,11 +115,14 @@ def _profile(bucket: str) -> tuple[Any, str, str, Path | None]:
     )
 
 
-def reach(uri: str, access: str = "anonymous") -> None:
-    """Lists at most one object below s3://bucket/prefix/, within seconds. Raises InputError if S3 refuses."""
+def reach(uri: str, access: str = "anonymous") -> bool:
+    """Whether S3 lists any object below s3://bucket/prefix/, within seconds. Raises InputError if it refuses.
+
+    An answer that is no listing, such as a proxy's page, lists none.
+    """
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     try:
-        next(iter(obstore.list(client(bucket, access, patient=False), prefix or None, chunk_size=1)), None)
+        return any(obstore.list(client(bucket, access, patient=False), prefix or None, chunk_size=1))
     except ERRORS as error:
         raise storage_error(uri, error, access) from error
 
