@@ -117,4 +117,6 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     "flags beyond 32 bits": ("mosaic", [["card", 3, "BSCALE", "1E30", "scale"]], "catalog"),
     # Meshes of one value have no noise; that of ERR, which stands for it, was not in BACKGROUND_RMS.
     "a mosaic of one value": ("mosaic", [["write", 1, 2286, "5a74f5de5f5418ea", 5000]], "catalog"),
+    # astropy refuses it once it comes to this card.
+    "a number that goes on": ("frames", [["line", 1, 6, "CONTINUE  'x&'", 1]], "UnreadableError"),
 }

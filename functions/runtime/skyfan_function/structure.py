@@ -25,6 +25,8 @@ _LONGEST = 16 << 20
 _PIECE = 1 << 20
 # Cards that one string goes on in: astropy joins them in a time that grows with the square of their number.
 _CONTINUED = 10_000
+# Also behind HIERARCH and its words.
+_STRING = re.compile(rb"=\s*'")
 # Bytes of data that no header means: 64 TB.
 _PROMISED = 1 << 46
 # Pixels of a compressed tile that is larger than its image.
@@ -111,7 +113,7 @@ class _Header:
         """Keywords that stand twice, with two values: astropy may take the other one."""
         self.length = 0
         """Bytes."""
-        continued = 0
+        continued, before = 0, b""
         while self.length <= _LONGEST:
             if len(block) < BLOCK:
                 after = f"no complete header after HDU {index - 1}" if index else "a header has no end"
@@ -125,7 +127,9 @@ class _Header:
                 first = self._cards.setdefault(key, value)
                 if first is not value and _before_comment(first) != _before_comment(value):
                     self._doubled.add(key)
-                continued = continued + 1 if card.startswith(b"CONTINUE") else 0
+                if key == b"CONTINUE" and not continued and not _STRING.search(before):
+                    raise self._damage("CONTINUE stands behind a card that holds no string")
+                continued, before = continued + 1 if key == b"CONTINUE" else 0, card
                 if continued > _CONTINUED:
                     raise self._damage(f"a string goes on in more than {_CONTINUED} cards")
             block = file.read(BLOCK)
