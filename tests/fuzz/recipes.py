@@ -119,4 +119,10 @@ RECIPES: dict[str, tuple[str, list[Mutation], str]] = {
     "a mosaic of one value": ("mosaic", [["write", 1, 2286, "5a74f5de5f5418ea", 5000]], "catalog"),
     # astropy refuses it once it comes to this card.
     "a number that goes on": ("frames", [["line", 1, 6, "CONTINUE  'x&'", 1]], "UnreadableError"),
+    # astropy printed 17 lines, as no axis but the first two said SIP.
+    "a third axis beside lookup tables": (
+        "grism",
+        [["card", 1, "CTYPE3", "'x'", "WCS"], ["card", 1, "CPDIS1", "'CLEAR   '", "WCS"]],
+        "catalog",
+    ),
 }

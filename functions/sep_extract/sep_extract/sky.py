@@ -130,8 +130,11 @@ def _validated(cards: fits.Header, hdus: fits.HDUList | None, shape: tuple[int, 
     """The WCS and its scale at the centre, in arcsec. Raises if it gives no place, or no plausible scale."""
     wcs: Any = plain_wcs.read(cards)
     if wcs is None:
+        from astropy import log
         from astropy.wcs import WCS
 
+        # wcs_cards has seen to it that SIP is in force; astropy asks other axes, too, and prints.
+        log.setLevel("WARNING")
         _refuse_large_tables(hdus or (), math.prod(shape))
         wcs = WCS(cards, fobj=hdus, naxis=2)
     if not wcs.has_celestial:
