@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 _NAMED = 20
 """Images that stand out and are printed; --json and --to have all."""
+_CATALOG = (
+    "a table (.fits, .parquet, .csv, .ecsv, .vot), a HATS catalog in a folder or on s3://, or Gaia DR3 or "
+    "PS1 from their public bucket"
+)
+_access = click.option(
+    "--access", type=ACCESS, default="anonymous", show_default=True, help="How a reference on S3 is read."
+)
+
+
+def _magnitude(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--magnitude", default="MAG_TOTAL", show_default=True, metavar="MAG_X", help=help_text
+    )
 
 
 @click.command()
@@ -31,23 +45,14 @@ _NAMED = 20
     help="Folder of the objects.",
 )
 @click.option("--output", "-o", metavar="FOLDER", help=f"Folder that has the runs (default: ./{FOLDER}).")
-@click.option(
-    "--magnitude",
-    default="MAG_TOTAL",
-    show_default=True,
-    metavar="MAG_X",
-    help="Magnitude of the detections that means are of.",
-)
+@_magnitude("Magnitude of the detections that means are of.")
 @click.option("--doubtful", is_flag=True, help="Also use images that their catalogs call doubtful.")
 @click.option(
     "--reference",
     metavar="FILE|gaia|ps1",
-    help="Tie positions to the stars of this catalog: a table (.fits, .parquet, .csv, .ecsv, .vot), a HATS "
-    "catalog in a folder or on s3://, or Gaia DR3 or PS1 from their public bucket.",
+    help=f"Tie positions to the stars of this catalog: {_CATALOG}.",
 )
-@click.option(
-    "--access", type=ACCESS, default="anonymous", show_default=True, help="How a reference on S3 is read."
-)
+@_access
 @click.option(
     "--jobs", "-j", type=click.IntRange(1), help="Processes (default: by detections, CPUs and free memory)."
 )
@@ -134,20 +139,11 @@ def show(done: "Matched") -> None:
     "--against",
     required=True,
     metavar="FILE|gaia|ps1",
-    help="The reference: a table (.fits, .parquet, .csv, .ecsv, .vot), a HATS catalog in a folder or on "
-    "s3://, or Gaia DR3 or PS1 from their public bucket.",
+    help=f"The reference: {_CATALOG}.",
 )
-@click.option(
-    "--access", type=ACCESS, default="anonymous", show_default=True, help="How a reference on S3 is read."
-)
+@_access
 @click.option("--output", "-o", metavar="FOLDER", help=f"Folder that has the run (default: ./{FOLDER}).")
-@click.option(
-    "--magnitude",
-    default="MAG_TOTAL",
-    show_default=True,
-    metavar="MAG_X",
-    help="Magnitude of the detections; objects have the one that they were matched with.",
-)
+@_magnitude("Magnitude of the detections; objects have the one that they were matched with.")
 @click.option(
     "--plot",
     metavar="FILE",

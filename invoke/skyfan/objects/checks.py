@@ -185,7 +185,7 @@ def check(existing: DataSet, source: Source, magnitude: str, progress: OnProgres
     result = pa.table(arrays, schema=pa.schema(CHECKED))
     if is_objects:  # images that the match left out have no objects
         result = result.filter(pa.array(found.is_used))
-    notes = [*reference.notes, *_notes(pairs, filters, found, mjd, used)]
+    notes = [*reference.notes, *_notes(pairs, filters, mjd, used)]
     return Checked(
         folder, "objects" if is_objects else "detections", source.name, len(reference.key), result, notes
     )
@@ -308,9 +308,7 @@ def _outliers(values: Floats, errors: Floats, least: float) -> NDArray[np.bool_]
     return result
 
 
-def _notes(
-    pairs: dict[str, Pair | None], filters: list[str], found: Images, mjd: Floats, used: Indices
-) -> Iterator[str]:
+def _notes(pairs: dict[str, Pair | None], filters: list[str], mjd: Floats, used: Indices) -> Iterator[str]:
     own = [filters[number] for number in used.tolist()]
     for name, pair in pairs.items():
         if pair is None and name in own:
@@ -321,7 +319,6 @@ def _notes(
                 f"{name} is compared with {pair.column}{added}, another filter: zero points contain the mean "
                 "colour term of the stars, so compare images with each other, and do not calibrate with them"
             )
-    if timeless := int((~np.isfinite(mjd[used])).sum()):
-        yield f"{count(timeless, 'image')} without a time: compared with it as it was at its own epoch"
+    yield from references.timeless(mjd[used])
     if len(used) < _FEWEST:
         yield f"with fewer than {_FEWEST} images none can stand out"

@@ -21,9 +21,8 @@ from .. import files
 from ..catalogs import dataset, partitions
 from ..catalogs.dataset import Partition
 from ..events import OnProgress, ignore
-from ..formatting import count
 from ..workers import Workers
-from . import groups, images, inputs, limits, offsets, output, plan, stars, tiles
+from . import groups, images, inputs, limits, offsets, output, plan, references, stars, tiles
 from .groups import Indices
 from .images import Images
 from .inputs import Input
@@ -190,14 +189,14 @@ class _Matching:
         chunks = [used[at : at + _IMAGES] for at in range(0, len(used), _IMAGES)]
         calls = [(self.parts, self.digest, numbers, places.of(numbers)) for numbers in chunks]
         ties = Overlaps.joined(self._map("comparing with the reference", plan.find_ties, calls))
-        notes = list(reference.notes)
-        if timeless := int((~np.isfinite(found.mjd[used])).sum()):
-            notes.append(
-                f"{count(timeless, 'image')} without a time: compared with it as it was at its own epoch"
-            )
         scatter = np.full(len(found), np.nan)
         scatter[used] = np.where(ties.is_solved, ties.scatter, np.nan)
-        return ties, output.Tied(self.source.name, len(reference.key), notes, scatter)
+        return ties, output.Tied(
+            self.source.name,
+            len(reference.key),
+            [*reference.notes, *references.timeless(found.mjd[used])],
+            scatter,
+        )
 
     def _count_below(self) -> tiles.CountBelow:
         parts = [

@@ -91,6 +91,12 @@ class Reference:
         return xyz / np.sqrt(dot(xyz, xyz))[:, None], error.astype(np.float64)
 
 
+def timeless(mjd: Floats) -> Iterator[str]:
+    """What must be known if images of these times (n,) are compared with a reference; NaN is unknown."""
+    if unknown := int((~np.isfinite(mjd)).sum()):
+        yield f"{count(unknown, 'image')} without a time: compared with it as it was at its own epoch"
+
+
 class Source:
     """A reference as the user names it; `access` is how S3 is read. Raises UsageError for what is no table of
     stars.

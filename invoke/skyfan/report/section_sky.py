@@ -63,7 +63,7 @@ def measured(story: Story) -> Markup:
     return section(
         "measured",
         title,
-        facts(_facts(found)),
+        facts(_facts(found, "image", "source")),
         table("depths", caption, head, rows, numbers=range(2, 8)),
         cards(
             number_counts(found.magnitudes, found.depth).figure() if found.magnitudes else None,
@@ -75,10 +75,10 @@ def measured(story: Story) -> Markup:
     )
 
 
-def _facts(found: Measured) -> list[tuple[str, Content]]:
+def _facts(found: Measured, noun: str, row: str) -> list[tuple[str, Content]]:
     pairs: list[tuple[str, Content]] = [
-        ("Images", f"{found.images:,}"),
-        ("Sources", f"{found.sources + found.unplaced:,}"),
+        (f"{noun.capitalize()}s", f"{found.images:,}"),
+        (f"{row.capitalize()}s", f"{found.sources + found.unplaced:,}"),
     ]
     if found.unplaced:
         pairs.append(("Of them without a position", f"{found.unplaced:,}"))
@@ -86,9 +86,9 @@ def _facts(found: Measured) -> list[tuple[str, Content]]:
         pairs.append(("Exposures", f"{date(found.began)} to {date(found.ended) or 'an unknown day'}"))
     if simplified := sum(number for step, number in found.steps.items() if step >= 3):
         label = "Deblended less than requested (EXTRACT_STEP 3 or 4)"
-        pairs.append((label, formatting.count(simplified, "image")))
+        pairs.append((label, formatting.count(simplified, noun)))
     if found.doubtful:
-        pairs.append(("Doubtful, see Outcome", formatting.count(found.doubtful, "image")))
+        pairs.append(("Doubtful, see Outcome", formatting.count(found.doubtful, noun)))
     return pairs
 
 
@@ -220,25 +220,11 @@ def measured_rows(found: Measured, rows: RowCharts) -> Markup:
     return section(
         "measured",
         "Rows",
-        facts(_row_facts(found)),
+        facts(_facts(found, "input", "row")),
         table("groups", caption, ["Instrument", "Filter", "Inputs", "Rows"], groups, numbers=(2, 3)),
         None if rows.numbers or found.sources + found.unplaced == 0 else nothing,
         cards(*(one.figure() for one in drawn), large=True),
     )
-
-
-def _row_facts(found: Measured) -> list[tuple[str, Content]]:
-    pairs: list[tuple[str, Content]] = [
-        ("Inputs", f"{found.images:,}"),
-        ("Rows", f"{found.sources + found.unplaced:,}"),
-    ]
-    if found.unplaced:
-        pairs.append(("Of them without a position", f"{found.unplaced:,}"))
-    if math.isfinite(found.began):
-        pairs.append(("Exposures", f"{date(found.began)} to {date(found.ended) or 'an unknown day'}"))
-    if found.doubtful:
-        pairs.append(("Doubtful, see Outcome", formatting.count(found.doubtful, "input")))
-    return pairs
 
 
 def _pair(name: str, pair: Pair, noun: str) -> charts.Chart:
