@@ -32,7 +32,7 @@ _LISTINGS = (2, 20)
 
 WORK = {"": (1.0, 1.0), "completeness": (0.0, 16.0)}
 """How often an image is measured for itself and for an output, at least and at most: stars are planted in up
-to 16 rounds (sep_extract.completeness), or not at all.
+to MOST_ROUNDS rounds (sep_extract.completeness), or not at all.
 """
 
 
@@ -137,7 +137,10 @@ def estimate(items: Iterable[Item], conditions: Conditions) -> Estimate:
             f"{names}; if all fields were like 47 Tuc, {formatting.usd(max(high.usd, most.usd))}",
         )
     if conditions.work[1] > 1:
-        assumptions.append("stars are planted in up to 16 rounds, each of which measures the image again")
+        rounds = f"{conditions.work[1] - 1:g}"
+        assumptions.append(
+            f"stars are planted in up to {rounds} rounds, each of which measures the image again"
+        )
     if unknown:
         size = f"{UNKNOWN_SIZE / 1e6:.0f} MB"
         assumptions.append(f"{formatting.count(unknown)} of unknown size: {size} each")

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sep_extract.completeness import MOST_ROUNDS
 from skyfan.bill.charges import Charges
-from skyfan.bill.estimate import Conditions, Sums, estimate
+from skyfan.bill.estimate import WORK, Conditions, Sums, estimate
 from skyfan.bill.speeds import Speeds, measured, past
 from skyfan.errors import UsageError
 from skyfan.plans.plan import Item
@@ -270,6 +271,7 @@ def test_a_large_file_in_a_bucket_of_ours_by_hand() -> None:
 
 def test_planted_stars_cost_their_measuring() -> None:
     """As above, measured 1 + 16 times at most: 327.308 s x 17 x 1.06 and a cold start of 1 s, at 10 GB."""
+    assert WORK["completeness"] == (0, MOST_ROUNDS)
     files = items([900_000_000], "ours", "large")
     made = estimate(files, Conditions(MEMORY, speeds=TABLE, outputs=("completeness",)))
     assert lines(made.high)["compute"] == pytest.approx(0.05799114 * 58_990.9 / 3479.462, rel=1e-5)
