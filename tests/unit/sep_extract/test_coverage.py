@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sep_extract.brightness import Extremes
@@ -134,6 +134,7 @@ def test_counts_and_what_few_pixels_have_are_not_cut_off() -> None:
 
 @given(st.integers(1, 200), st.floats(60, 1e6))
 def test_pixels_far_below_the_sky_are_dead(number: int, sigmas: float) -> None:
+    assume(not 0 <= sigmas - 1e5 <= 60)  # in the bright corner these are below 0, and not far below
     image, none = sky(), np.zeros(sky().shape, bool)
     where = np.random.default_rng(4).choice(image.size, number, replace=False)
     image.ravel()[where] = -sigmas
